@@ -1,0 +1,10 @@
+/** What the benchmarks compare with, together with the copy of Effect that it runs on. */
+export { default as Database } from "better-sqlite3"
+export * as Reactivity from "@effect/experimental/Reactivity"
+export * as SqlClient from "@effect/sql/SqlClient"
+export * as Statement from "@effect/sql/Statement"
+export * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+export * as Effect from "effect/Effect"
+export * as Layer from "effect/Layer"
+export * as Stream from "effect/Stream"
+export * as Tracer from "effect/Tracer"

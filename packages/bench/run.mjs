@@ -1,0 +1,138 @@
+/**
+ * npm run bench -- [section…] [--quick] [--rounds n] [--prefetch n] [--cpu-prof directory]
+ *
+ * Builds the packages, installs the peers on first use, runs the sections and prints their tables and bars.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpus, loadavg, release, totalmem } from "node:os"
+import { dirname, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = resolve(here, "../..")
+const sections = ["interrupt", "loop", "rows", "memory", "client", "point", "aio"]
+
+const usage = `npm run bench -- [${sections.join(" | ")}]… [options]
+
+  --quick           fewer repetitions and rounds: for a look, not for the record
+  --rounds <n>      rounds per section (default 5; each cell runs once per round, in a process of its own)
+  --prefetch <n>    rows per page, where a section streams (default: the section's own)
+  --cpu-prof <dir>  write a CPU profile of every cell
+`
+
+const fail = (message) => {
+  console.error(message)
+  process.exit(1)
+}
+
+const readArguments = () => {
+  try {
+    const { positionals, values } = parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: "boolean", default: false },
+        rounds: { type: "string" },
+        prefetch: { type: "string" },
+        "cpu-prof": { type: "string" },
+        help: { type: "boolean", short: "h", default: false }
+      }
+    })
+    const count = (name) => {
+      const value = values[name] === undefined ? undefined : Number(values[name])
+      if (value !== undefined && !(Number.isInteger(value) && value > 0)) {
+        throw new Error(`--${name} wants a whole number above 0`)
+      }
+      return value
+    }
+    const unknown = positionals.find((name) => !sections.includes(name))
+    if (unknown !== undefined) {
+      throw new Error(`There is no section "${unknown}"`)
+    }
+    if (values.help) {
+      console.log(usage)
+      process.exit(0)
+    }
+    return {
+      chosen: positionals.length === 0 ? sections : sections.filter((name) => positionals.includes(name)),
+      options: {
+        quick: values.quick,
+        rounds: count("rounds"),
+        prefetch: count("prefetch"),
+        cpuProf: values["cpu-prof"] === undefined ? undefined : resolve(values["cpu-prof"])
+      }
+    }
+  } catch (error) {
+    return fail(`${error.message}\n\n${usage}`)
+  }
+}
+
+const run = (command, args, cwd) => {
+  const { status } = spawnSync(command, args, { cwd, stdio: "inherit", shell: process.platform === "win32" })
+  if (status !== 0) {
+    fail(`${command} ${args.join(" ")} failed in ${cwd}`)
+  }
+}
+
+const installPeers = () => {
+  const peers = join(here, "peers")
+  if (!existsSync(join(peers, "node_modules/better-sqlite3/build/Release/better_sqlite3.node"))) {
+    console.log("Installing the peers (first run only; better-sqlite3 may compile for some minutes) …")
+    run("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], peers)
+  }
+}
+
+const version = (folder) => JSON.parse(readFileSync(join(here, folder, "package.json"), "utf8")).version
+
+const describeMachine = async () => {
+  const { Database } = await import("./peers/index.mjs")
+  const { aiosqlite } = await import("./src/sections/aio.mjs")
+  const { withClient } = await import("./src/sluice.mjs")
+  const { Effect } = await import("effect")
+  const engine = await withClient({ filename: ":memory:" }, (sql) => Effect.succeed(sql.engine))
+  return {
+    date: new Date().toISOString(),
+    node: process.version,
+    machine: `${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}`,
+    load: loadavg().map((load) => Math.round(load * 100) / 100),
+    sluice: `${version("../sqlite")} (${engine.kind} engine, SQLite ${engine.version})`,
+    "better-sqlite3": `${version("peers/node_modules/better-sqlite3")} (SQLite ${new Database(":memory:").prepare("select sqlite_version()").pluck().get()})`,
+    "@effect/sql-sqlite-node": version("peers/node_modules/@effect/sql-sqlite-node"),
+    effect: version("peers/node_modules/effect"),
+    aiosqlite: aiosqlite() ?? "not installed (Debian: python3-aiosqlite)"
+  }
+}
+
+const { chosen, options } = readArguments()
+run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/sqlite/tsconfig.src.json"], root)
+installPeers()
+
+const machine = await describeMachine()
+for (const [name, value] of Object.entries(machine)) {
+  console.log(`  ${name.padEnd(24)} ${Array.isArray(value) ? value.join(" ") : value}`)
+}
+
+const { bars, runSection, table } = await import("./src/harness.mjs")
+const report = { machine, options, sections: [] }
+for (const name of chosen) {
+  const { default: section } = await import(`./src/sections/${name}.mjs`)
+  const outcome = await runSection(section, options)
+  const decided = bars(section, outcome, options)
+  report.sections.push({ ...outcome, bars: decided })
+  console.log(`\n${name}: ${section.title}`)
+  console.log(table(section, outcome))
+  for (const [cell, message] of Object.entries(outcome.failures)) {
+    console.log(`  failed: ${cell}: ${message}`)
+  }
+  for (const { bar, figure, met } of decided) {
+    console.log(`  ${met ? "met     " : "not met "} ${bar}: ${figure}`)
+  }
+}
+
+const results = join(here, "results")
+mkdirSync(results, { recursive: true })
+const file = join(results, `${machine.date.replace(/[:.]/g, "-")}.json`)
+writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+const missed = report.sections.flatMap((section) => section.bars.filter(({ met }) => !met)).length
+console.log(`\n${missed === 0 ? "Every bar is met." : `${missed} of the bars not met.`} Figures: ${file}`)

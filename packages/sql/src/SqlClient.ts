@@ -1,0 +1,197 @@
+/**
+ * The service that programs depend on: an `@effect/sql` client whose statements can be streamed, stopped and bounded in
+ * time, over any `SqlTransport`.
+ *
+ * @since 0.1.0
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as EffectSql from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as internal from "./internal/client.js"
+import * as settings from "./internal/settings.js"
+import type { TransactionOptions } from "./internal/transaction.js"
+import type * as SessionPool from "./SessionPool.js"
+import * as SqlTransport from "./SqlTransport.js"
+
+export type {
+  /**
+   * Options of `sql.transaction`: locking `mode` (SQLite), `isolation` and `readOnly` (where the database has them), a
+   * `deadline` for waiting, beginning and the body, and a `retry` schedule that is followed on `Serialization`,
+   * `Deadlock` and `LockTimeout` only.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  TransactionOptions
+} from "./internal/transaction.js"
+
+/**
+ * An `@effect/sql` client and more. Everything written for `@effect/sql` (SqlSchema, SqlResolver, Model, Migrator, kysely
+ * and drizzle adapters, cluster and workflow storages) runs on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqlClient extends EffectSql.SqlClient {
+  /**
+   * Runs an effect in a transaction; nested ones are savepoints. A failed begin, commit or rollback is a typed failure.
+   *
+   * @example
+   * ```ts
+   * import { SqlClient } from "@sluice/sql"
+   * import { Effect } from "effect"
+   *
+   * const move = Effect.gen(function*() {
+   *   const sql = yield* SqlClient.SqlClient
+   *   yield* sql.transaction({ mode: "immediate", deadline: "2 seconds" })(Effect.gen(function*() {
+   *     yield* sql`update accounts set balance = balance - 10 where id = 1`
+   *     yield* sql`update accounts set balance = balance + 10 where id = 2`
+   *   }))
+   * })
+   * ```
+   */
+  readonly transaction: (
+    options?: TransactionOptions
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+
+  /**
+   * One prepared statement, many parameter rows (an array, an iterable or a Stream of arrays), in chunks of up to 4,096
+   * rows or 4 MiB, one round trip per chunk. Answers the rows changed in all.
+   *
+   * Each chunk is all or nothing. Outside of a transaction it is committed by itself, so a failing row or source leaves
+   * the chunks before it; inside a transaction the whole call is a savepoint: all or nothing. The failure tells the row
+   * (`SqlFailure.from(error).failedRow`, from 0).
+   */
+  readonly many: <E = never, R = never>(
+    text: string,
+    rows: SqlTransport.RowSource<E, R>
+  ) => Effect.Effect<{ readonly changes: number | undefined }, SqlError | E, R>
+
+  /**
+   * Runs an effect once the fiber's transaction has committed, never if it does not; outside of one at once. Its
+   * failures are logged.
+   */
+  readonly afterCommit: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
+
+  /**
+   * The transport's own session, held until the scope closes, for what only that transport can do. As with `reserve`:
+   * inside a transaction it is the transaction's session, and one left in a transaction is rolled back.
+   */
+  readonly session: Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope>
+
+  /** Figures of the session pools. */
+  readonly statistics: Effect.Effect<ReadonlyArray<SessionPool.Statistics>>
+}
+
+/**
+ * The tag of the client. The layers provide `@effect/sql`'s own tag, too.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const SqlClient: Context.Tag<SqlClient, SqlClient> = Context.GenericTag<SqlClient>("@sluice/sql/SqlClient")
+
+/**
+ * Options of a client; all of them optional.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Attributes of every span. */
+  readonly spanAttributes?: Readonly<Record<string, unknown>> | undefined
+  /** Applied to the rows of every result, except by `.values`, `.raw` and `.withoutTransform`. */
+  readonly transformRows?: (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+  /** How long any one statement may take, waiting included. Default: no limit. */
+  readonly statementTimeout?: Duration.DurationInput | undefined
+  /** Rows per page of a stream where `Prefetch` says nothing else. Default 64. */
+  readonly prefetch?: number | undefined
+  /** How sessions are pooled; how many there may be the transport says. */
+  readonly pool?: SessionPool.Settings | undefined
+}
+
+/**
+ * A client over the transport in the context. Fails with a typed error when the first session cannot be opened.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<SqlClient, SqlError, Scope.Scope | SqlTransport.SqlTransport | Reactivity.Reactivity> =>
+  Effect.flatMap(SqlTransport.SqlTransport, (transport) => internal.make(transport, options))
+
+/**
+ * The client as a layer, with options.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWith = (
+  options: Options
+): Layer.Layer<SqlClient | EffectSql.SqlClient, SqlError, SqlTransport.SqlTransport> =>
+  Layer.scopedContext(
+    Effect.map(make(options), (client) =>
+      Context.make(SqlClient, client).pipe(Context.add(EffectSql.SqlClient, client))
+    )
+  ).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * The client as a layer over any `SqlTransport`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<SqlClient | EffectSql.SqlClient, SqlError, SqlTransport.SqlTransport> = layerWith({})
+
+/**
+ * How many rows a page of a stream holds: 64 by default, kept within 1 … 65,536. Read when the stream starts.
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export const Prefetch = settings.Prefetch
+
+/**
+ * When statements must have ended: milliseconds of the `Clock` service (as its nanoseconds count), `Infinity` (the
+ * default) for never. Set it with `withDeadline`.
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export const Deadline = settings.Deadline
+
+/**
+ * Sets the rows per page for the streams in an Effect, for a Stream, or for one statement (which stays a statement).
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@sluice/sql"
+ * import { Effect, Stream } from "effect"
+ *
+ * const count = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`select * from flights`.pipe(SqlClient.withPrefetch(512)).stream.pipe(Stream.runCount)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withPrefetch: (rows: number) => <A extends settings.Runnable>(self: A) => A = settings.withPrefetch
+
+/**
+ * Bounds everything in an Effect, a Stream or one statement: waiting for a session, the queue, the statement itself,
+ * callbacks and every page. Counted from when it starts to run; an inner deadline can only be earlier. A statement that
+ * does not make it fails with reason `StatementTimeout` and is stopped in the database. Commit and rollback have none.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withDeadline: (duration: Duration.DurationInput) => <A extends settings.Runnable>(self: A) => A =
+  settings.withDeadline

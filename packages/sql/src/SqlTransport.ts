@@ -1,0 +1,300 @@
+/**
+ * The port: what a database must offer so that `SqlClient` can run on it.
+ *
+ * A transport makes sessions, a session runs requests, a cursor hands out pages. The client above it does the rest:
+ * compiling, routing, turns, transactions, streams, spans. Every transport keeps the same contract about interruption:
+ *
+ * 1. a request that has not begun is never run, and its interrupt settles at once;
+ * 2. a running statement is stopped in the database; the interrupt completes once the session is quiet again;
+ * 3. a stop never hits a neighbour's statement;
+ * 4. no quiet within the grace period: the session is retired, and the interrupt still completes;
+ * 5. late answers are dropped, their cursors closed; every waiter is answered exactly once;
+ * 6. a cancelled pull poisons its cursor: never a lost row, never a silent end;
+ * 7. cancel surfaces as interruption, a passed deadline as `StatementTimeout`.
+ *
+ * @since 0.1.0
+ */
+import { SqlError } from "@effect/sql/SqlError"
+import type { Compiler } from "@effect/sql/Statement"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { SqlFailure } from "./SqlFailure.js"
+
+/**
+ * What a session is wanted for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Profile {
+  /** `read` sessions never write. */
+  readonly access: "read" | "write"
+  /** `cursor`: a session whose only use is the stream that opened it. */
+  readonly use: "statement" | "transaction" | "cursor"
+}
+
+/**
+ * How many sessions of each kind the client may open. `transaction: 0`: transactions run on the write sessions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  readonly read: number
+  readonly write: number
+  readonly transaction: number
+  /** Read sessions that streams open for themselves, on demand. Default 0: streams share the other sessions. */
+  readonly cursor?: number | undefined
+}
+
+/**
+ * How statements may share a session: queued one after the other by the session itself (`fifo`), one at a time
+ * (`exclusive`), or up to so many at once (`multiplex`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Sharing = "fifo" | "exclusive" | { readonly multiplex: number }
+
+/**
+ * How a request stands to transactions: outside of any (`none`: one that it leaves open is rolled back and the request
+ * fails), inside one that must be open (`required`), or free to begin and end them (`free`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TransactionUse = "none" | "required" | "free"
+
+/**
+ * One statement on its way to a session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqlRequest {
+  readonly text: string
+  readonly params: ReadonlyArray<unknown>
+  /** Rows per page of a cursor. */
+  readonly prefetch: number
+  /** Absolute time in milliseconds of `performance.now()`; `Infinity`: none. */
+  readonly deadline: number
+  /** `bigint`: every integer as a bigint. `number`: one that is not safe fails as `ConversionFailed`. */
+  readonly integers: "number" | "bigint"
+  readonly shape: "objects" | "arrays"
+  /** Whether the statement is worth keeping prepared. */
+  readonly prepared: boolean
+  readonly transaction: TransactionUse
+}
+
+/**
+ * A column of a result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Column {
+  readonly name: string
+  /** The type as declared in the schema, where known. */
+  readonly type?: string | undefined
+  readonly nullable?: boolean | undefined
+  readonly precision?: number | undefined
+  readonly scale?: number | undefined
+}
+
+/**
+ * Some rows of one statement, and what the database said along with them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Page {
+  readonly columns: ReadonlyArray<Column>
+  /** Rows in this page. */
+  readonly length: number
+  readonly objects: () => ReadonlyArray<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- rows are as the query says
+  readonly arrays: () => ReadonlyArray<ReadonlyArray<unknown>>
+  /** What happened after these rows. */
+  readonly error: SqlError | undefined
+  /** Nothing follows. */
+  readonly done: boolean
+  /** Whether a transaction is open on the session, in the database's own words. */
+  readonly inTransaction: boolean
+  /** Rows changed; undefined when unknown, or when the statement only reads. */
+  readonly changes: number | undefined
+  /** Nanoseconds between sending and starting. */
+  readonly queueNanos: number
+  /** Nanoseconds spent in the database. */
+  readonly engineNanos: number
+  /** The statement may run on a `read` session. */
+  readonly routable: boolean
+  /** The session has things of its own (temporary tables, attachments): from now on nothing may run elsewhere. */
+  readonly private: boolean
+}
+
+/**
+ * A whole answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Answer extends Page {
+  /** What `.raw` gives: rows for a query, the driver's own result for anything else. */
+  readonly raw: () => unknown
+}
+
+/**
+ * Rows of parameters, one array per row; all of the same length.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ParameterRows = ReadonlyArray<ReadonlyArray<unknown>>
+
+/**
+ * Parameters and columns of a statement that was prepared and not run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Description {
+  readonly parameters: number
+  readonly columns: ReadonlyArray<Column>
+  readonly routable: boolean
+  readonly private: boolean
+}
+
+/**
+ * An open result. Closed by the scope in which it was opened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cursor {
+  /** The page that `open` brought along. */
+  readonly first: Page
+  readonly columns: ReadonlyArray<Column>
+  /** The next page. After an interrupted pull every further one fails. */
+  readonly next: Effect.Effect<Page, SqlError>
+}
+
+/**
+ * One connection to the database. Closed by the scope in which it was connected.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session {
+  /** Names it in spans and failures: a worker id, a Db2 job name. */
+  readonly id: string
+  /** Whether it ends requests at their deadline by itself; if not, the client does it by interruption. */
+  readonly keepsDeadlines: boolean
+  readonly run: (request: SqlRequest) => Effect.Effect<Answer, SqlError>
+  readonly open: (request: SqlRequest) => Effect.Effect<Cursor, SqlError, Scope.Scope>
+  /** One statement, once per row, in one round trip: all of them or none. */
+  readonly batch: (request: SqlRequest, rows: ParameterRows) => Effect.Effect<Answer, SqlError>
+  readonly describe: (text: string) => Effect.Effect<Description, SqlError>
+  /** Cheap liveness. */
+  readonly check: Effect.Effect<void, SqlError>
+  /** Whether a transaction is open, as of the last answer. */
+  readonly inTransaction: () => boolean
+  /** Completes if the session dies under us. */
+  readonly lost: Effect.Effect<SqlError>
+}
+
+/**
+ * What `sql.transaction` may be told.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BeginOptions {
+  /** SQLite's locking mode. */
+  readonly mode?: "deferred" | "immediate" | "exclusive" | undefined
+  readonly isolation?: "readUncommitted" | "readCommitted" | "repeatableRead" | "serializable" | undefined
+  readonly readOnly?: boolean | undefined
+}
+
+/**
+ * Transactions as programs on a session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransactionControl {
+  readonly begin: (session: Session, options: BeginOptions) => Effect.Effect<void, SqlError>
+  readonly commit: (session: Session) => Effect.Effect<void, SqlError>
+  /** Succeeds when no transaction is open. */
+  readonly rollback: (session: Session) => Effect.Effect<void, SqlError>
+  readonly savepoint: (session: Session, name: string) => Effect.Effect<void, SqlError>
+  readonly rollbackTo: (session: Session, name: string) => Effect.Effect<void, SqlError>
+  readonly release: (session: Session, name: string) => Effect.Effect<void, SqlError>
+}
+
+/**
+ * The port.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqlTransport {
+  /** OpenTelemetry's `db.system.name`: `sqlite`, `ibm.db2`. */
+  readonly system: string
+  /** More attributes of every span, such as `db.namespace`. */
+  readonly attributes: ReadonlyArray<readonly [key: string, value: unknown]>
+  readonly compiler: Compiler
+  readonly transactions: TransactionControl
+  readonly limits: Limits
+  readonly sharing: Sharing
+  readonly connect: (profile: Profile) => Effect.Effect<Session, SqlError, Scope.Scope>
+}
+
+/**
+ * The tag of the port.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const SqlTransport: Context.Tag<SqlTransport, SqlTransport> =
+  Context.GenericTag<SqlTransport>("@sluice/sql/SqlTransport")
+
+/**
+ * A request with everything at its default.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const request = (text: string, options?: Partial<SqlRequest>): SqlRequest => ({
+  text,
+  params: [],
+  prefetch: 64,
+  deadline: Infinity,
+  integers: "number",
+  shape: "objects",
+  prepared: true,
+  transaction: "none",
+  ...options
+})
+
+/**
+ * What a `fifo` session fails a request of transaction use `none` with, when it finds somebody's transaction open at the
+ * moment it would run. It has not been run; the client sends it again when its turn has come. Users never see it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const insideTransaction: SqlError = (() => {
+  const message = "The session is inside another fiber's transaction"
+  return new SqlError({ cause: new SqlFailure({ reason: "TransactionGone", message }), message })
+})()
+
+/**
+ * Rows for `sql.many`: an array, any iterable, or a Stream of parameter arrays.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RowSource<E = never, R = never> =
+  | Iterable<ReadonlyArray<unknown>>
+  | Stream.Stream<ReadonlyArray<unknown>, E, R>

@@ -1,0 +1,122 @@
+/** Puts a client together: pools for the transport's limits, the callable half, and everything that hangs on it. */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as EffectSql from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as SessionPool from "../SessionPool.js"
+import type { Options, SqlClient } from "../SqlClient.js"
+import type * as SqlTransport from "../SqlTransport.js"
+import { Core, type Pools } from "./core.js"
+import { many } from "./many.js"
+import type { TransformRows } from "./rows.js"
+import { StatementImpl, type Variant } from "./statement.js"
+import { afterCommit, reserve, transaction } from "./transaction.js"
+
+const openPools = (
+  transport: SqlTransport.SqlTransport,
+  options: SessionPool.Settings
+): Effect.Effect<Pools, SqlError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const open = (name: string, max: number, min: number, profile: SqlTransport.Profile) =>
+      SessionPool.make({
+        ...options,
+        name: `${transport.system} ${name}`,
+        connect: transport.connect(profile),
+        sharing: profile.use === "statement" ? transport.sharing : transport.sharing === "fifo" ? "fifo" : "exclusive",
+        max,
+        min: Math.min(max, Math.max(min, options.min ?? 0))
+      })
+    // The writer opens first: it sets what readers depend on, and it tells at once whether the database can be opened.
+    const write = yield* open("write", transport.limits.write, 1, { access: "write", use: "statement" })
+    const { limits } = transport
+    return {
+      write,
+      read: limits.read > 0 ? yield* open("read", limits.read, limits.read, { access: "read", use: "statement" }) : undefined,
+      cursor:
+        (limits.cursor ?? 0) > 0
+          ? yield* open("cursor", limits.cursor!, 0, { access: "read", use: "cursor" })
+          : undefined,
+      transaction:
+        limits.transaction > 0
+          ? yield* open("transaction", limits.transaction, 0, { access: "write", use: "transaction" })
+          : write
+    }
+  })
+
+let clients = 0
+
+export const make = (
+  transport: SqlTransport.SqlTransport,
+  options: Options
+): Effect.Effect<SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function* () {
+    const pools = yield* openPools(transport, options.pool ?? {})
+    const reactivity = yield* Reactivity.Reactivity
+    const attributes = [
+      ...Object.entries(options.spanAttributes ?? {}),
+      ["db.system.name", transport.system] as const,
+      ...transport.attributes
+    ]
+    const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
+    const core = new Core(transport, pools, timeout, options.prefetch, attributes, `@sluice/sql/Transaction/${++clients}`)
+
+    const members = {
+      [EffectSql.TypeId as EffectSql.TypeId]: EffectSql.TypeId as EffectSql.TypeId,
+      reserve: reserve(core),
+      session: Effect.map(reserve(core), (connection) => connection.level.session),
+      withTransaction: transaction(core, {}),
+      transaction: (options: Parameters<SqlClient["transaction"]>[0] = {}) => transaction(core, options),
+      afterCommit: afterCommit(core),
+      many: (text: string, rows: SqlTransport.RowSource<never, never>) => many(core, text, rows),
+      statistics: Effect.forEach(
+        [...new Set([pools.write, pools.read, pools.cursor, pools.transaction])].filter((pool) => pool !== undefined),
+        (pool) => pool.statistics
+      ),
+      reactive: reactivity.stream,
+      reactiveMailbox: reactivity.query
+    }
+
+    const assemble = (compiler: Statement.Compiler, transformRows: TransformRows): SqlClient => {
+      const variant: Variant = { core, compiler, transformRows, constructorOf: () => client }
+      const client = Object.assign(callable(variant, attributes), members) as unknown as SqlClient
+      return Object.assign(client, { safe: client, withoutTransforms: () => client })
+    }
+
+    const plain = assemble(transport.compiler.withoutTransform, undefined)
+    const client = assemble(transport.compiler, options.transformRows)
+    // The variant has no transforms at all, also where only query names are transformed.
+    return Object.assign(client, {
+      withoutTransforms: function (this: SqlClient) {
+        return withMembersOf(plain, this)
+      }
+    })
+  })
+
+/** What a driver put on its client is on the variant, too. */
+const withMembersOf = (plain: SqlClient, client: SqlClient): SqlClient => {
+  const missing = Object.entries(client).filter(([key]) => !(key in plain))
+  return missing.length === 0 ? plain : Object.assign(plain, Object.fromEntries(missing))
+}
+
+/** The template function with `@effect/sql`'s helpers; only the statements it makes are ours. */
+const callable = (
+  variant: Variant,
+  attributes: ReadonlyArray<readonly [string, unknown]>
+): Statement.Constructor => {
+  // A fresh acquirer each time: `Statement.make` remembers what it made by it. It is never run.
+  const upstream = Statement.make(
+    Effect.dieMessage("statements of this client acquire sessions by themselves"),
+    variant.compiler,
+    attributes,
+    variant.transformRows
+  )
+  const wrap = (statement: Statement.Fragment) => new StatementImpl(statement.segments, variant)
+  const tag = (strings: TemplateStringsArray | string, ...args: Array<never>) =>
+    typeof strings === "string" ? upstream(strings) : wrap(upstream(strings, ...args))
+  return Object.assign(tag, upstream, {
+    unsafe: (text: string, params?: ReadonlyArray<unknown>) => wrap(upstream.unsafe(text, params))
+  }) as unknown as Statement.Constructor
+}

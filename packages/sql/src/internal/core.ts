@@ -1,0 +1,292 @@
+/** How a request finds its session: one per client, shared by all variants of it (with and without transforms). */
+import type { Connection } from "@effect/sql/SqlConnection"
+import * as EffectSql from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type * as SessionPool from "../SessionPool.js"
+import * as SqlFailure from "../SqlFailure.js"
+import * as SqlTransport from "../SqlTransport.js"
+import { LevelConnection } from "./connection.js"
+import type { Level } from "./level.js"
+import { Routing } from "./routing.js"
+import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf, timedOut } from "./settings.js"
+import { nameOf } from "./telemetry.js"
+
+export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** The pools that a transport's limits ask for. */
+export interface Pools {
+  readonly write: SessionPool.SessionPool
+  readonly read: SessionPool.SessionPool | undefined
+  readonly cursor: SessionPool.SessionPool | undefined
+  readonly transaction: SessionPool.SessionPool
+}
+
+export class Core {
+  readonly routing = new Routing()
+  /** The fiber's transaction on this client, and on no other. */
+  readonly tag: Context.Tag<Level, Level>
+  /** Statements that one session of a transaction runs at once. */
+  readonly width: number
+  private readonly fifo: boolean
+
+  constructor(
+    readonly transport: SqlTransport.SqlTransport,
+    readonly pools: Pools,
+    readonly statementTimeout: number,
+    readonly prefetch: number | undefined,
+    readonly attributes: ReadonlyArray<readonly [key: string, value: unknown]>,
+    key: string
+  ) {
+    this.tag = Context.GenericTag<Level>(key)
+    const { sharing } = transport
+    this.fifo = sharing === "fifo"
+    this.width = this.fifo ? Infinity : 1
+  }
+
+  /** The level that the fiber is in: by our own tag, else by `@effect/sql`'s if the connection there is ours. */
+  levelOf(context: Context.Context<never>): Level | undefined {
+    const own = context.unsafeMap.get(this.tag.key) as Level | undefined
+    if (own !== undefined) {
+      return own
+    }
+    const generic = context.unsafeMap.get(EffectSql.TransactionConnection.key) as
+      | readonly [Connection, number]
+      | undefined
+    return generic !== undefined && generic[0] instanceof LevelConnection && generic[0].core === this
+      ? generic[0].level
+      : undefined
+  }
+
+  /**
+   * What the fiber's context adds to a text and its parameters; a string when it cannot be sent at all. Without a
+   * deadline no clock is read.
+   */
+  request(
+    fiber: AnyFiber,
+    text: string,
+    params: ReadonlyArray<unknown>,
+    shape: "objects" | "arrays",
+    prepared: boolean,
+    overrides: Overrides | undefined
+  ): SqlTransport.SqlRequest | SqlError {
+    const context = fiber.currentContext
+    const wished = overrides?.prefetch ?? prefetchOf(context) ?? this.prefetch ?? 64
+    const prefetch = clampPrefetch(wished)
+    if (prefetch === undefined) {
+      return SqlFailure.make({
+        reason: "InvalidParameter",
+        message: `Prefetch must be a whole number of rows, not ${String(wished)}`,
+        statement: text
+      })
+    }
+    let deadline = deadlineOf(context)
+    const within = Math.min(overrides?.within ?? Infinity, this.statementTimeout)
+    if (deadline !== Infinity || within !== Infinity) {
+      const now = nowOf(clockOf(fiber))
+      const remaining = Math.min(deadline - now, within)
+      if (!(remaining > 0)) {
+        return timedOut(text, "notExecuted")
+      }
+      deadline = performance.now() + remaining
+    }
+    return {
+      text,
+      params,
+      prefetch,
+      deadline,
+      integers: context.unsafeMap.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number",
+      shape,
+      prepared,
+      transaction: "none"
+    }
+  }
+
+  /** Runs a request where the fiber's context and the routing say. */
+  run(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
+    const level = this.levelOf(fiber.currentContext)
+    if (level !== undefined) {
+      return Effect.flatMap(this.bounded(fiber, request, level.session, level.run(request)), (answer) =>
+        answer.error === undefined ? Effect.succeed(answer) : Effect.fail(answer.error)
+      )
+    }
+    const session = this.fifo ? this.poolFor(request.text).unsafeShare() : undefined
+    if (session === undefined) {
+      return this.runWaiting(fiber, request)
+    }
+    return Effect.matchCauseEffect(this.bounded(fiber, request, session, session.run(request)), {
+      onFailure: (cause) =>
+        Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction
+          ? this.runWaiting(fiber, request)
+          : Effect.failCause(cause),
+      onSuccess: (answer) => this.answered(session, request, answer)
+    })
+  }
+
+  private answered(
+    session: SqlTransport.Session,
+    request: SqlTransport.SqlRequest,
+    answer: SqlTransport.Answer
+  ): Effect.Effect<SqlTransport.Answer, SqlError> {
+    if (this.pools.read !== undefined || this.pools.cursor !== undefined) {
+      this.routing.learn(request.text, answer)
+    }
+    if (answer.inTransaction && request.transaction === "none") {
+      return Effect.zipRight(this.transport.transactions.rollback(session), Effect.fail(leftOpen(request.text)))
+    }
+    return answer.error === undefined ? Effect.succeed(answer) : Effect.fail(answer.error)
+  }
+
+  private poolFor(text: string): SessionPool.SessionPool {
+    const { read, write } = this.pools
+    return read !== undefined && this.routing.mayRead(text) === true ? read : write
+  }
+
+  /** The slow path: waits for a session, keeps it while the statement runs. */
+  private runWaiting(fiber: AnyFiber, request: SqlTransport.SqlRequest) {
+    return this.withSession(fiber, request, this.poolFor(request.text), (session) =>
+      Effect.flatMap(this.bounded(fiber, request, session, session.run(request)), (answer) =>
+        this.answered(session, request, answer)
+      )
+    )
+  }
+
+  private withSession<A, R>(
+    fiber: AnyFiber,
+    request: SqlTransport.SqlRequest,
+    pool: SessionPool.SessionPool,
+    use: (session: SqlTransport.Session) => Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.lease(fiber, restore, pool, "shared", request), (lease) =>
+        Effect.ensuring(restore(use(lease.session)), lease.release)
+      )
+    )
+  }
+
+  /** A lease from a pool, waited for no longer than the deadline allows. For use in an uninterruptible region. */
+  lease(
+    fiber: AnyFiber,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
+    pool: SessionPool.SessionPool,
+    kind: "shared" | "exclusive",
+    request: { readonly deadline: number; readonly text?: string | undefined }
+  ): Effect.Effect<SessionPool.Lease, SqlError> {
+    const lease = pool.lease(kind, nameOf(fiber))
+    return restore(request.deadline === Infinity ? lease : within(lease, request.deadline, request.text, "notExecuted"))
+  }
+
+  /**
+   * Deadlines that the session does not keep by itself are kept here, by interruption. So are those of a clock other
+   * than the machine's (a TestClock), which no worker knows about.
+   */
+  private bounded<A, R>(
+    fiber: AnyFiber,
+    request: SqlTransport.SqlRequest,
+    session: SqlTransport.Session,
+    effect: Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> {
+    return request.deadline === Infinity || (session.keepsDeadlines && isLive(clockOf(fiber)))
+      ? effect
+      : within(effect, request.deadline, request.text, "unknown")
+  }
+
+  /** Opens a cursor; it and what it holds belong to the scope. */
+  open(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
+    const level = this.levelOf(fiber.currentContext)
+    if (level !== undefined) {
+      return this.bounded(fiber, request, level.session, level.open(request))
+    }
+    const { cursor } = this.pools
+    if (cursor === undefined) {
+      return this.openShared(fiber, request)
+    }
+    return Effect.flatMap(this.mayRead(fiber, request), (mayRead) =>
+      mayRead ? this.openApart(fiber, request, cursor) : this.openShared(fiber, request)
+    )
+  }
+
+  /** Asks the database where the text may run, without running it. What cannot be described stays on the writer. */
+  private mayRead(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<boolean, SqlError> {
+    const known = this.routing.mayRead(request.text)
+    if (known !== undefined) {
+      return Effect.succeed(known)
+    }
+    return this.describe(fiber, request.text, request.deadline).pipe(
+      Effect.map((description) => {
+        this.routing.learn(request.text, description)
+        return description.routable && !description.private
+      }),
+      Effect.catchIf(SqlFailure.is("Unsupported"), () => Effect.succeed(false))
+    )
+  }
+
+  describe(fiber: AnyFiber, text: string, deadline = Infinity): Effect.Effect<SqlTransport.Description, SqlError> {
+    const level = this.levelOf(fiber.currentContext)
+    const request = { ...SqlTransport.request(text), deadline }
+    return level !== undefined
+      ? level.describe(text)
+      : this.withSession(fiber, request, this.pools.write, (session) => session.describe(text))
+  }
+
+  /** A stream on the session that statements use, too: it has affinity to it, not a lease. */
+  private openShared(fiber: AnyFiber, request: SqlTransport.SqlRequest) {
+    return this.withSession(fiber, request, this.pools.write, (session) =>
+      Effect.tap(this.bounded(fiber, request, session, session.open(request)), (cursor) =>
+        this.routing.learn(request.text, cursor.first)
+      )
+    )
+  }
+
+  /** A stream on a session of its own: nothing else sees its snapshot, and it sees nothing uncommitted. */
+  private openApart(fiber: AnyFiber, request: SqlTransport.SqlRequest, pool: SessionPool.SessionPool) {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.lease(fiber, restore, pool, "exclusive", request), (lease) =>
+        Effect.zipRight(
+          Effect.addFinalizer(() => lease.release),
+          restore(this.bounded(fiber, request, lease.session, lease.session.open(request)))
+        )
+      )
+    )
+  }
+
+  /** One statement, many rows, one round trip. */
+  batch(fiber: AnyFiber, request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
+    const level = this.levelOf(fiber.currentContext)
+    if (level !== undefined) {
+      return this.bounded(fiber, request, level.session, level.batch(request, rows))
+    }
+    return this.withSession(fiber, request, this.pools.write, (session) =>
+      this.bounded(fiber, request, session, session.batch(request, rows))
+    )
+  }
+}
+
+const leftOpen = (statement: string) =>
+  SqlFailure.make({
+    reason: "Unsupported",
+    message:
+      "The statement left a transaction open outside of one, so it was rolled back. " +
+      "Use sql.transaction or sql.withTransaction, or run it on a session from sql.reserve",
+    statement,
+    outcome: "notExecuted"
+  })
+
+/** Ends an effect at a deadline that its session does not keep. */
+export const within = <A, R>(
+  effect: Effect.Effect<A, SqlError, R>,
+  deadline: number,
+  statement: string | undefined,
+  outcome: SqlFailure.Outcome
+): Effect.Effect<A, SqlError, R> =>
+  Effect.suspend(() =>
+    Effect.timeoutFail(effect, {
+      duration: Duration.millis(Math.max(0, deadline - performance.now())),
+      onTimeout: () => timedOut(statement, outcome)
+    })
+  )

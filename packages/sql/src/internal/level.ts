@@ -1,0 +1,86 @@
+/** A level of a transaction, or a reserved session: who may run statements on a session that somebody holds. */
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as SqlFailure from "../SqlFailure.js"
+import type * as SqlTransport from "../SqlTransport.js"
+import { Turn } from "./turn.js"
+
+const gone = (statement: string | undefined, message: string) =>
+  SqlFailure.make({ reason: "TransactionGone", message, statement })
+
+/** What all levels of one transaction share. */
+export interface Root {
+  readonly session: SqlTransport.Session
+  readonly use: "required" | "free"
+  readonly options: SqlTransport.BeginOptions
+  /** Effects to run once the transaction is committed. */
+  readonly afterCommit: Array<Effect.Effect<void>>
+  savepoints: number
+}
+
+export class Level {
+  /** Statements of this level pass; an inner level holds. */
+  readonly turn: Turn
+  private closed = false
+  /** The same level as an `@effect/sql` connection, for code that looks for one. */
+  readonly connection: Connection
+
+  constructor(
+    readonly root: Root,
+    readonly depth: number,
+    width: number,
+    connection: (level: Level) => Connection
+  ) {
+    this.turn = new Turn(width)
+    this.connection = connection(this)
+  }
+
+  get session(): SqlTransport.Session {
+    return this.root.session
+  }
+
+  close(): void {
+    this.closed = true
+  }
+
+  /** The failure of a statement that comes too late, else undefined. */
+  ended(statement?: string): SqlError | undefined {
+    if (this.closed) {
+      return gone(statement, "This transaction has already ended; the fiber outlived it")
+    }
+    if (this.root.use === "required" && !this.session.inTransaction()) {
+      return gone(
+        statement,
+        "The database has ended this transaction: a write in it was stopped, an error undid it, or a statement ended it"
+      )
+    }
+    return undefined
+  }
+
+  private enter<A, R>(text: string, effect: () => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+    return this.turn.pass(
+      Effect.suspend(() => {
+        const late = this.ended(text)
+        return late === undefined ? effect() : Effect.fail(late)
+      })
+    )
+  }
+
+  run(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
+    return this.enter(request.text, () => this.session.run({ ...request, transaction: this.root.use }))
+  }
+
+  open(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
+    return this.enter(request.text, () => this.session.open({ ...request, transaction: this.root.use }))
+  }
+
+  batch(request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
+    return this.enter(request.text, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
+  }
+
+  describe(text: string) {
+    return this.enter(text, () => this.session.describe(text))
+  }
+}

@@ -1,0 +1,115 @@
+/** One statement, many parameter rows: cut into chunks, one round trip each. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError as SqlErrorClass } from "@effect/sql/SqlError"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as SqlFailure from "../SqlFailure.js"
+import type * as SqlTransport from "../SqlTransport.js"
+import type { AnyFiber, Core } from "./core.js"
+import { transaction } from "./transaction.js"
+
+/** Rows in one chunk, and what they may weigh together. */
+const chunkRows = 4_096
+const chunkBytes = 4 * 1024 * 1024
+
+/** A guess is enough: it only decides where to cut. */
+const weigh = (row: ReadonlyArray<unknown>): number => {
+  let bytes = 0
+  for (let i = 0; i < row.length; i++) {
+    const value = row[i]
+    bytes +=
+      typeof value === "string" ? value.length : ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? value.byteLength : 8
+  }
+  return bytes
+}
+
+/** Cuts rows into chunks as they are asked for, so that an endless iterable needs no memory. */
+function* cut(rows: Iterable<ReadonlyArray<unknown>>): Generator<SqlTransport.ParameterRows> {
+  let chunk: Array<ReadonlyArray<unknown>> = []
+  let bytes = 0
+  for (const row of rows) {
+    const weight = weigh(row)
+    if (chunk.length > 0 && (chunk.length === chunkRows || bytes + weight > chunkBytes)) {
+      yield chunk
+      chunk = []
+      bytes = 0
+    }
+    chunk.push(row)
+    bytes += weight
+  }
+  if (chunk.length > 0) {
+    yield chunk
+  }
+}
+
+interface Sum {
+  rows: number
+  changes: number | undefined
+}
+
+const isStream = <E, R>(rows: SqlTransport.RowSource<E, R>): rows is Stream.Stream<ReadonlyArray<unknown>, E, R> =>
+  Stream.StreamTypeId in rows
+
+export const many = <E, R>(
+  core: Core,
+  text: string,
+  rows: SqlTransport.RowSource<E, R>
+): Effect.Effect<{ readonly changes: number | undefined }, SqlError | E, R> =>
+  Effect.withFiberRuntime((self) => {
+    const fiber = self as unknown as AnyFiber
+    const sum: Sum = { rows: 0, changes: 0 }
+    const all: Effect.Effect<void, SqlError | E, R> = isStream(rows)
+      ? Stream.runForEachChunk(rows, (chunk) => sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
+      : sendAll(core, text, rows, sum)
+    // Inside a transaction the whole call is one step: all of it or nothing. A batch alone is that already.
+    const single = Array.isArray(rows) && rows.length <= 1
+    const whole =
+      core.levelOf(fiber.currentContext) === undefined || single ? all : inSavepoint(core, fiber, all)
+    return Effect.map(whole, () => ({ changes: sum.changes }))
+  })
+
+const inSavepoint = <A, E, R>(core: Core, fiber: AnyFiber, effect: Effect.Effect<A, E, R>) =>
+  core.levelOf(fiber.currentContext)?.root.use === "required" ? transaction(core, {})(effect) : effect
+
+const sendAll = (
+  core: Core,
+  text: string,
+  rows: Iterable<ReadonlyArray<unknown>>,
+  sum: Sum
+): Effect.Effect<void, SqlError> =>
+  Effect.suspend(() => {
+    const chunks = cut(rows)
+    const step: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+      const chunk = chunks.next()
+      return chunk.done === true ? Effect.void : Effect.zipRight(send(core, text, chunk.value, sum), step)
+    })
+    return step
+  })
+
+const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: Sum): Effect.Effect<void, SqlError> =>
+  Effect.withFiberRuntime<void, SqlError>((self) => {
+    const fiber = self as unknown as AnyFiber
+    const request = core.request(fiber, text, [], "arrays", true, undefined)
+    if (request instanceof SqlErrorClass) {
+      return Effect.fail(request)
+    }
+    const first = sum.rows
+    return Effect.matchEffect(core.batch(fiber, request, rows), {
+      onFailure: (error) => Effect.fail(numbered(error, first)),
+      onSuccess: (answer) => {
+        if (answer.error !== undefined) {
+          return Effect.fail(numbered(answer.error, first))
+        }
+        sum.rows += rows.length
+        sum.changes = answer.changes === undefined || sum.changes === undefined ? undefined : sum.changes + answer.changes
+        return Effect.void
+      }
+    })
+  })
+
+/** The session counts rows within its chunk, the caller within the call. */
+const numbered = (error: SqlError, first: number): SqlError => {
+  const { failedRow } = SqlFailure.from(error)
+  return failedRow === undefined || first === 0 ? error : SqlFailure.annotate(error, { failedRow: first + failedRow })
+}

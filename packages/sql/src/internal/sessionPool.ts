@@ -1,0 +1,445 @@
+/**
+ * The pool's cases: give, wait, serve, open, prepare, give back, remove, close.
+ *
+ * All state changes are synchronous, so that no fiber ever sees one half-made. Fibers wait in one place only, the
+ * queue. Whatever takes time (connecting, validating, resetting, closing) is done by fibers of the pool, so whoever
+ * waits can leave at any moment and takes nothing with them.
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import type { Kind, Lease, Options, SessionPool, Statistics } from "../SessionPool.js"
+import type { Session } from "../SqlTransport.js"
+import { closeScope, PoolFibers } from "./poolFibers.js"
+import * as Settings from "./poolSettings.js"
+import { HeldLease, type Lender, Slot } from "./poolSlot.js"
+import { after } from "./poolTimer.js"
+import { Upkeep } from "./poolUpkeep.js"
+import { Waiter, Waiters } from "./poolWaiters.js"
+import { clockOf } from "./settings.js"
+
+type Wait = (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
+
+class Pool implements SessionPool, Lender {
+  readonly name: string
+  private readonly slots: Array<Slot> = []
+  private readonly waiters = new Waiters()
+  private readonly leases = new Set<HeldLease>()
+  private readonly counts = { lent: 0, timeouts: 0, opened: 0, failed: 0, retired: 0, lost: 0 }
+  private opening = 0
+  private preparing = 0
+  private warmth = 0
+  private closed = false
+  /** Off after a connect that nobody waited for has failed, until one succeeds. */
+  private mayGrow = true
+  private readonly options: Options
+  private readonly settings: Settings.PoolSettings
+  private readonly clock: Clock.Clock
+  private readonly fibers: PoolFibers
+  private readonly upkeep: Upkeep
+  private readonly tooSlow: SqlError
+
+  constructor(options: Options, settings: Settings.PoolSettings, runtime: Runtime.Runtime<never>, clock: Clock.Clock) {
+    this.name = options.name
+    this.options = options
+    this.settings = settings
+    this.clock = clock
+    this.fibers = new PoolFibers(runtime)
+    this.upkeep = new Upkeep(clock, settings, this.slots, (slot) => this.retire(slot))
+    this.tooSlow = Settings.tooSlow(this.name, settings)
+  }
+
+  // --- give: a session is there
+
+  readonly unsafeShare = (): Session | undefined => {
+    if (this.settings.width !== Infinity || this.waiters.head !== undefined || this.options.onAcquire !== undefined) {
+      return undefined
+    }
+    const slot = this.pick("shared")
+    if (slot === undefined) {
+      return undefined
+    }
+    slot.touched = true
+    this.growBeyond(slot)
+    return slot.session
+  }
+
+  readonly lease = (kind: Kind, holder: string, wait: Wait = Effect.interruptible): Effect.Effect<Lease, SqlError> =>
+    Effect.withFiberRuntime((fiber) => {
+      const slot = this.waiters.head === undefined ? this.pick(kind) : undefined
+      if (slot === undefined || this.mustPrepare(slot)) {
+        return this.queue(kind, holder, wait, clockOf(fiber))
+      }
+      if (kind === "shared") {
+        this.growBeyond(slot)
+      }
+      return Effect.succeed(this.lend(slot, kind, holder))
+    })
+
+  readonly scoped = (kind: Kind, holder: string): Effect.Effect<Lease, SqlError, Scope.Scope> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.tap(this.lease(kind, holder, restore), (lease) => Effect.addFinalizer(() => lease.release))
+    )
+
+  /** The warmest session that fits; shared work goes to the one that has the least to do. */
+  private pick(kind: Kind): Slot | undefined {
+    let best: Slot | undefined
+    let least = 0
+    for (const slot of this.slots) {
+      if (slot.fits(kind, this.settings.width)) {
+        const load = kind === "shared" ? slot.load : 0
+        if (best === undefined || load < least || (load === least && slot.warmth > best.warmth)) {
+          best = slot
+          least = load
+        }
+      }
+    }
+    return best
+  }
+
+  private lend(slot: Slot, kind: Kind, holder: string): HeldLease {
+    if (kind === "exclusive") {
+      slot.exclusive = true
+    } else {
+      slot.shared++
+    }
+    slot.prepared = false
+    this.counts.lent++
+    const lease = new HeldLease(this, slot, kind, holder)
+    this.leases.add(lease)
+    return lease
+  }
+
+  // --- wait: none is there
+
+  private queue(kind: Kind, holder: string, wait: Wait, clock: Clock.Clock): Effect.Effect<Lease, SqlError> {
+    let waiter: Waiter | undefined
+    const signal = Effect.async<void, SqlError>((resume) => {
+      if (this.closed) {
+        return resume(Effect.fail(Settings.closed(this.name)))
+      }
+      const mine = new Waiter(kind, holder, resume)
+      waiter = mine
+      this.waiters.push(mine)
+      this.serve()
+      if (mine.queued) {
+        mine.cancelTimer = after(clock, this.settings.acquireTimeout, () => this.timeOut(mine), false)
+      }
+    })
+    // The signal carries nothing: the lease is the waiter's from the moment it is chosen. When an interrupt, or a deadline
+    // put around the wait, comes just as the signal is on its way, the lease is still found here and given back.
+    return Effect.uninterruptible(
+      Effect.matchCauseEffect(wait(signal), {
+        onFailure: (cause) => {
+          this.abandon(waiter)
+          return Effect.failCause(cause)
+        },
+        onSuccess: () => {
+          const lease = waiter?.lease
+          return lease === undefined
+            ? Effect.dieMessage("The wait for a lease ended before it came")
+            : Effect.succeed(lease)
+        }
+      })
+    )
+  }
+
+  private abandon(waiter: Waiter | undefined): void {
+    if (waiter?.queued === true) {
+      this.waiters.remove(waiter)
+      this.serve() // somebody whom it stood in the way of
+    } else {
+      waiter?.lease?.end(true)
+    }
+  }
+
+  private timeOut(waiter: Waiter): void {
+    this.counts.timeouts++
+    this.waiters.remove(waiter)
+    waiter.fail(Cause.fail(Settings.timedOut(this.name, this.settings, this.holders())))
+    this.serve()
+  }
+
+  private holders(): Array<string> {
+    return Array.from(this.leases, (lease) => lease.holder)
+  }
+
+  // --- serve: the queue moves
+
+  /** Gives the head of the queue what it waits for, or sees to it that it comes. Called whenever something has changed. */
+  private serve(): void {
+    for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
+      const slot = this.pick(head.kind)
+      if (slot !== undefined && !this.mustPrepare(slot)) {
+        this.waiters.remove(head)
+        head.give(this.lend(slot, head.kind, head.holder))
+      } else if (this.opening + this.preparing >= this.wanted()) {
+        return
+      } else if (slot !== undefined) {
+        this.prepare(slot, this.validate(slot))
+      } else if (this.hasRoom()) {
+        this.open()
+      } else {
+        return
+      }
+    }
+  }
+
+  /** Sessions that would content everybody in the queue. */
+  private wanted(): number {
+    const { exclusive, shared } = this.waiters
+    return exclusive + (shared === 0 ? 0 : Math.max(1, Math.ceil(shared / this.settings.width)))
+  }
+
+  // --- open
+
+  private hasRoom(): boolean {
+    return !this.closed && this.slots.length + this.opening < this.settings.max
+  }
+
+  private open(): void {
+    this.opening++
+    this.fibers.work(Effect.catchAllCause(this.connect, (cause) => Effect.sync(() => this.refused(cause))))
+  }
+
+  /** Shared work was put on a session that is busy already: one more for the next. */
+  private growBeyond(slot: Slot): void {
+    if (this.mayGrow && this.opening === 0 && this.hasRoom() && slot.pending !== undefined && slot.pending() > 0) {
+      this.open()
+    }
+  }
+
+  /** A failed connect is the answer for the head of the queue; for those behind it another is tried. */
+  private refused(cause: Cause.Cause<SqlError>): void {
+    const head = this.waiters.head
+    if (head === undefined) {
+      this.mayGrow = false
+    } else if (!Option.contains(Cause.failureOption(cause), this.tooSlow)) {
+      // One that was too slow says nothing to the head: who waited as long has timed out, who came later has not.
+      this.waiters.remove(head)
+      head.fail(cause)
+    }
+    this.serve()
+  }
+
+  /** Opens a session in a scope of its own and takes it in. The caller has counted it as `opening`. */
+  private readonly connect: Effect.Effect<void, SqlError> = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Scope.make(), (scope) =>
+      Effect.matchCauseEffect(restore(this.bounded(Scope.extend(this.welcomed(), scope))), {
+        onFailure: (cause) =>
+          Effect.flatMap(closeScope(scope), () => {
+            this.opening--
+            this.counts.failed++
+            return Effect.failCause(cause)
+          }),
+        onSuccess: (session) => this.takeIn(session, scope)
+      })
+    )
+  )
+
+  private welcomed(): Effect.Effect<Session, SqlError, Scope.Scope> {
+    const { connect, onAcquire } = this.options
+    return onAcquire === undefined
+      ? connect
+      : Effect.tap(connect, (session) =>
+          Effect.filterOrFail(
+            onAcquire(session),
+            (usable) => usable,
+            () => Settings.refused(this.name)
+          )
+        )
+  }
+
+  private takeIn(session: Session, scope: Scope.CloseableScope): Effect.Effect<void> {
+    this.opening--
+    if (this.closed) {
+      return closeScope(scope)
+    }
+    const slot = new Slot(session, scope, this.now())
+    slot.warmth = ++this.warmth
+    this.slots.push(slot)
+    this.counts.opened++
+    this.mayGrow = true
+    this.handOver(slot)
+    this.upkeep.watch()
+    const death = Effect.flatMap(session.lost, () => Effect.sync(() => this.lose(slot)))
+    return Effect.asVoid(Effect.forkIn(Effect.interruptible(death), scope))
+  }
+
+  // --- prepare: validate before a lease, reset after one
+
+  /** Whether it has to prove itself first. One that works for somebody is alive, and a check would have to wait. */
+  private mustPrepare(slot: Slot): boolean {
+    return slot.free && !slot.prepared && (this.options.onAcquire !== undefined || this.mustCheck(slot))
+  }
+
+  private mustCheck(slot: Slot): boolean {
+    return this.now() - slot.aliveAt >= this.settings.bypassWindow && slot.load === 0
+  }
+
+  private validate(slot: Slot): Effect.Effect<boolean, SqlError> {
+    const { onAcquire } = this.options
+    const checked = this.mustCheck(slot) ? slot.session.check : Effect.void
+    return Effect.zipRight(checked, onAcquire === undefined ? Effect.succeed(true) : onAcquire(slot.session))
+  }
+
+  private prepare(slot: Slot, usable: Effect.Effect<boolean, SqlError>): void {
+    slot.state = "preparing"
+    this.preparing++
+    this.fibers.work(
+      Effect.matchCause(this.bounded(usable), {
+        onFailure: () => this.prepared(slot, false),
+        onSuccess: (good) => this.prepared(slot, good)
+      })
+    )
+  }
+
+  private prepared(slot: Slot, good: boolean): void {
+    this.preparing--
+    if (slot.state === "gone") {
+      this.serve() // lost meanwhile
+    } else if (good && !slot.expired) {
+      slot.state = "ready"
+      slot.aliveAt = this.now()
+      this.handOver(slot)
+    } else {
+      this.retire(slot)
+    }
+  }
+
+  /** Offers a session that has just proved to be good to the queue, without another check. */
+  private handOver(slot: Slot): void {
+    slot.prepared = true
+    this.serve()
+    slot.prepared = false
+  }
+
+  /** Opening, validating and resetting keep the acquire timeout, so that one that hangs does not keep its place. */
+  private bounded<A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+    return Effect.timeoutFail(effect, { duration: this.settings.acquireTimeout, onTimeout: () => this.tooSlow })
+  }
+
+  // --- give back
+
+  giveBack(lease: HeldLease, usable: boolean): void {
+    const { slot } = lease
+    this.leases.delete(lease)
+    if (lease.kind === "exclusive") {
+      slot.exclusive = false
+    } else {
+      slot.shared--
+    }
+    if (slot.state === "gone") {
+      return
+    }
+    slot.warmth = ++this.warmth
+    slot.usedAt = slot.aliveAt = this.now()
+    if (!usable) {
+      slot.state = "leaving"
+    }
+    if (slot.free && (slot.state === "leaving" || slot.expired)) {
+      this.retire(slot)
+    } else if (slot.free && this.options.onRelease !== undefined) {
+      this.prepare(slot, this.options.onRelease(slot.session))
+    } else {
+      this.serve()
+    }
+  }
+
+  // --- remove
+
+  /** On purpose. */
+  private retire(slot: Slot): void {
+    this.counts.retired++
+    this.remove(slot)
+  }
+
+  /** It died. Out at once, whoever holds it: their statements fail by themselves. */
+  private lose(slot: Slot): void {
+    if (slot.state !== "gone") {
+      this.counts.lost++
+      this.remove(slot)
+    }
+  }
+
+  /** Its place is free at once: a session that is slow to close, or never does, keeps nobody waiting. */
+  private remove(slot: Slot): void {
+    slot.state = "gone"
+    this.slots.splice(this.slots.indexOf(slot), 1)
+    this.fibers.close(slot.scope)
+    this.serve()
+  }
+
+  // --- close
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.closed = true
+    this.upkeep.stop()
+    for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
+      this.waiters.remove(head)
+      head.fail(Cause.fail(Settings.closed(this.name)))
+    }
+    const slots = this.slots.splice(0)
+    for (const slot of slots) {
+      slot.state = "gone"
+    }
+    return Effect.zipRight(this.reportLeaks(), this.fibers.stop(slots.map((slot) => slot.scope)))
+  })
+
+  /** What came into the scope after the pool has been closed by now: these will not be given back in time. */
+  private reportLeaks(): Effect.Effect<void> {
+    const { size } = this.leases
+    return size === 0
+      ? Effect.void
+      : Effect.logWarning(`Pool "${this.name}" was closed while leases were still out: ${this.holders().join(", ")}`)
+  }
+
+  // --- make and measure
+
+  /** The first one alone, so that a wrong password or a missing file shows in one attempt; then the others together. */
+  readonly openMinimum: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+    const { min } = this.settings
+    const one = Effect.suspend(() => {
+      this.opening++
+      return this.connect
+    })
+    const others = Effect.replicateEffect(one, min - 1, { concurrency: "unbounded", discard: true })
+    return min > 0 ? Effect.zipRight(one, others) : Effect.void
+  })
+
+  readonly statistics: Effect.Effect<Statistics> = Effect.sync(() => ({
+    name: this.name,
+    max: this.settings.max,
+    open: this.slots.length,
+    opening: this.opening,
+    closing: this.fibers.closings,
+    idle: this.slots.filter((slot) => slot.state === "ready" && slot.free).length,
+    used: this.slots.filter((slot) => !slot.free).length,
+    leases: this.leases.size,
+    waiting: this.waiters.size,
+    ...this.counts
+  }))
+
+  private now(): number {
+    return this.clock.unsafeCurrentTimeMillis()
+  }
+}
+
+export const make = (options: Options): Effect.Effect<SessionPool, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const settings = Settings.decode(options)
+      const invalid = Settings.invalid(options.name, settings)
+      if (invalid !== undefined) {
+        return yield* Effect.fail(invalid)
+      }
+      const pool = new Pool(options, settings, yield* Effect.runtime<never>(), yield* Effect.clock)
+      yield* Effect.addFinalizer(() => pool.close)
+      yield* Effect.onError(restore(pool.openMinimum), () => pool.close)
+      return pool
+    })
+  )

@@ -1,0 +1,102 @@
+/** What travels with the fiber: rows per page, and the deadline. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import * as SqlFailure from "../SqlFailure.js"
+
+export class Prefetch extends Context.Reference<Prefetch>()("@sluice/sql/SqlClient/Prefetch", {
+  defaultValue: () => 64
+}) {}
+
+export class Deadline extends Context.Reference<Deadline>()("@sluice/sql/SqlClient/Deadline", {
+  defaultValue: () => Infinity
+}) {}
+
+/** What `withPrefetch` and `withDeadline` put on a statement itself, so that its own type is kept. */
+export interface Overrides {
+  readonly prefetch?: number | undefined
+  /** Milliseconds from the start of the statement. */
+  readonly within?: number | undefined
+}
+
+/** How a statement takes overrides; our Statement has this method, nothing else does. */
+export const Override: unique symbol = Symbol.for("@sluice/sql/Override")
+
+interface Overridable {
+  readonly [Override]: (overrides: Overrides) => unknown
+}
+
+const isOverridable = (u: unknown): u is Overridable => typeof u === "object" && u !== null && Override in u
+
+const isStream = (u: object): u is Stream.Stream<unknown, unknown, unknown> => Stream.StreamTypeId in u
+
+type AnyEffect = Effect.Effect<unknown, unknown, unknown>
+
+/** An Effect or a Stream of any kind. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any Effect and any Stream, whatever their types
+export type Runnable = Effect.Effect<any, any, any> | Stream.Stream<any, any, any>
+
+export const withPrefetch =
+  (rows: number) =>
+  <A extends Runnable>(self: A): A => {
+    if (isOverridable(self)) {
+      return self[Override]({ prefetch: rows }) as A
+    }
+    return (
+      isStream(self) ? Stream.provideService(self, Prefetch, rows) : Effect.provideService(self as AnyEffect, Prefetch, rows)
+    ) as A
+  }
+
+export const withDeadline =
+  (duration: Duration.DurationInput) =>
+  <A extends Runnable>(self: A): A => {
+    const within = Duration.toMillis(duration)
+    if (isOverridable(self)) {
+      return self[Override]({ within }) as A
+    }
+    const at = Effect.withFiberRuntime<number>((fiber) =>
+      Effect.succeed(Math.min(deadlineOf(fiber.currentContext), nowOf(clockOf(fiber)) + within))
+    )
+    return (
+      isStream(self)
+        ? Stream.unwrap(Effect.map(at, (deadline) => Stream.provideService(self, Deadline, deadline)))
+        : Effect.flatMap(at, (deadline) => Effect.provideService(self as AnyEffect, Deadline, deadline))
+    ) as A
+  }
+
+// References are looked up by key: `Context.get` would compute and cache defaults on the hot path.
+
+export const deadlineOf = (context: Context.Context<never>): number =>
+  (context.unsafeMap.get(Deadline.key) as number | undefined) ?? Infinity
+
+/** Undefined: nothing was said, and the client's own default counts. */
+export const prefetchOf = (context: Context.Context<never>): number | undefined =>
+  context.unsafeMap.get(Prefetch.key) as number | undefined
+
+/** Rows per page are kept within 1 … 65,536 (APSW's bounds); undefined when it is no whole number. */
+export const clampPrefetch = (rows: number): number | undefined =>
+  Number.isInteger(rows) ? Math.min(Math.max(rows, 1), 65_536) : undefined
+
+const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
+
+export const clockOf = (fiber: Fiber.RuntimeFiber<never, never> | Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
+  Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
+
+/** Whether the clock is the machine's, so that timers in the transport and in the worker mean the same time. */
+export const isLive = (clock: Clock.Clock): boolean => clock === liveClock
+
+/** Milliseconds that no change of the wall clock moves (with a TestClock: its own time). */
+export const nowOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+
+/** The failure of a passed deadline. */
+export const timedOut = (statement: string | undefined, outcome: SqlFailure.Outcome) =>
+  SqlFailure.make({
+    reason: "StatementTimeout",
+    message: "The deadline passed before the statement had ended",
+    statement,
+    outcome
+  })

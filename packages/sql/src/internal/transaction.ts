@@ -1,0 +1,261 @@
+/**
+ * Transactions: begin, run, commit or roll back; each level inside is a savepoint.
+ *
+ * Waiting for the session and beginning are interruptible; commit and rollback are not, and have no deadline. Whatever
+ * happens, the session is given back clean, or it is retired.
+ */
+import * as EffectSql from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import type * as SessionPool from "../SessionPool.js"
+import * as SqlFailure from "../SqlFailure.js"
+import type * as SqlTransport from "../SqlTransport.js"
+import { LevelConnection } from "./connection.js"
+import { type AnyFiber, type Core, within } from "./core.js"
+import { Level, type Root } from "./level.js"
+import { clockOf, deadlineOf, nowOf, withDeadline } from "./settings.js"
+import { isTraced, spanOptions } from "./telemetry.js"
+import type { Restore } from "./turn.js"
+
+/** What `sql.transaction` may be told. */
+export interface TransactionOptions extends SqlTransport.BeginOptions {
+  /** Bounds waiting, beginning and the body; not commit or rollback. */
+  readonly deadline?: Duration.DurationInput | undefined
+  /** Runs the whole transaction again, on `Serialization`, `Deadlock` and `LockTimeout` only. */
+  readonly retry?: Schedule.Schedule<unknown, SqlError> | undefined
+}
+
+const isLost = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
+
+const isSqlError = (error: unknown): error is SqlError =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
+
+export const transaction =
+  (core: Core, options: TransactionOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
+    const once: Effect.Effect<A, E | SqlError, R> = Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
+        const fiber = self as unknown as AnyFiber
+        const parent = core.levelOf(fiber.currentContext)
+        const run = (span: Tracer.Span | undefined) =>
+          parent === undefined || parent.root.use === "free"
+            ? outermost(core, fiber, options, restore, effect, span, parent)
+            : nested(core, parent, options, restore, effect, span)
+        return isTraced(fiber)
+          ? Effect.useSpan("sql.transaction", spanOptions, (span) => {
+              for (const [key, value] of core.attributes) {
+                span.attribute(key, value)
+              }
+              return run(span)
+            })
+          : run(undefined)
+      })
+    )
+    const bounded = options.deadline === undefined ? once : withDeadline(options.deadline)(once)
+    return options.retry === undefined
+      ? bounded
+      : Effect.retry(bounded, {
+          schedule: options.retry as Schedule.Schedule<unknown, E | SqlError>,
+          while: (error) => isSqlError(error) && isLost(error)
+        })
+  }
+
+/** The body, with the level (and, for resolvers, `@effect/sql`'s own tag) in its context. */
+const body = <A, E, R>(
+  core: Core,
+  level: Level,
+  restore: Restore,
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span | undefined
+): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    let context: Context.Context<never> = Context.add(fiber.currentContext, core.tag, level)
+    context = Context.add(context, EffectSql.TransactionConnection, [level.connection, level.depth])
+    if (span !== undefined) {
+      context = Context.add(context, Tracer.ParentSpan, span)
+    }
+    return Effect.exit(Effect.locally(restore(effect), FiberRef.currentContext, context as Context.Context<never>))
+  })
+
+const outermost = <A, E, R>(
+  core: Core,
+  fiber: AnyFiber,
+  options: TransactionOptions,
+  restore: Restore,
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span | undefined,
+  reserved: Level | undefined
+): Effect.Effect<A, E | SqlError, R> => {
+  const deadline = monotonicDeadline(fiber)
+  // On a reserved session the transaction runs there: its holder asked for that session.
+  if (reserved !== undefined) {
+    const ended = reserved.ended()
+    return ended !== undefined
+      ? Effect.fail(ended)
+      : reserved.turn.hold(
+          restore,
+          onSession(core, reserved.session, Effect.void, deadline, options, restore, effect, span)
+        )
+  }
+  return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
+    Effect.ensuring(onSession(core, lease.session, lease.retire, deadline, options, restore, effect, span), lease.release)
+  )
+}
+
+/** The fiber's deadline as `performance.now()` counts. */
+const monotonicDeadline = (fiber: AnyFiber): number => {
+  const deadline = deadlineOf(fiber.currentContext)
+  return deadline === Infinity ? Infinity : performance.now() + (deadline - nowOf(clockOf(fiber)))
+}
+
+const onSession = <A, E, R>(
+  core: Core,
+  session: SqlTransport.Session,
+  retire: Effect.Effect<void>,
+  deadline: number,
+  options: TransactionOptions,
+  restore: Restore,
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span | undefined
+): Effect.Effect<A, E | SqlError, R> => {
+  const control = core.transport.transactions
+  // A session that cannot be cleaned must not be lent again.
+  const clean = Effect.catchAllCause(control.rollback(session), () => retire)
+  const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0 }
+  const begin = deadline === Infinity ? control.begin(session, options) : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
+  return Effect.flatMap(Effect.onError(restore(begin), () => clean), () => {
+    const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
+    return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {
+      // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
+      return level.turn.hold(
+        Effect.uninterruptible,
+        Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+          const gone = level.ended()
+          level.close()
+          if (Exit.isFailure(exit)) {
+            span?.event("db.transaction.rollback", 0n)
+            return Effect.zipRight(clean, exit)
+          }
+          if (gone !== undefined) {
+            return Effect.zipRight(clean, Effect.fail(gone))
+          }
+          span?.event("db.transaction.commit", 0n)
+          return Effect.zipRight(
+            Effect.onError(control.commit(session), () => clean),
+            Effect.zipRight(Effect.all(root.afterCommit, { discard: true }), exit)
+          )
+        })
+      )
+    })
+  })
+}
+
+const nested = <A, E, R>(
+  core: Core,
+  parent: Level,
+  options: TransactionOptions,
+  restore: Restore,
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span | undefined
+): Effect.Effect<A, E | SqlError, R> => {
+  const { root, session } = parent
+  const control = core.transport.transactions
+  if (options.isolation !== undefined || (options.readOnly === false && root.options.readOnly === true)) {
+    return Effect.fail(
+      SqlFailure.make({
+        reason: "Unsupported",
+        message: "A nested transaction is a savepoint: its isolation and access are those of the outermost one"
+      })
+    )
+  }
+  const name = `sluice_${++root.savepoints}`
+  const undo = Effect.suspend(() =>
+    session.inTransaction()
+      ? Effect.zipRight(control.rollbackTo(session, name), control.release(session, name))
+      : Effect.void
+  )
+  const use = Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+    const late = parent.ended()
+    if (late !== undefined) {
+      return Effect.fail(late)
+    }
+    return Effect.flatMap(Effect.onError(restore(control.savepoint(session, name)), () => Effect.ignore(undo)), () => {
+      const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
+      const afterCommits = root.afterCommit.length
+      return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
+        level.turn.hold(
+          Effect.uninterruptible,
+          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+            const gone = level.ended()
+            level.close()
+            if (Exit.isFailure(exit)) {
+              root.afterCommit.length = afterCommits
+              span?.event("db.transaction.rollback", 0n)
+              // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
+              return Effect.zipRight(Effect.ignoreLogged(undo), exit)
+            }
+            span?.event("db.transaction.savepoint", 0n)
+            return gone !== undefined ? Effect.fail(gone) : Effect.zipRight(control.release(session, name), exit)
+          })
+        )
+      )
+    })
+  })
+  return parent.turn.hold(restore, use)
+}
+
+/** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
+export const afterCommit =
+  (core: Core) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+    Effect.withFiberRuntime((self) => {
+      const level = core.levelOf((self as unknown as AnyFiber).currentContext)
+      return level === undefined || level.root.use === "free"
+        ? Effect.ignoreLogged(effect)
+        : Effect.map(Effect.context<R>(), (context) => {
+            level.root.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, context)))
+          })
+    })
+
+/** A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. */
+export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<LevelConnection, SqlError, Scope.Scope>((self) => {
+      const fiber = self as unknown as AnyFiber
+      const level = core.levelOf(fiber.currentContext)
+      if (level !== undefined) {
+        const late = level.ended()
+        return late === undefined ? Effect.succeed(level.connection as LevelConnection) : Effect.fail(late)
+      }
+      const deadline = monotonicDeadline(fiber)
+      return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
+        Effect.gen(function* () {
+          const { session } = lease
+          const root: Root = { session, use: "free", options: {}, afterCommit: [], savepoints: 0 }
+          const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
+          yield* Effect.addFinalizer(() => giveBack(core, level, lease))
+          return level.connection as LevelConnection
+        })
+      )
+    })
+  )
+
+const giveBack = (core: Core, level: Level, lease: SessionPool.Lease): Effect.Effect<void> =>
+  level.turn
+    .hold(
+      Effect.uninterruptible,
+      Effect.suspend(() => {
+        level.close()
+        return level.session.inTransaction()
+          ? Effect.catchAllCause(core.transport.transactions.rollback(level.session), () => lease.retire)
+          : Effect.void
+      })
+    )
+    .pipe(Effect.ensuring(lease.release))

@@ -1,0 +1,117 @@
+/** A turn: many may pass through it at once, or one may hold it; whoever waits is served in order. */
+import * as Effect from "effect/Effect"
+
+/** What `Effect.uninterruptibleMask` hands out. */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+interface Waiter {
+  readonly holds: boolean
+  readonly go: () => void
+}
+
+export class Turn {
+  private passing = 0
+  private held = false
+  private readonly waiting: Array<Waiter> = []
+
+  /** `width`: how many may pass at once. */
+  constructor(private readonly width: number) {}
+
+  private free(holds: boolean): boolean {
+    return !this.held && (holds ? this.passing === 0 : this.passing < this.width)
+  }
+
+  /** Takes a place if there is one and nobody waits for it; each must be given back with `leave`. */
+  tryPass(): boolean {
+    if (this.waiting.length > 0 || !this.free(false)) {
+      return false
+    }
+    this.passing++
+    return true
+  }
+
+  leave(): void {
+    this.passing--
+    this.serve()
+  }
+
+  drop(): void {
+    this.held = false
+    this.serve()
+  }
+
+  private serve(): void {
+    for (let head = this.waiting[0]; head !== undefined && this.free(head.holds); head = this.waiting[0]) {
+      this.waiting.shift()
+      this.grant(head.holds)
+      head.go()
+    }
+  }
+
+  private grant(holds: boolean): void {
+    if (holds) {
+      this.held = true
+    } else {
+      this.passing++
+    }
+  }
+
+  /**
+   * Waits for a place. The decision whether an interrupted waiter has one to give back falls outside of the
+   * interruptible region, where nothing can come in between.
+   */
+  private wait(restore: Restore, holds: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.waiting.length === 0 && this.free(holds)) {
+        this.grant(holds)
+        return Effect.void
+      }
+      let served = false
+      let go: () => void = () => {
+        served = true
+      }
+      const waiter: Waiter = { holds, go: () => go() }
+      this.waiting.push(waiter)
+      const turn = Effect.async<void>((resume) => {
+        if (served) {
+          return resume(Effect.void)
+        }
+        go = () => {
+          served = true
+          resume(Effect.void)
+        }
+      })
+      return Effect.onError(restore(turn), () =>
+        Effect.sync(() => {
+          if (served) {
+            return holds ? this.drop() : this.leave()
+          }
+          this.waiting.splice(this.waiting.indexOf(waiter), 1)
+          this.serve()
+        })
+      )
+    })
+  }
+
+  /** Runs the effect while passing. */
+  pass<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false), () =>
+        Effect.ensuring(
+          restore(effect),
+          Effect.sync(() => this.leave())
+        )
+      )
+    )
+  }
+
+  /** Runs `use` while holding, from within an uninterruptible region; the waiting alone is interruptible. */
+  hold<A, E, R>(restore: Restore, use: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.flatMap(this.wait(restore, true), () =>
+      Effect.ensuring(
+        use,
+        Effect.sync(() => this.drop())
+      )
+    )
+  }
+}

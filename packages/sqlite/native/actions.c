@@ -1,0 +1,68 @@
+/* Actions: the authorizer, which notes what a statement does while SQLite prepares it. */
+#include "pump.h"
+
+/* Functions whose answer depends on the connection that asks. */
+static const char *const boundFunctions[] = {"last_insert_rowid", "changes", "total_changes", "load_extension"};
+
+static bool same(const Api *api, const char *a, const char *b) {
+  return a != NULL && api->stricmp(a, b) == 0;
+}
+
+static bool is_bound_function(const Api *api, const char *name) {
+  for (size_t i = 0; i < sizeof boundFunctions / sizeof boundFunctions[0]; i++) {
+    if (same(api, name, boundFunctions[i])) return true;
+  }
+  return false;
+}
+
+/* Subqueries and common table expressions are read without a database's name. */
+static bool is_bound_table(const Api *api, const char *table, const char *database) {
+  if (database != NULL && database[0] != '\0' && !same(api, database, "main")) return true;
+  return table != NULL && api->strnicmp(table, "pragma_", 7) == 0;
+}
+
+static void record(const Api *api, Actions *actions, int action, const char *first, const char *second,
+                   const char *database) {
+  switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_RECURSIVE:
+      return;
+    case SQLITE_READ:
+      if (is_bound_table(api, first, database)) actions->bound = true;
+      return;
+    case SQLITE_FUNCTION:
+      if (is_bound_function(api, second)) actions->bound = true;
+      return;
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
+    case SQLITE_ATTACH:
+      actions->secluding = true;
+      break;
+    /* "CREATE TABLE temp.x", unlike "CREATE TEMP TABLE x", is told as any other table. */
+    case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_VTABLE:
+      if (same(api, database, "temp")) actions->secluding = true;
+      break;
+    default:
+      break;
+  }
+  actions->bound = true;
+}
+
+static int on_action(void *pointer, int action, const char *first, const char *second, const char *database,
+                     const char *trigger) {
+  (void)trigger;
+  Connection *connection = pointer;
+  const Api *api = connection->api;
+  if (connection->recording != NULL) record(api, connection->recording, action, first, second, database);
+  /* Extensions are loaded by the program, never by SQL. */
+  if (action == SQLITE_FUNCTION && same(api, second, "load_extension")) return SQLITE_DENY;
+  return SQLITE_OK;
+}
+
+void actions_install(Connection *connection) {
+  connection->api->set_authorizer(connection->db, on_action, connection);
+}

@@ -1,0 +1,97 @@
+// Builds the native pump with the system's C compiler. It is an extra: whatever goes wrong here is told in a line, and
+// the portable engine is used instead.
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const here = dirname(fileURLToPath(import.meta.url))
+const output = join(here, "build", "pump.node")
+const instead = "the portable engine is used instead."
+
+const say = (text) => process.stderr.write(`@sluice/sqlite: ${text}\n`)
+
+const files = (...extensions) =>
+  readdirSync(here)
+    .filter((name) => extensions.some((extension) => name.endsWith(extension)))
+    .map((name) => join(here, name))
+
+const isUpToDate = () => {
+  if (!existsSync(output)) return false
+  const built = statSync(output).mtimeMs
+  return files(".c", ".h", ".mjs").every((file) => statSync(file).mtimeMs < built)
+}
+
+const hasPrebuild = () => existsSync(join(here, "..", "prebuilds", `${process.platform}-${process.arch}.node`))
+
+/** Directories of the headers: Node-API's, and those of the SQLite that the carrier brings. */
+const headers = () => {
+  const require = createRequire(import.meta.url)
+  const directories = [
+    require("node-api-headers").include_dir,
+    join(dirname(require.resolve("@photostructure/sqlite/package.json")), "src", "upstream")
+  ]
+  return existsSync(join(directories[1], "sqlite3ext.h")) ? directories : undefined
+}
+
+const flags = (directories, target) => [
+  ...["-std=c11", "-shared", "-fPIC", "-O2", "-fvisibility=hidden"],
+  ...(process.platform === "darwin"
+    ? ["-undefined", "dynamic_lookup", "-arch", process.arch === "x64" ? "x86_64" : process.arch]
+    : []),
+  ...directories.map((directory) => `-I${directory}`),
+  ...files(".c"),
+  ...["-o", target]
+]
+
+/** Runs the first compiler that there is. */
+const compile = (parameters) => {
+  const compilers = [process.env.CC?.trim() ?? "", "cc", "gcc", "clang"].filter((command) => command !== "")
+  for (const compiler of compilers) {
+    const [command, ...more] = compiler.split(/\s+/)
+    const result = spawnSync(command, [...more, ...parameters], { encoding: "utf8" })
+    if (result.error?.code !== "ENOENT") return result
+  }
+  return undefined
+}
+
+const firstError = (result) => {
+  const lines = (result.stderr ?? "").split("\n").filter((line) => line.trim() !== "")
+  return lines.find((line) => /\berror\b/i.test(line)) ?? lines[0] ?? result.error?.message ?? "(it said nothing)"
+}
+
+const build = () => {
+  if (isUpToDate()) return
+  if (process.platform === "win32") {
+    if (!hasPrebuild()) say(`on Windows the native pump comes prebuilt only, and not for ${process.arch}; ${instead}`)
+    return
+  }
+  const directories = headers()
+  if (directories === undefined) {
+    say(`SQLite's headers were not found, so the native pump was not built; ${instead}`)
+    return
+  }
+  mkdirSync(dirname(output), { recursive: true })
+  // Not in place: a running process may have the old one mapped.
+  const target = `${output}.${process.pid}`
+  try {
+    const result = compile(flags(directories, target))
+    if (result === undefined) {
+      say(`no C compiler found, so the native pump was not built; ${instead}`)
+    } else if (result.status === 0) {
+      renameSync(target, output)
+    } else {
+      say(`the native pump did not compile; ${instead}`)
+      process.stderr.write(firstError(result) + "\n")
+    }
+  } finally {
+    rmSync(target, { force: true })
+  }
+}
+
+try {
+  build()
+} catch (error) {
+  say(`the native pump was not built (${String(error?.message ?? error).split("\n")[0]}); ${instead}`)
+}

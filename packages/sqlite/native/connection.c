@@ -1,0 +1,117 @@
+/* Connection: opens, configures and closes SQLite connections in the library that an API table belongs to. */
+#include "pump.h"
+
+#include <stdlib.h>
+
+Connection *connection_open(const Api *api, const char *filename, int flags, int *code, char **message) {
+  Connection *connection = calloc(1, sizeof *connection);
+  if (connection == NULL) {
+    *code = SQLITE_NOMEM;
+    return NULL;
+  }
+  connection->references = 1;
+  connection->api = api;
+  *code = api->open_v2(filename, &connection->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+  if (*code == SQLITE_OK) {
+    api->extended_result_codes(connection->db, 1);
+    return connection;
+  }
+  if (connection->db != NULL) {
+    *code = api->extended_errcode(connection->db);
+    *message = text_copy(api->errmsg(connection->db));
+    api->close_v2(connection->db);
+  }
+  free(connection);
+  return NULL;
+}
+
+void connection_configure(Connection *connection, void *words, int progressSteps, int busyTimeout) {
+  const Api *api = connection->api;
+  connection->control.words = words;
+  connection->control.progressSteps = progressSteps;
+  connection->control.busyTimeout = busyTimeout > 0 ? (uint64_t)busyTimeout * 1000000 : 0;
+  control_install(connection);
+  actions_install(connection);
+  /* What carriers' own connections start with, whatever the library was compiled for. */
+  api->db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+  api->db_config(connection->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+  api->db_config(connection->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+}
+
+/* Not sqlite3_exec: only what is prepared here may count as done here, not what a VACUUM attaches inside. */
+int connection_exec(Connection *connection, const char *text, size_t length) {
+  const char *end = text + length;
+  const char *tail = text;
+  int code = SQLITE_OK;
+  while (code == SQLITE_OK) {
+    Statement *statement = statement_prepare(connection, tail, (size_t)(end - tail), &tail, &code);
+    if (statement == NULL) break;
+    do {
+      code = statement->running ? connection->api->step(statement->stmt) : statement_start(statement);
+    } while (code == SQLITE_ROW);
+    code = code == SQLITE_DONE ? SQLITE_OK : connection_code(connection, code);
+    statement_release(statement);
+  }
+  return code;
+}
+
+int connection_load_extension(Connection *connection, const char *path, char **message) {
+  const Api *api = connection->api;
+  if (api->load_extension == NULL) return SQLITE_ERROR;
+  char *text = NULL;
+  api->db_config(connection->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+  int code = api->load_extension(connection->db, path, NULL, &text);
+  api->db_config(connection->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+  *message = text_copy(text);
+  api->free(text);
+  return code;
+}
+
+int64_t connection_total_changes(const Connection *connection) {
+  const Api *api = connection->api;
+  return api->total_changes64 != NULL ? api->total_changes64(connection->db) : api->total_changes(connection->db);
+}
+
+int64_t connection_changes(const Connection *connection) {
+  const Api *api = connection->api;
+  return api->changes64 != NULL ? api->changes64(connection->db) : api->changes(connection->db);
+}
+
+uint32_t connection_flags(const Connection *connection) {
+  uint32_t flags = 0;
+  if (!connection->api->get_autocommit(connection->db)) flags |= FLAG_IN_TRANSACTION;
+  if (connection->secluded) flags |= FLAG_PRIVATE;
+  return flags;
+}
+
+int connection_code(const Connection *connection, int code) {
+  if (code == SQLITE_OK || connection->control.why == WHY_NONE) return code;
+  return SQLITE_INTERRUPT;
+}
+
+const char *connection_message(const Connection *connection, int code) {
+  const Api *api = connection->api;
+  /* Codes that we made have no message in the connection. */
+  if ((code & 0xff) == (api->errcode(connection->db) & 0xff)) return api->errmsg(connection->db);
+  return api->errstr(code);
+}
+
+void connection_close(Connection *connection) {
+  if (connection->db == NULL) return;
+  while (connection->backups != NULL) {
+    backup_finish(connection->backups);
+  }
+  /* Only ours: virtual tables finalize what they have prepared on the connection. */
+  while (connection->statements != NULL) {
+    statement_finalize(connection->statements);
+  }
+  connection->api->close_v2(connection->db);
+  connection->db = NULL;
+  connection->control.words = NULL;
+  staging_free(&connection->staging);
+}
+
+void connection_release(Connection *connection) {
+  connection->references--;
+  if (connection->references == 0) free(connection);
+}

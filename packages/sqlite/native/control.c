@@ -1,0 +1,84 @@
+/* Control: looks at the words of the running request from inside SQLite (progress and busy handler) and around it. */
+#include "pump.h"
+
+#include <stdatomic.h>
+
+/* Where the words lie, as src/internal/boundary.ts has it. */
+enum { WORD_INTERRUPT = 4, CANCEL_WORD = 256 / 4, DEADLINE_BYTE = 1024, SLOTS = 80 };
+
+/* Longest sleep between two tries of a lock, in ms: how late a stop may be noticed there. */
+enum { LONGEST_SLEEP = 5 };
+
+size_t control_bytes(void) {
+  return DEADLINE_BYTE + SLOTS * sizeof(int64_t);
+}
+
+static int check_at(Control *control, uint64_t now) {
+  if (control->seq == 0 || control->shielded || control->words == NULL) return WHY_NONE;
+  _Atomic int32_t *words = control->words;
+  _Atomic int64_t *deadlines = (void *)((char *)control->words + DEADLINE_BYTE);
+  int why = WHY_NONE;
+  if (atomic_load_explicit(&words[CANCEL_WORD + control->slot], memory_order_relaxed) == control->seq) {
+    why = WHY_CANCELLED;
+  } else if (atomic_load_explicit(&words[WORD_INTERRUPT], memory_order_relaxed) == control->seq) {
+    why = WHY_INTERRUPTED;
+  } else {
+    int64_t deadline = atomic_load_explicit(&deadlines[control->slot], memory_order_relaxed);
+    if (deadline != 0) {
+      if (now == 0) now = uv_hrtime();
+      if ((int64_t)now >= deadline) why = WHY_DEADLINE;
+    }
+  }
+  if (why != WHY_NONE) control->why = why;
+  return why;
+}
+
+bool control_begin(Control *control, int32_t seq, int32_t slot) {
+  if (slot < 0 || slot >= SLOTS) return false;
+  control->seq = seq;
+  control->slot = slot;
+  control->why = WHY_NONE;
+  return true;
+}
+
+int control_check(Control *control) {
+  return check_at(control, 0);
+}
+
+static int on_progress(void *pointer) {
+  Connection *connection = pointer;
+  return check_at(&connection->control, 0) != WHY_NONE;
+}
+
+/* Answers whether to try the lock again. */
+static int on_busy(void *pointer, int tries) {
+  Control *control = &((Connection *)pointer)->control;
+  uint64_t now = uv_hrtime();
+  if (tries == 0) control->busySince = now;
+  if (check_at(control, now) != WHY_NONE) return 0;
+  uint64_t waited = now - control->busySince;
+  if (waited >= control->busyTimeout) return 0;
+  uint64_t left = (control->busyTimeout - waited + 999999) / 1000000;
+  uint64_t pause = tries + 1 < LONGEST_SLEEP ? (uint64_t)tries + 1 : LONGEST_SLEEP;
+  uv_sleep((unsigned int)(pause < left ? pause : left));
+  return 1;
+}
+
+void control_install(Connection *connection) {
+  const Api *api = connection->api;
+  Control *control = &connection->control;
+  if (control->progressSteps > 0) {
+    api->progress_handler(connection->db, control->progressSteps, on_progress, connection);
+  } else {
+    api->progress_handler(connection->db, 0, NULL, NULL);
+  }
+  api->busy_handler(connection->db, on_busy, connection);
+}
+
+int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt) {
+  const Api *api = connection->api;
+  api->progress_handler(connection->db, 1, on_progress, connection);
+  int code = api->step(stmt);
+  control_install(connection);
+  return code;
+}

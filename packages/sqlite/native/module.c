@@ -1,0 +1,67 @@
+/* The module: one shared object that the runtime loads as an addon and a carrier's SQLite loads as an extension. */
+#include "js.h"
+
+#include <stdlib.h>
+
+#if defined(_MSC_VER)
+#define THREAD_LOCAL __declspec(thread)
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* The first library in which every entry that we use is in the table. */
+enum { OLDEST_LIBRARY = 3039000 };
+
+/* The table of the library that has just loaded us on this thread, until it is asked for: tables never mix, however
+   many libraries and threads there are. */
+static THREAD_LOCAL const Api *loading;
+
+/* The entry point that SQLite looks for whatever the file's name is. */
+EXPORT int sqlite3_extension_init(sqlite3 *db, char **message, const Api *api) {
+  (void)db;
+  (void)message;
+  loading = api;
+  return SQLITE_OK;
+}
+
+static bool is_usable(const Api *api) {
+  if (api == NULL || api->libversion_number() < OLDEST_LIBRARY) return false;
+  return api->progress_handler != NULL && api->busy_handler != NULL && api->set_authorizer != NULL;
+}
+
+static void finalize_library(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  free(data);
+}
+
+/* library(): a handle on the library that this thread has just loaded the extension into; undefined: none, or too old */
+static napi_value js_take_library(napi_env env, napi_callback_info info) {
+  (void)info;
+  const Api *api = loading;
+  loading = NULL;
+  if (!is_usable(api)) return NULL;
+  return js_handle(env, HANDLE_LIBRARY, (void *)api, finalize_library);
+}
+
+/* version(library) */
+static napi_value js_version(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  const Api *api = js_library(env, args[0]);
+  return api == NULL ? NULL : js_string(env, api->libversion(), NAPI_AUTO_LENGTH);
+}
+
+NAPI_MODULE_INIT() {
+  js_define(env, exports, "library", js_take_library);
+  js_define(env, exports, "version", js_version);
+  js_define_connection(env, exports);
+  js_define_statement(env, exports);
+  js_define_backup(env, exports);
+  return exports;
+}

@@ -1,0 +1,266 @@
+/* What the pump's files share: a connection, its statements and backups, and who offers what to whom. */
+#ifndef PUMP_H
+#define PUMP_H
+
+#ifndef NAPI_VERSION
+#define NAPI_VERSION 8
+#endif
+/* The plain struct of the API table: without this, macros would hide one process-wide table behind every call. */
+#define SQLITE_CORE 1
+
+#include <node_api.h>
+#include <sqlite3ext.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exported by the runtime: the clock of process.hrtime, and a sleep in milliseconds, on every platform. */
+extern uint64_t uv_hrtime(void);
+extern void uv_sleep(unsigned int milliseconds);
+
+/* Every SQLite function that we call, in the library that the connection was opened with. */
+typedef sqlite3_api_routines Api;
+
+typedef struct Connection Connection;
+typedef struct Statement Statement;
+typedef struct Backup Backup;
+
+/* ---- control.c: may the current request go on? ---- */
+
+enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3 };
+
+/* The control words that this thread shares with the event loop, and the request that they are looked up for. */
+typedef struct Control {
+  void *words;
+  /* The request now running, 0 none: then nothing stops. */
+  int32_t seq;
+  int32_t slot;
+  /* Why the last look said stop; kept until the next run begins. */
+  int why;
+  /* Not 0 while we tidy up (a rollback), which nothing may stop. */
+  int shielded;
+  int progressSteps;
+  uint64_t busyTimeout;
+  uint64_t busySince;
+} Control;
+
+/* Bytes of the control block that are read here. */
+size_t control_bytes(void);
+/* Names the request that is looked up from here on, 0 none. False: there is no such slot. */
+bool control_begin(Control *control, int32_t seq, int32_t slot);
+/* Looks at the words and remembers why in `control->why`. */
+int control_check(Control *control);
+/* Puts the progress and the busy handler on a connection. */
+void control_install(Connection *connection);
+/* Steps once with the words looked at right away, so that SQLite itself ends (and undoes) a statement to be stopped. */
+int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt);
+
+/* ---- actions.c: what does a statement do? ---- */
+
+/* What the authorizer heard while one statement was prepared. */
+typedef struct Actions {
+  /* Something that another connection could not do in our place. */
+  bool bound;
+  /* Makes temporary objects or attaches a database. */
+  bool secluding;
+} Actions;
+
+void actions_install(Connection *connection);
+
+/* ---- encode.c: rows into pages ---- */
+
+typedef struct Column {
+  /* One type tag and one 8-byte slot per row staged. */
+  uint8_t *tags;
+  int64_t *slots;
+  /* Texts and blobs of the rows staged, one after the other: in `arena`, or one value in SQLite's own memory. */
+  const uint8_t *bytes;
+  uint8_t *arena;
+  size_t arenaSize;
+  size_t used;
+  /* UTF-16 units in them. */
+  size_t units;
+  /* A bit per type tag seen. */
+  unsigned seen;
+  bool nonAscii;
+  bool badUtf8;
+  int64_t min;
+  int64_t max;
+  /* Text or blob of the row that was read last. */
+  const uint8_t *value;
+  size_t length;
+} Column;
+
+/* Where rows wait, by column, until their page is written. One per connection: pages are made one at a time. */
+typedef struct Staging {
+  Column *columns;
+  int count;
+  size_t rows;
+} Staging;
+
+/* A row's bytes when SQLite had no memory for one of its values. */
+#define ROW_FAILED SIZE_MAX
+
+typedef struct Header {
+  uint32_t rows;
+  uint32_t flags;
+  int32_t code;
+  uint32_t why;
+  uint32_t columns;
+  int32_t detail;
+  double changes;
+  int64_t lastInsertRowid;
+  double engineNanos;
+  const uint8_t *names;
+  size_t namesBytes;
+  const char *message;
+  size_t messageBytes;
+} Header;
+
+enum {
+  FLAG_DONE = 1,
+  FLAG_IN_TRANSACTION = 2,
+  FLAG_COLUMNS = 4,
+  FLAG_ROUTABLE = 8,
+  FLAG_READONLY = 16,
+  FLAG_PRIVATE = 32
+};
+
+enum { HEADER_BYTES = 96, LARGE_ROW_BYTES = 64 * 1024 };
+
+/* Makes room for so many columns and rows and forgets what was staged. False: no memory. */
+bool staging_begin(Staging *staging, int columns, size_t rows);
+bool staging_grow(Staging *staging, int columns, size_t rows);
+/* Reads the row that a statement stands on as row `row`, without adding it; answers the bytes of its texts and blobs. */
+size_t staging_read(Staging *staging, const Api *api, sqlite3_stmt *stmt, int columns, size_t row);
+/* Adds the row just read. False: no memory. */
+bool staging_add(Staging *staging, int columns, size_t row);
+/* Adds it as the only one, its values left where SQLite has them. */
+void staging_lend(Staging *staging, int columns);
+/* The bytes of a page's header and columns with `rows` rows, `unread`: the row just read counted in. */
+size_t staging_size(const Staging *staging, int columns, size_t rows, bool unread);
+void staging_free(Staging *staging);
+/* The bytes of a page whose columns end at `size`, with its blocks. */
+size_t page_size(const Header *header, size_t size);
+/* Writes a page; there is room for it. Answers its bytes. */
+size_t page_write(const Staging *staging, const Header *header, uint8_t *out);
+
+/* ---- statement.c, parameters.c, batch.c ---- */
+
+typedef enum Held {
+  HELD_NOTHING,
+  /* Standing on a row that is not yet in any page. */
+  HELD_ROW,
+  /* Ended (and reset), but no page has said so. */
+  HELD_END
+} Held;
+
+struct Statement {
+  Connection *connection;
+  /* NULL once finalized. */
+  sqlite3_stmt *stmt;
+  Statement *previous;
+  Statement *next;
+  Actions actions;
+  bool readonly;
+  bool explain;
+  int columns;
+  int reprepared;
+  /* The columns block, and whether the next page carries it. */
+  uint8_t *names;
+  size_t namesBytes;
+  bool namesDue;
+  Held held;
+  bool running;
+  /* Changes of the connection before the run. */
+  int64_t changesBefore;
+  /* How the run ended. */
+  int code;
+  int why;
+  char *message;
+  double changes;
+  /* Time spent on the next page so far. */
+  uint64_t nanos;
+};
+
+/* Prepares the first statement of the text and sets `tail`; NULL with `*code` 0: there is none. */
+Statement *statement_prepare(Connection *connection, const char *text, size_t length, const char **tail, int *code);
+bool statement_routable(const Statement *statement);
+/* Reads the columns again; false: no memory. */
+bool statement_refresh(Statement *statement);
+/* Starts the run with its first step: SQLITE_ROW, SQLITE_DONE or an error. */
+int statement_start(Statement *statement);
+/* Ends the run: how, and with what changes. */
+void statement_end(Statement *statement, int code);
+int64_t statement_fetch(Statement *statement, int64_t maxRows, uint8_t *out, size_t capacity);
+int64_t statement_batch(Statement *statement, const uint8_t *bytes, size_t length, int parameters, int64_t rows,
+                        uint8_t *out, size_t capacity);
+void statement_reset(Statement *statement);
+/* Gives back what SQLite holds for it; the struct stays until the JS handle goes. */
+void statement_finalize(Statement *statement);
+/* Frees the struct, finalizing first what is not yet. */
+void statement_release(Statement *statement);
+
+/* Binds one row of tagged parameters from `*at` on and moves `*at` behind it. Answers a result code. */
+int parameters_bind(Statement *statement, const uint8_t **at, const uint8_t *end, int count, bool keep);
+
+/* ---- connection.c, backup.c ---- */
+
+struct Connection {
+  /* One for the JS handle, one for each statement and backup that points here. */
+  int references;
+  const Api *api;
+  /* NULL once closed. */
+  sqlite3 *db;
+  Control control;
+  Staging staging;
+  /* Where the authorizer writes to, NULL: nowhere. */
+  Actions *recording;
+  /* Has temporary objects or attached databases. */
+  bool secluded;
+  Statement *statements;
+  Backup *backups;
+  /* Set by the binding: the environment that closes us when it ends, and the words kept alive for us. */
+  napi_env env;
+  napi_ref words;
+};
+
+Connection *connection_open(const Api *api, const char *filename, int flags, int *code, char **message);
+void connection_configure(Connection *connection, void *words, int progressSteps, int busyTimeout);
+int connection_exec(Connection *connection, const char *text, size_t length);
+int connection_load_extension(Connection *connection, const char *path, char **message);
+int64_t connection_total_changes(const Connection *connection);
+int64_t connection_changes(const Connection *connection);
+uint32_t connection_flags(const Connection *connection);
+/* Its last error's message, or that of our stop. */
+const char *connection_message(const Connection *connection, int code);
+/* A failure during which our handlers said stop counts as interrupted, whatever SQLite made of it. */
+int connection_code(const Connection *connection, int code);
+void connection_close(Connection *connection);
+void connection_release(Connection *connection);
+
+struct Backup {
+  Connection *connection;
+  sqlite3 *destination;
+  /* NULL once finished. */
+  sqlite3_backup *backup;
+  Backup *previous;
+  Backup *next;
+};
+
+Backup *backup_start(Connection *connection, const char *destination, int *code, char **message);
+/* SQLITE_DONE, SQLITE_OK (more to do) or an error. */
+int backup_step(Backup *backup, int pages);
+void backup_finish(Backup *backup);
+void backup_release(Backup *backup);
+
+/* ---- text.c ---- */
+
+/* UTF-16 units of a text; sets the flags when it is not ASCII and when it is not valid UTF-8. */
+size_t text_units(const uint8_t *text, size_t length, bool *nonAscii, bool *bad);
+/* Skips white space, comments and empty statements of SQL. */
+const char *text_skip(const char *text, const char *end);
+/* A copy to free() later, NULL: no memory (or no text). */
+char *text_copy(const char *text);
+
+#endif

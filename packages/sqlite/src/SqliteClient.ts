@@ -1,0 +1,194 @@
+/**
+ * The SQLite client: `SqlClient` over `SqliteTransport` in one, with the face of `@effect/sql-sqlite-node`.
+ *
+ * @since 0.1.0
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as EffectSql from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import { SqlClient, SqlTransport } from "@sluice/sql"
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as operations from "./internal/operations.js"
+import * as SqliteTransport from "./SqliteTransport.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = Symbol.for("@sluice/sqlite/SqliteClient")
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * Everything of `SqlClient`, and what only SQLite has.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqliteClient extends SqlClient.SqlClient {
+  readonly [TypeId]: TypeId
+  readonly config: SqliteClientConfig
+  /** Which engine the writer runs on, and the version of its SQLite. */
+  readonly engine: operations.EngineInfo
+  /** The whole database, as bytes of a SQLite file. */
+  readonly export: Effect.Effect<Uint8Array, SqlError>
+  /** Copies the database into a file, a few pages at a time between other statements. Fails on an unusable file. */
+  readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
+  /** Loads an extension into every session of this client, now and later. SQL's `load_extension()` stays off. */
+  readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
+  /**
+   * Reads a PRAGMA, or sets it on the writer: `sql.pragma("user_version")`, `sql.pragma("user_version", 7)`. Answers the
+   * first column of the first row, undefined when there is none.
+   */
+  readonly pragma: (name: string, value?: string | number | boolean) => Effect.Effect<unknown, SqlError>
+  /** Attaches a database file under a schema name to the writer; from then on nothing is routed to readers. */
+  readonly attach: (filename: string, schema: string) => Effect.Effect<void, SqlError>
+  /**
+   * Runs statements in one round trip, in one transaction: all of them or none. Answers each one's rows. The failure
+   * tells which statement it was (`failedRow`, from 0).
+   */
+  readonly batch: (
+    statements: ReadonlyArray<Statement.Fragment | string>
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<EffectSqlRow>>, SqlError>
+  /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
+  readonly interrupt: Effect.Effect<void>
+  /** Not supported in SQLite. */
+  readonly updateValues: never
+}
+
+/** A row as `@effect/sql` types it. */
+type EffectSqlRow = Readonly<Record<string, unknown>>
+
+/**
+ * How far a backup has come, in pages.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BackupMetadata {
+  readonly totalPages: number
+  readonly remainingPages: number
+}
+
+/**
+ * The tag of the SQLite client.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const SqliteClient: Context.Tag<SqliteClient, SqliteClient> =
+  Context.GenericTag<SqliteClient>("@sluice/sqlite/SqliteClient")
+
+/**
+ * The transport's configuration, the client's options, and the names that `@effect/sql-sqlite-node` has for some.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqliteClientConfig
+  extends SqliteTransport.Config,
+    Pick<SqlClient.Options, "spanAttributes" | "statementTimeout" | "pool"> {
+  /** The same as `statementCacheSize`. Default 200. */
+  readonly prepareCacheSize?: number | undefined
+  /** Accepted and not used: statements are kept by use, not by age. */
+  readonly prepareCacheTTL?: Duration.DurationInput | undefined
+  /** Rows per page of a stream, where nothing else is said. Default 64. */
+  readonly prefetch?: number | undefined
+  /** Applied to the column names of results, except by `.values`, `.raw` and `.withoutTransform`. */
+  readonly transformResultNames?: ((name: string) => string) | undefined
+}
+
+/**
+ * Opens a database. Fails with a typed error when it cannot be opened.
+ *
+ * @example
+ * ```ts
+ * import { SqliteClient } from "@sluice/sqlite"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqliteClient.SqliteClient
+ *   return yield* sql`select sqlite_version() as version`
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, SqliteClient.layerMemory)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  config: SqliteClientConfig
+): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function* () {
+    const transport = SqliteTransport.make({
+      ...config,
+      statementCacheSize: config.statementCacheSize ?? config.prepareCacheSize
+    })
+    const client = yield* SqlClient.make({
+      spanAttributes: config.spanAttributes,
+      statementTimeout: config.statementTimeout,
+      pool: config.pool,
+      prefetch: config.prefetch,
+      transformRows:
+        config.transformResultNames === undefined
+          ? undefined
+          : Statement.defaultTransforms(config.transformResultNames).array
+    }).pipe(Effect.provideService(SqlTransport.SqlTransport, transport))
+    return Object.assign(client, {
+      [TypeId]: TypeId as TypeId,
+      config,
+      ...operations.make(client, transport)
+    }) as unknown as SqliteClient
+  })
+
+const toContext = (client: SqliteClient) =>
+  Context.make(SqliteClient, client).pipe(
+    Context.add(SqlClient.SqlClient, client),
+    Context.add(EffectSql.SqlClient, client)
+  )
+
+/**
+ * The client as a layer: provides this module's tag, `SqlClient` and `@effect/sql`'s own.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: SqliteClientConfig
+): Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> =>
+  Layer.scopedContext(Effect.map(make(config), toContext)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * The same from `Config` values.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config.Wrap<SqliteClientConfig>
+): Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, ConfigError | SqlError> =>
+  Layer.scopedContext(Effect.map(Effect.flatMap(Config.unwrap(config), make), toContext)).pipe(
+    Layer.provide(Reactivity.layer)
+  )
+
+/**
+ * A database in memory, for tests and scratch work: one session, never replaced.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> = layer({
+  filename: ":memory:"
+})

@@ -1,0 +1,205 @@
+/**
+ * SQLite as a `SqlTransport`: one worker thread per session owns one connection, so that the event loop never waits for
+ * SQLite, and every statement can be stopped.
+ *
+ * @since 0.1.0
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import { SqlTransport } from "@sluice/sql"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
+import * as failure from "./internal/failure.js"
+import { transactions } from "./internal/transactions.js"
+
+/**
+ * How a SQLite database is opened and used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Config {
+  /** A path, a `file:` URI, `:memory:`, or "" for a temporary file. The file is made if it does not exist. */
+  readonly filename: string
+  /** Opens the file for reading only; it must exist. Transactions then begin DEFERRED. Default false. */
+  readonly readonly?: boolean | undefined
+  /**
+   * Sessions that only read, beside the one that writes: statements that read run there at the same time, and streams get
+   * read sessions of their own. Needs a file in WAL mode. Default 0: everything shares one session, streams included.
+   * A stream then sees what the session has not committed yet; and while one is open, a commit of another process makes
+   * our next write fail with reason `Serialization`.
+   */
+  readonly readers?: number | undefined
+  /** Leaves the journal mode as it is instead of setting WAL. Default false. */
+  readonly disableWAL?: boolean | undefined
+  /** How long a lock held by another connection is waited for. Default 5 seconds. */
+  readonly busyTimeout?: Duration.DurationInput | undefined
+  /** Set on every session when it opens, such as `{ synchronous: "normal" }`. */
+  readonly pragmas?: Readonly<Record<string, string | number | boolean>> | undefined
+  /** Databases to attach on every session: schema name to file name. Nothing is routed to readers then. */
+  readonly attach?: Readonly<Record<string, string>> | undefined
+  /** Statements run on every session when it opens; the open fails with the first that fails. */
+  readonly onOpen?: ReadonlyArray<string> | undefined
+  /** Extensions loaded into every session. */
+  readonly extensions?: ReadonlyArray<string> | undefined
+  /** Prepared statements kept per session, least recently used out first. Default 200. */
+  readonly statementCacheSize?: number | undefined
+  /** Steps of SQLite's virtual machine between two looks at cancel and deadline. Default 1,000. */
+  readonly progressSteps?: number | undefined
+  /**
+   * What closing does with statements under way: `wait` (default) lets those already given to the session end, `interrupt`
+   * stops them; their fibers fail with reason `Closed`.
+   */
+  readonly onClose?: "wait" | "interrupt" | undefined
+  /** How long a stopped statement may take to stop before its session is given up. Default 2 seconds. */
+  readonly grace?: Duration.DurationInput | undefined
+  /** Statements that may wait on the loop's side, beyond the 64 that the worker has. Default: no limit. */
+  readonly maxQueued?: number | undefined
+  /** Bytes of parameters that may wait there. Default: no limit. */
+  readonly maxQueuedBytes?: number | undefined
+  /** `native` or `portable` insist on an engine. Default `auto`: the native pump where there is one. */
+  readonly engine?: "auto" | "native" | "portable" | undefined
+  /** The worker's entry, when a bundler has moved it. Default: the one in this package. */
+  readonly workerUrl?: URL | string | undefined
+  /** Applied to the identifiers in queries. */
+  readonly transformQueryNames?: ((name: string) => string) | undefined
+}
+
+/**
+ * The transport, and what only SQLite has.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqliteTransport extends SqlTransport.SqlTransport {
+  readonly config: Config
+  /** The sessions that are open now, the writer first. */
+  readonly sessions: () => ReadonlyArray<Opened>
+  /** Loaded into every session that is open, and into those that open later. */
+  readonly addExtension: (path: string) => Effect.Effect<void, SqlError>
+}
+
+/** Streams that may have a read session of their own at once; more of them wait for one. */
+const streamSessions = 16
+
+const isMemory = (filename: string): boolean =>
+  filename === "" || filename === ":memory:" || /^file:(:memory:|[^?]*\?(.*&)?mode=memory)/.test(filename)
+
+const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
+const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+const pragmaText = (name: string, value: string | number | boolean): string =>
+  `PRAGMA ${identifier(name)}=${typeof value === "string" ? quote(value) : Number(value)}`
+
+const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : Duration.toMillis(duration)
+
+const connectOptions = (config: Config, extensions: ReadonlyArray<string>): ConnectOptions => ({
+  filename: config.filename,
+  readonly: config.readonly ?? false,
+  queryOnly: false,
+  wal: config.disableWAL !== true && config.readonly !== true && !isMemory(config.filename),
+  busyTimeout: Math.min(millis(config.busyTimeout, 5_000), 0x7fffffff),
+  progressSteps: config.progressSteps ?? 1_000,
+  onOpen: [
+    ...Object.entries(config.pragmas ?? {}).map(([name, value]) => pragmaText(name, value)),
+    ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${quote(file)} AS ${identifier(name)}`),
+    ...(config.onOpen ?? [])
+  ],
+  extensions,
+  engine: config.engine ?? "auto",
+  statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
+  maxQueued: config.maxQueued ?? Infinity,
+  maxQueuedBytes: config.maxQueuedBytes ?? Infinity,
+  grace: millis(config.grace, 2_000),
+  onClose: config.onClose ?? "wait",
+  workerUrl: config.workerUrl
+})
+
+/**
+ * A transport for one database. Opens nothing by itself: the client opens the writer when it is made.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (config: Config): SqliteTransport => {
+  const memory = isMemory(config.filename)
+  const extensions = [...(config.extensions ?? [])]
+  const sessions: Array<Opened> = []
+  let readersPossible = false
+  let opened = false
+
+  const open = (profile: SqlTransport.Profile): Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope> =>
+    Effect.suspend(() => {
+      if (memory && opened) {
+        // Another session would be another, empty database.
+        return Effect.fail(
+          failure.lost("The session of a database in memory is gone, and its content with it", "notExecuted")
+        )
+      }
+      const options = connectOptions(config, extensions)
+      const reads = profile.access === "read"
+      return Effect.tap(
+        connect(reads ? { ...options, queryOnly: true, wal: false } : options),
+        (made) => {
+          opened = true
+          if (!reads) {
+            readersPossible = !memory && made.journalMode === "wal"
+          }
+          sessions.push(made)
+          return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))
+        }
+      )
+    }).pipe(Effect.map((made) => made.session))
+
+  return {
+    system: "sqlite",
+    attributes: [["db.namespace", config.filename]],
+    compiler: Statement.makeCompilerSqlite(config.transformQueryNames),
+    transactions: transactions(config.readonly ?? false),
+    get limits() {
+      const readers = readersPossible ? (config.readers ?? 0) : 0
+      return { read: readers, write: 1, transaction: 0, cursor: readers > 0 ? streamSessions : 0 }
+    },
+    sharing: "fifo",
+    connect: open,
+    config,
+    sessions: () => sessions,
+    addExtension: (path) =>
+      Effect.suspend(() => {
+        extensions.push(path)
+        return Effect.forEach(sessions, ({ session }) => session.command({ _tag: "LoadExtension", path }), {
+          discard: true
+        })
+      }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1))))
+  }
+}
+
+/**
+ * The transport as a layer, for `SqlClient.layer`.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@sluice/sql"
+ * import { SqliteTransport } from "@sluice/sqlite"
+ * import { Layer } from "effect"
+ *
+ * const Sql = SqlClient.layer.pipe(Layer.provide(SqliteTransport.layer({ filename: "app.db", readers: 2 })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (config: Config): Layer.Layer<SqlTransport.SqlTransport> =>
+  Layer.sync(SqlTransport.SqlTransport, () => make(config))
+
+/**
+ * A database in memory: one session, gone with it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<SqlTransport.SqlTransport> = layer({ filename: ":memory:" })

@@ -1,0 +1,72 @@
+/** A page as the client sees it. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import type { PageColumn } from "./decoder.js"
+import { Flag } from "./page.js"
+
+export class SqliteAnswer implements SqlTransport.Answer {
+  constructor(
+    readonly columns: ReadonlyArray<PageColumn>,
+    private readonly rows: ReadonlyArray<any>, // eslint-disable-line @typescript-eslint/no-explicit-any -- as the query says
+    private readonly shape: "objects" | "arrays",
+    private readonly flags: number,
+    private readonly changed: number,
+    private readonly rowid: bigint,
+    private readonly integers: "number" | "bigint",
+    readonly queueNanos: number,
+    readonly engineNanos: number,
+    readonly error: SqlError | undefined
+  ) {}
+
+  get length(): number {
+    return this.rows.length
+  }
+
+  get done(): boolean {
+    return (this.flags & Flag.done) !== 0
+  }
+
+  get inTransaction(): boolean {
+    return (this.flags & Flag.inTransaction) !== 0
+  }
+
+  get routable(): boolean {
+    return (this.flags & Flag.routable) !== 0
+  }
+
+  get private(): boolean {
+    return (this.flags & Flag.private) !== 0
+  }
+
+  get changes(): number | undefined {
+    return this.changed < 0 ? undefined : this.changed
+  }
+
+  /** As they came: the request's shape decides what is built; the other is made from it. */
+  objects() {
+    if (this.shape === "objects") {
+      return this.rows
+    }
+    const names = this.columns.map((column) => column.name)
+    return this.rows.map((row: ReadonlyArray<unknown>) => Object.fromEntries(names.map((name, i) => [name, row[i]])))
+  }
+
+  arrays() {
+    if (this.shape === "arrays") {
+      return this.rows
+    }
+    const names = this.columns.map((column) => column.name)
+    return this.rows.map((row: Readonly<Record<string, unknown>>) => names.map((name) => row[name]))
+  }
+
+  raw(): unknown {
+    if (this.columns.length > 0) {
+      return this.rows
+    }
+    const rowid = Number(this.rowid)
+    return {
+      changes: Math.max(0, this.changed),
+      lastInsertRowid: this.integers === "bigint" || !Number.isSafeInteger(rowid) ? this.rowid : rowid
+    }
+  }
+}

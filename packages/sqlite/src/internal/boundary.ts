@@ -1,0 +1,211 @@
+/**
+ * The thread boundary: everything that crosses between the event loop and the worker of one session.
+ *
+ * Small things cross in one SharedArrayBuffer (control words, a ring of requests, a ring of replies); what does not fit
+ * (SQL texts, large parameters, large rows) crosses as messages on one MessagePort. Both sides import this file and
+ * nothing else of each other. Little-endian, as every platform Node runs on.
+ *
+ *     byte        what
+ *     0           control words (Int32), see `Word`
+ *     256         cancel[slot] = number of the request to stop (Int32 × slots)
+ *     1024        deadline[slot] = absolute `process.hrtime` in ns, 0 none (BigInt64 × slots)
+ *     2048        request ring: slot numbers, in order (Int32 × requestRingSize)
+ *     2560        reply ring: `Reply` entries (Int32 × replyRingSize)
+ *     4096        request slots, `requestBytes` each
+ *     …           reply slots, `replyBytes` each
+ *     …           page slots, `pageBytes` each
+ */
+
+/** Statements admitted to the worker at once; more wait on the loop's side, in order. */
+export const statementSlots = 64
+/** Slots that only pulls and closes of open cursors use, so that these never wait behind statements. */
+export const cursorSlots = 16
+export const slots = statementSlots + cursorSlots
+
+export const requestRingSize = 128
+export const replyRingSize = 256
+
+export const requestBytes = 1024
+export const replyBytes = 4096
+export const pageSlots = 4
+export const pageBytes = 256 * 1024
+
+export const cancelOffset = 256
+export const deadlineOffset = 1024
+export const requestRingOffset = 2048
+export const replyRingOffset = 2560
+export const requestOffset = 4096
+export const replyOffset = requestOffset + slots * requestBytes
+export const pageOffset = replyOffset + slots * replyBytes
+export const sharedBytes = pageOffset + pageSlots * pageBytes
+
+/** Control words: index into the Int32Array over the shared buffer. */
+export const Word = {
+  /** Requests published by the loop, ever (wraps). The worker sleeps on this word. */
+  requestHead: 0,
+  /** Replies published by the worker, ever (wraps). */
+  replyHead: 1,
+  /** 1 while a wake message is under way to the loop. The worker sets it, the loop clears it before it drains. */
+  wakePending: 2,
+  /** Number of the request that the worker is running, 0 when none. */
+  running: 3,
+  /** Number of the request that an explicit `interrupt()` is meant for, 0 none. */
+  interrupt: 4,
+  /** Replies drained by the loop, ever (wraps); with `pageFree` the worker's credit. */
+  replyTail: 5,
+  /** Bumped by the loop whenever a page slot or ring place is given back; the worker waits on it for room. */
+  credit: 6,
+  /** Bumped whenever a callback's answer is there (see callbacks). */
+  callback: 7,
+  /** 1 while page slot i is in use: words 8 … 8 + pageSlots − 1. The worker sets, the loop clears. */
+  page: 8,
+  /** 1 while the worker sleeps on `requestHead` and must be notified. */
+  sleeping: 12
+} as const
+
+/** Word index of cancel[slot]. */
+export const cancelWord = cancelOffset / 4
+
+/** What a request asks for. */
+export const Op = {
+  /** Run a statement to its end and answer with all its rows, in as many pages as needed. */
+  run: 1,
+  /** Start a cursor and answer with its first page. */
+  open: 2,
+  /** The next page of a cursor. */
+  fetch: 3,
+  /** End a cursor. */
+  closeCursor: 4,
+  /** One prepared statement, many parameter rows. */
+  batch: 5,
+  /** Prepare only: parameters and columns. */
+  describe: 6,
+  /** Anything rare, carried as a structured message (see `Command`). */
+  command: 7,
+  /** Close the connection and end the worker. */
+  close: 8
+} as const
+
+/**
+ * A request slot, as Int32 words from its start; parameters follow at byte `Request.bytes`.
+ * Parameters are tagged bytes: 0 null · 1 int64 · 2 float64 · 3 text (u32 bytes, UTF-8) · 4 blob (u32 bytes).
+ */
+export const Request = {
+  op: 0,
+  seq: 1,
+  /** Statement id (run, open, batch, describe) or cursor id (fetch, closeCursor). */
+  id: 2,
+  flags: 3,
+  /** Parameters in one row. */
+  parameters: 4,
+  /** Rows a page may hold. */
+  maxRows: 5,
+  /** Bytes of parameters in the slot, or −1 when they come as a message. */
+  length: 6,
+  /** Parameter rows (batch only). */
+  rows: 7,
+  /** Cursor id that `open` shall give to the new cursor. */
+  cursor: 8,
+  /** When it was sent: Float64 at word 10 (ns of `process.hrtime`). */
+  sentAt: 10,
+  /** Where parameters start, in bytes. */
+  bytes: 48
+} as const
+
+/** How a request stands to transactions (two bits of its flags). */
+export const Transaction = {
+  /** Outside of any: one that the statement leaves open is rolled back at once. */
+  none: 0,
+  /** Must find one open, else it is not run. */
+  required: 1,
+  /** Belongs to the holder of the session: may open and end them. */
+  free: 2
+} as const
+
+export const RequestFlag = {
+  /** Mask of `Transaction`. */
+  transaction: 3,
+  /** Do not keep the statement prepared. */
+  unprepared: 4
+} as const
+
+/** A reply ring entry: slot number in the low byte, where its page lies above it. */
+export const Reply = {
+  /** In the slot's own reply area. */
+  inline: 0x000,
+  /** In a page slot: its number in bits 12–15. */
+  page: 0x100,
+  /** As a message `[seq, ArrayBuffer]` on the port. */
+  buffer: 0x200,
+  /** As a structured message `[seq, value]` or `[seq, undefined, ErrorMessage]` on the port. */
+  message: 0x300,
+  kind: 0xf00
+} as const
+
+/** How an error crosses as a message. `code` is SQLite's extended result code, or −1 when it is none of SQLite's. */
+export interface ErrorMessage {
+  readonly code: number
+  readonly message: string
+}
+
+/** The rare requests, carried as structured messages. */
+export type Command =
+  | { readonly _tag: "LoadExtension"; readonly path: string }
+  | { readonly _tag: "Export" }
+  | { readonly _tag: "BackupStart"; readonly destination: string }
+  | { readonly _tag: "BackupStep"; readonly pages: number }
+  | { readonly _tag: "BackupFinish" }
+  | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
+  | { readonly _tag: "Check" }
+
+/** One statement of `SqliteClient.batch`. */
+export interface BatchStatement {
+  readonly text: string
+  readonly parameters: ArrayBuffer
+  readonly count: number
+}
+
+/** What came of a batch: pages per statement; at `failed` the statement whose pages end with an error. */
+export interface BatchResult {
+  readonly pages: ReadonlyArray<ReadonlyArray<ArrayBuffer>>
+  readonly failed: number | undefined
+  readonly error: ErrorMessage | undefined
+  /** See `Flag.private`. */
+  readonly private: boolean
+}
+
+/** Loop → worker, on the port. A message always precedes the request that needs it. */
+export type ToWorker =
+  | readonly [kind: "text", id: number, text: string]
+  | readonly [kind: "forget", id: number]
+  | readonly [kind: "parameters", seq: number, bytes: ArrayBuffer]
+  | readonly [kind: "command", seq: number, command: Command]
+
+/** Worker → loop, on the port. `null` only wakes. */
+export type ToLoop =
+  | null
+  | readonly [kind: "ready", engine: "native" | "portable", version: string, journalMode: string]
+  | readonly [kind: "failed", error: ErrorMessage]
+  | readonly [kind: "closed"]
+  | readonly [kind: "buffer", seq: number, page: ArrayBuffer]
+  | readonly [kind: "value", seq: number, value: unknown]
+  | readonly [kind: "error", seq: number, error: ErrorMessage]
+
+/** What the worker is started with (`workerData`). */
+export interface Start {
+  readonly shared: SharedArrayBuffer
+  readonly port: import("node:worker_threads").MessagePort
+  readonly filename: string
+  readonly readonly: boolean
+  /** Reader of a client that has a writer: `query_only`, and never creates the file. */
+  readonly queryOnly: boolean
+  /** Steps of SQLite's virtual machine between two looks at the control words. */
+  readonly progressSteps: number
+  /** How long a lock held by another connection is waited for, in milliseconds. */
+  readonly busyTimeout: number
+  /** Run in order once the file is open; the open fails with the first that fails. */
+  readonly onOpen: ReadonlyArray<string>
+  readonly wal: boolean
+  readonly extensions: ReadonlyArray<string>
+  readonly engine: "auto" | "native" | "portable"
+}

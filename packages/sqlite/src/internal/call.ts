@@ -1,0 +1,42 @@
+/** One request as the loop tracks it, from the caller to its last page. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import type { SqliteAnswer } from "./answer.js"
+import type { Command } from "./boundary.js"
+import type { StatementEntry } from "./statementCache.js"
+
+/** What a call ends with: a page, a structured value, or a failure. */
+export interface Settle {
+  (error: SqlError | undefined, answer: SqliteAnswer | undefined, value?: unknown): void
+}
+
+export class Call {
+  /** 0 until it is sent. */
+  seq = 0
+  slot = -1
+  done = false
+  /** Nobody waits any more: whatever comes is dropped. */
+  abandoned = false
+  /** The slot's words were set to stop it. */
+  cancelled = false
+  /** Told once the worker has let go of it. */
+  onQuiet: (() => void) | undefined
+  entry: StatementEntry | undefined
+  /** Parameters that were encoded before the call could be sent. */
+  encoded: ArrayBuffer | undefined
+  /** Pages so far, of an answer that takes several. */
+  rows: Array<unknown> | undefined
+  error: SqlError | undefined
+  command: Command | undefined
+  parameterRows: SqlTransport.ParameterRows | undefined
+  /** The cursor that it opens, pulls or closes. */
+  cursor = 0
+  /** A cursor is open in the worker because of it. */
+  opened = false
+
+  constructor(
+    readonly op: number,
+    readonly request: SqlTransport.SqlRequest,
+    readonly settle: Settle
+  ) {}
+}

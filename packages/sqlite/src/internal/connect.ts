@@ -1,0 +1,172 @@
+/** From a configuration to a session: starts the worker, waits until the file is open, ends it with the scope. */
+import { MessageChannel, Worker } from "node:worker_threads"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { cancelWord, sharedBytes, type Start, type ToLoop } from "./boundary.js"
+import * as failure from "./failure.js"
+import { type SessionOptions, WorkerSession } from "./session.js"
+import { SqliteSession } from "./sqliteSession.js"
+import { carrier } from "./worker/carrier.js"
+import { pin } from "./worker/nativeEngine.js"
+import { openSeq } from "./worker/openSeq.js"
+
+/** What the worker said when the file was open. */
+export interface Opened {
+  readonly session: SqliteSession
+  readonly engine: { readonly kind: "native" | "portable"; readonly version: string }
+  readonly journalMode: string
+}
+
+export interface ConnectOptions extends Omit<SessionOptions, "onLost">, Omit<Start, "shared" | "port"> {
+  readonly onClose: "wait" | "interrupt"
+  readonly workerUrl: URL | string | undefined
+}
+
+/** The built entry, from the sources as well as from the package: both lie two folders below its root. */
+const defaultWorkerUrl = new URL("../../dist/worker.js", import.meta.url)
+
+let sessions = 0
+
+/** A worker that has opened its file, or the reason why it has not. */
+class Thread {
+  private readonly worker: Worker
+  private readonly memory = new SharedArrayBuffer(sharedBytes)
+  readonly session: WorkerSession
+  private readonly ended: Promise<void>
+  private settled = false
+  /** Set once the session is up: from then on the end of the worker is a loss, unless we asked for it. */
+  onEnd: ((message: string) => void) | undefined
+  private lastError: string | undefined
+
+  constructor(
+    options: ConnectOptions,
+    readonly id: string,
+    onLost: (error: SqlError) => void,
+    settle: (result: Exit.Exit<Omit<Opened, "session">, SqlError>) => void
+  ) {
+    const once: typeof settle = (result) => {
+      if (!this.settled) {
+        this.settled = true
+        settle(result)
+      }
+    }
+    const { port1, port2 } = new MessageChannel()
+    const { engine, extensions, filename, onOpen, progressSteps, queryOnly, readonly, wal, busyTimeout } = options
+    const start: Start = {
+      shared: this.memory,
+      port: port2,
+      engine,
+      extensions,
+      filename,
+      onOpen,
+      progressSteps,
+      queryOnly,
+      readonly,
+      wal,
+      busyTimeout
+    }
+    port1.on("message", (message: ToLoop) => {
+      if (message?.[0] === "ready") {
+        this.worker.unref()
+        once(Exit.succeed({ engine: { kind: message[1], version: message[2] }, journalMode: message[3] }))
+      } else if (message?.[0] === "failed") {
+        once(Exit.fail(failure.openFailure(message[1], filename)))
+      }
+    })
+    this.session = new WorkerSession(this.memory, port1, { ...options, onLost })
+    this.worker = new Worker(options.workerUrl ?? defaultWorkerUrl, {
+      name: id,
+      workerData: start,
+      transferList: [port2],
+      // Loaders and inspectors of the main thread are not for this one: they would only make it start slower.
+      execArgv: []
+    })
+    this.worker.on("error", (error) => {
+      this.lastError = error instanceof Error ? error.message : String(error)
+    })
+    this.ended = new Promise((resolve) => {
+      this.worker.on("exit", (code) => {
+        const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
+        once(Exit.fail(failure.openFailure({ code: -1, message }, filename)))
+        this.onEnd?.(message)
+        this.session.dispose()
+        resolve()
+      })
+    })
+  }
+
+  /** Completes when the thread is gone. */
+  readonly gone: Effect.Effect<void> = Effect.promise(() => this.ended)
+
+  /** Stops an open that nobody waits for any more. */
+  stopOpening(): void {
+    const control = new Int32Array(this.memory)
+    Atomics.store(control, cancelWord, openSeq)
+  }
+
+  /** Asks the worker to close, behind everything that it has been given. */
+  close(): void {
+    this.onEnd = undefined
+    this.worker.ref()
+    this.session.close(() => {})
+  }
+}
+
+/** Starts the thread and waits for its word. Whoever calls owns the thread, also when this fails. */
+const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: (thread: Thread) => void) =>
+  Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
+    // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
+    pin(carrier())
+    own(new Thread(options, `sluice-sqlite-${++sessions}`, onLost, resume))
+  })
+
+export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Deferred.make<SqlError>(), (lost) => {
+      // Set when the statement that runs cannot be stopped: the thread is left to end by itself.
+      let stuck = false
+      let thread: Thread | undefined
+      const onLost = (error: SqlError) => {
+        stuck = true
+        thread?.session.abort(error)
+        thread?.close()
+        Deferred.unsafeDone(lost, Effect.succeed(error))
+      }
+      const opening = start(options, onLost, (started) => {
+        thread = started
+        started.onEnd = (message) => {
+          started.session.lose(message)
+          Deferred.unsafeDone(lost, Effect.succeed(failure.lost(message, "notExecuted")))
+        }
+      })
+      // Failed or interrupted: the thread ends by itself after a failure, and is asked to otherwise.
+      const abandoned = Effect.suspend(() => {
+        thread?.stopOpening()
+        thread?.close()
+        return thread?.gone ?? Effect.void
+      })
+      return Effect.flatMap(Effect.onError(restore(opening), () => abandoned), (opened) => {
+        const { id, session } = thread!
+        const close = Effect.suspend(() => {
+          if (stuck) {
+            return Effect.void
+          }
+          if (options.onClose === "interrupt") {
+            session.abort(failure.closed())
+          }
+          thread!.close()
+          return thread!.gone
+        })
+        return Effect.as(
+          Effect.addFinalizer(() => close),
+          {
+            ...opened,
+            session: new SqliteSession(id, session, Deferred.await(lost), options.grace, onLost)
+          }
+        )
+      })
+    })
+  )

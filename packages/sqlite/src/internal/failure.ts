@@ -1,0 +1,205 @@
+/** From SQLite's result codes to `SqlFailure` reasons (https://www.sqlite.org/rescode.html). */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
+import type { ErrorMessage } from "./boundary.js"
+import type { ParameterError } from "./parameters.js"
+
+/** Primary result codes, the low byte of extended ones. */
+const Code = {
+  error: 1,
+  perm: 3,
+  busy: 5,
+  locked: 6,
+  readonly: 8,
+  interrupt: 9,
+  ioerr: 10,
+  corrupt: 11,
+  full: 13,
+  cantopen: 14,
+  toobig: 18,
+  constraint: 19,
+  auth: 23,
+  range: 25,
+  notadb: 26
+} as const
+
+const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
+const busySnapshot = 517
+
+const notCompiled =
+  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|not authorized|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected/i
+
+const reasonOf = (code: number, message: string): SqlFailure.Reason => {
+  if (uniqueCodes.has(code)) {
+    return "UniqueViolation"
+  }
+  switch (code & 0xff) {
+    case Code.error:
+      return notCompiled.test(message) ? "SqlSyntax" : "Unknown"
+    case Code.busy:
+      return code === busySnapshot ? "Serialization" : "LockTimeout"
+    case Code.locked:
+      return "LockTimeout"
+    case Code.perm:
+    case Code.readonly:
+    case Code.auth:
+      return "Authorization"
+    case Code.interrupt:
+      return "Interrupted"
+    case Code.cantopen:
+    case Code.notadb:
+      return "Connection"
+    case Code.constraint:
+      return "Constraint"
+    case Code.toobig:
+    case Code.range:
+      return "InvalidParameter"
+    default:
+      return "Unknown"
+  }
+}
+
+/** "UNIQUE constraint failed: t.a, t.b" names columns, "CHECK constraint failed: name" a constraint. */
+const constraintOf = (message: string): Partial<SqlFailure.Details> => {
+  const match = /^(\w+(?: KEY)?) constraint failed(?:: (.*))?$/.exec(message)
+  const what = match?.[2]
+  if (what === undefined) {
+    return {}
+  }
+  const index = /^index '(.*)'$/.exec(what)
+  if (index !== null) {
+    return { constraint: index[1] }
+  }
+  return match![1] === "UNIQUE" || match![1] === "NOT NULL"
+    ? { constraint: what, columns: what.split(", ").map((name) => name.slice(name.lastIndexOf(".") + 1)) }
+    : { constraint: what }
+}
+
+const advice: Partial<Record<SqlFailure.Reason, string>> = {
+  LockTimeout: "another connection kept its lock longer than the busy timeout",
+  Serialization: "another connection has written since this transaction began to read; run the transaction again"
+}
+
+/** A failure of SQLite itself. */
+export const sqliteFailure = (
+  error: ErrorMessage,
+  statement: string | undefined,
+  outcome: SqlFailure.Outcome = "notExecuted"
+): SqlError => {
+  // Codes below zero are the worker's own words, not SQLite's.
+  if (error.code < 0) {
+    return SqlFailure.make({ reason: "Unsupported", message: error.message, statement, outcome })
+  }
+  const reason = reasonOf(error.code, error.message)
+  const more = advice[reason]
+  return SqlFailure.make({
+    reason,
+    message: more === undefined ? error.message : `${error.message}: ${more}`,
+    code: error.code,
+    statement,
+    outcome,
+    ...((error.code & 0xff) === Code.constraint ? constraintOf(error.message) : undefined)
+  })
+}
+
+/** A failure to open the file; whatever SQLite's code, it is about the connection. */
+export const openFailure = (error: ErrorMessage, filename: string): SqlError => {
+  const reason = error.code < 0 ? "Connection" : reasonOf(error.code, error.message)
+  return SqlFailure.make({
+    reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
+    message: `Cannot open SQLite database "${filename}": ${error.message}`,
+    code: error.code < 0 ? undefined : error.code
+  })
+}
+
+export const parameterFailure = (error: ParameterError, statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "InvalidParameter",
+    message: error.message,
+    statement,
+    failedRow: error.row
+  })
+
+export const wrongCount = (wanted: number, given: number, statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "InvalidParameter",
+    message: `The statement has ${wanted} parameter${wanted === 1 ? "" : "s"}, but ${given} ${
+      given === 1 ? "was" : "were"
+    } given`,
+    statement
+  })
+
+export const unsafeInteger = (column: string, statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "ConversionFailed",
+    message:
+      `Column "${column}" holds an integer beyond 2^53 that a number cannot hold exactly. ` +
+      "Provide SqlClient.SafeIntegers as true to get bigints, or cast it to text in the query",
+    statement,
+    columns: [column],
+    outcome: "executed"
+  })
+
+export const leftTransaction = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "Unsupported",
+    message:
+      "The statement left a transaction open outside of one, so it was rolled back. " +
+      "Use sql.transaction or sql.withTransaction, or run it on a session from sql.reserve",
+    statement
+  })
+
+export const noTransaction = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "TransactionGone",
+    message: "SQLite has ended this transaction: a write in it was stopped, an error undid it, or a statement ended it",
+    statement
+  })
+
+export const closed = (statement?: string): SqlError =>
+  SqlFailure.make({ reason: "Closed", message: "The client was closed", statement })
+
+export const interrupted = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "Interrupted",
+    message: "The statement was stopped by interrupt()",
+    statement
+  })
+
+export const poisoned = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "Interrupted",
+    message: "A pull of this result was interrupted, so its position is lost; run the statement again",
+    statement
+  })
+
+export const late = (statement: string, outcome: SqlFailure.Outcome): SqlError =>
+  SqlFailure.make({
+    reason: "StatementTimeout",
+    message: "The deadline passed before the statement had ended",
+    statement,
+    outcome
+  })
+
+export const overloaded = (what: string, statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "PoolTimeout",
+    message: `The session's queue is full (${what}): slow down, or raise maxQueued / maxQueuedBytes`,
+    statement
+  })
+
+export const lost = (message: string, outcome: SqlFailure.Outcome, statement?: string): SqlError =>
+  SqlFailure.make({ reason: "SessionLost", message, outcome, statement })
+
+/** See `SqlTransport.insideTransaction`. */
+export const insideTransaction: SqlError = SqlTransport.insideTransaction
+
+export const atRow = (error: SqlError, failedRow: number): SqlError => SqlFailure.annotate(error, { failedRow })
+
+export const stuck = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "SessionLost",
+    message: "The statement did not stop within the grace period; its session was given up",
+    statement,
+    outcome: "unknown"
+  })

@@ -1,0 +1,138 @@
+/** What the SQLite client has beyond `SqlClient`: made from the client and its transport. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import { type SqlClient, SqlFailure } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
+import type { SqliteTransport } from "../SqliteTransport.js"
+import type { BatchResult } from "./boundary.js"
+import { makeDecoder, readColumns, views } from "./decoder.js"
+import { parameterFailure, sqliteFailure } from "./failure.js"
+import { encode, ParameterError } from "./parameters.js"
+import type { SqliteSession } from "./sqliteSession.js"
+
+/** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
+export interface EngineInfo {
+  readonly kind: "native" | "portable"
+  /** Of SQLite, such as "3.50.4". */
+  readonly version: string
+}
+
+/** Pages that one step of a backup copies; other statements run between steps. */
+const backupPages = 256
+
+type Row = Readonly<Record<string, unknown>>
+
+const rowsOf = (pages: ReadonlyArray<ArrayBuffer>): ReadonlyArray<Row> => {
+  const rows: Array<Row> = []
+  let decoder = makeDecoder([])
+  for (const page of pages) {
+    const source = views(page, true)
+    const columns = readColumns(source, 0)
+    if (columns !== undefined) {
+      decoder = makeDecoder(columns)
+    }
+    for (const row of decoder.decode(source, 0, "objects", "number")) {
+      rows.push(row as Row)
+    }
+  }
+  return rows
+}
+
+export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) => {
+  const { filename } = transport.config
+  const backups = Effect.unsafeMakeSemaphore(1)
+  const engine: EngineInfo = transport.sessions()[0]!.engine
+
+  /** On the writer, when no transaction of somebody else is open there. */
+  const onWriter = <A>(use: (session: SqliteSession) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    Effect.scoped(Effect.flatMap(client.session, (session) => use(session as SqliteSession)))
+
+  const step = onWriter((session) => session.command({ _tag: "BackupStep", pages: backupPages })) as Effect.Effect<
+    { readonly done: boolean; readonly remaining: number; readonly pageCount: number },
+    SqlError
+  >
+
+  const copy: Effect.Effect<{ readonly totalPages: number; readonly remainingPages: number }, SqlError> =
+    Effect.flatMap(step, ({ done, pageCount, remaining }) =>
+      done ? Effect.succeed({ totalPages: pageCount, remainingPages: remaining }) : copy
+    )
+
+  const inspect = () => {
+    const sessions = transport.sessions().map(({ session }) => ({ id: session.id, state: session.state }))
+    const state = sessions.length === 0 ? "closed" : sessions.some((s) => s.state === "busy") ? "busy" : "open"
+    return { _id: "@sluice/sqlite/SqliteClient", filename, engine, state, sessions }
+  }
+
+  return {
+    engine,
+
+    export: Effect.map(
+      onWriter((session) => session.command({ _tag: "Export" })),
+      (bytes) => new Uint8Array(bytes as ArrayBuffer)
+    ),
+
+    backup: (destination: string) =>
+      backups.withPermits(1)(
+        Effect.acquireUseRelease(
+          onWriter((session) => session.command({ _tag: "BackupStart", destination })),
+          () => copy,
+          () => Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish" })))
+        )
+      ),
+
+    loadExtension: (path: string) => transport.addExtension(path),
+
+    pragma: (name: string, value?: string | number | boolean): Effect.Effect<unknown, SqlError> =>
+      Effect.suspend(() => {
+        if (!/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/.test(name)) {
+          return Effect.fail(
+            SqlFailure.make({ reason: "InvalidParameter", message: `"${name}" is no name of a PRAGMA` })
+          )
+        }
+        const assigned =
+          value === undefined ? "" : `=${typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : Number(value)}`
+        return Effect.map(client.unsafe(`PRAGMA ${name}${assigned}`).values, (rows) => rows[0]?.[0])
+      }),
+
+    attach: (filename: string, schema: string): Effect.Effect<void, SqlError> =>
+      Effect.asVoid(client.unsafe(`ATTACH ? AS ${`"${schema.replaceAll('"', '""')}"`}`, [filename])),
+
+    batch: (statements: ReadonlyArray<Statement.Fragment | string>) =>
+      Effect.suspend((): Effect.Effect<ReadonlyArray<ReadonlyArray<Row>>, SqlError> => {
+        const members: Array<{ text: string; parameters: ArrayBuffer; count: number }> = []
+        for (const [index, statement] of statements.entries()) {
+          const [text, params] =
+            typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
+          try {
+            members.push({ text, parameters: encode(params), count: params.length })
+          } catch (error) {
+            if (!(error instanceof ParameterError)) {
+              throw error
+            }
+            return Effect.fail(SqlFailure.annotate(parameterFailure(error, text), { failedRow: index }))
+          }
+        }
+        const run = onWriter((session) => session.command({ _tag: "Batch", statements: members }))
+        return Effect.flatMap(run as Effect.Effect<BatchResult, SqlError>, (result) => {
+          const answer =
+            result.error === undefined
+              ? Effect.succeed(result.pages.map(rowsOf))
+              : Effect.fail(
+                  SqlFailure.annotate(sqliteFailure(result.error, members[result.failed!]?.text), {
+                    failedRow: result.failed
+                  })
+                )
+          // The client learns from a statement's answer that nothing may run on readers any more.
+          return result.private ? Effect.zipRight(client.unsafe("SELECT 1").unprepared, answer) : answer
+        })
+      }),
+
+    interrupt: Effect.suspend(() =>
+      Effect.forEach(transport.sessions(), ({ session }) => session.interrupt, { discard: true })
+    ),
+
+    toJSON: inspect,
+    [NodeInspectSymbol]: inspect
+  }
+}

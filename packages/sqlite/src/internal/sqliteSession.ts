@@ -1,0 +1,248 @@
+/** A worker's session as the port wants it: Effects that are interrupted, cursors that their scope closes. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { SqliteAnswer } from "./answer.js"
+import { type Command, Op } from "./boundary.js"
+import { Call } from "./call.js"
+import * as failure from "./failure.js"
+import { emptyRequest, type WorkerSession } from "./session.js"
+import type { StatementEntry } from "./statementCache.js"
+
+export class SqliteSession implements SqlTransport.Session {
+  readonly keepsDeadlines = true
+
+  constructor(
+    readonly id: string,
+    private readonly worker: WorkerSession,
+    readonly lost: Effect.Effect<SqlError>,
+    private readonly grace: number,
+    private readonly retire: (error: SqlError) => void
+  ) {}
+
+  /** Requests that are not answered yet. */
+  readonly pending = (): number => this.worker.pending
+
+  readonly inTransaction = (): boolean => this.worker.inTransaction
+
+  readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
+    this.answer(Op.run, request)
+
+  readonly batch = (
+    request: SqlTransport.SqlRequest,
+    rows: SqlTransport.ParameterRows
+  ): Effect.Effect<SqlTransport.Answer, SqlError> =>
+    this.answer(Op.batch, request, (call) => {
+      call.parameterRows = rows
+    })
+
+  readonly describe = (text: string): Effect.Effect<SqlTransport.Description, SqlError> =>
+    Effect.map(
+      this.value(Op.describe, { ...emptyRequest, text }),
+      (value) => ({ ...(value as Omit<SqlTransport.Description, "private">), private: false })
+    )
+
+  get check(): Effect.Effect<void, SqlError> {
+    return this.command({ _tag: "Check" })
+  }
+
+  readonly command = (command: Command): Effect.Effect<unknown, SqlError> =>
+    this.value(Op.command, emptyRequest, (call) => {
+      call.command = command
+    })
+
+  /** What it is doing at this moment; asks nobody. */
+  get state(): "open" | "busy" | "closed" {
+    return this.worker.state
+  }
+
+  readonly interrupt: Effect.Effect<void> = Effect.sync(() => this.worker.interrupt())
+
+  readonly open = (
+    request: SqlTransport.SqlRequest
+  ): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const cursor = this.worker.nextCursor()
+        let opening: Call | undefined
+        const first = this.answer(Op.open, request, (call) => {
+          call.cursor = cursor
+          opening = call
+        })
+        // The page may have come in the moment of the interrupt: then the cursor is open and nobody has it.
+        const abandoned = Effect.sync(() => {
+          if (opening?.opened === true) {
+            this.worker.closeCursor(cursor)
+          }
+        })
+        return Effect.flatMap(Effect.onError(restore(first), () => abandoned), (page) => {
+          if (page.error !== undefined && page.length === 0) {
+            return Effect.fail(page.error)
+          }
+          const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
+          return page.done || page.error !== undefined
+            ? Effect.succeed(made)
+            : Effect.as(
+                Effect.addFinalizer(() => made.close),
+                made
+              )
+        })
+      })
+    )
+
+  /** One pull of a cursor. */
+  pull(
+    request: SqlTransport.SqlRequest,
+    cursor: number,
+    entry: StatementEntry | undefined,
+    arrived: () => void,
+    stopped: () => void
+  ): Effect.Effect<SqliteAnswer, SqlError> {
+    return this.submit(
+      Op.fetch,
+      request,
+      (call) => {
+        call.cursor = cursor
+        call.entry = entry
+      },
+      (_error, answer) => {
+        arrived()
+        return answer!
+      },
+      stopped
+    )
+  }
+
+  /** Closes a cursor; waits for that only if the worker has nothing else to do. */
+  closeCursor(cursor: number): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.worker.pending > 0) {
+        this.worker.closeCursor(cursor)
+        resume(Effect.void)
+      } else {
+        this.worker.closeCursor(cursor, () => resume(Effect.void))
+      }
+    })
+  }
+
+  private answer(
+    op: number,
+    request: SqlTransport.SqlRequest,
+    prepare?: (call: Call) => void
+  ): Effect.Effect<SqliteAnswer, SqlError> {
+    return this.submit(op, request, prepare, (_error, answer) => answer!)
+  }
+
+  private value(
+    op: number,
+    request: SqlTransport.SqlRequest,
+    prepare?: (call: Call) => void
+  ): Effect.Effect<unknown, SqlError> {
+    return this.submit(op, request, prepare, (_error, _answer, value) => value)
+  }
+
+  private submit<A>(
+    op: number,
+    request: SqlTransport.SqlRequest,
+    prepare: ((call: Call) => void) | undefined,
+    result: (error: undefined, answer: SqliteAnswer | undefined, value: unknown) => A,
+    stopped?: () => void
+  ): Effect.Effect<A, SqlError> {
+    return Effect.async<A, SqlError>((resume) => {
+      const call = new Call(op, request, (error, answer, value) => {
+        const failed = error ?? (op === Op.run || op === Op.batch ? answer?.error : undefined)
+        resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+      })
+      prepare?.(call)
+      this.worker.submit(call)
+      return Effect.suspend(() => {
+        stopped?.()
+        return this.worker.stop(call) ? Effect.void : this.quiet(call)
+      })
+    })
+  }
+
+  /** Waits until the worker has let go of the call; after the grace period the session is given up. */
+  private quiet(call: Call): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const timer = setTimeout(() => {
+        call.onQuiet = undefined
+        this.retire(failure.stuck(call.request.text))
+        resume(Effect.void)
+      }, this.grace)
+      call.onQuiet = () => {
+        clearTimeout(timer)
+        resume(Effect.void)
+      }
+    })
+  }
+}
+
+class SqliteCursor implements SqlTransport.Cursor {
+  private ended: boolean
+  private poisoned = false
+  /** Pages that came, and pages that somebody got: a page in between was lost to an interrupt. */
+  private arrived = 0
+  private taken = 0
+
+  constructor(
+    private readonly session: SqliteSession,
+    private readonly cursor: number,
+    private readonly request: SqlTransport.SqlRequest,
+    readonly first: SqliteAnswer,
+    private readonly entry: StatementEntry | undefined
+  ) {
+    this.ended = first.done || first.error !== undefined
+  }
+
+  get columns() {
+    return this.first.columns
+  }
+
+  readonly next: Effect.Effect<SqlTransport.Page, SqlError> = Effect.suspend((): Effect.Effect<SqlTransport.Page, SqlError> => {
+    if (this.poisoned || this.arrived !== this.taken) {
+      return Effect.fail(failure.poisoned(this.request.text))
+    }
+    if (this.ended) {
+      return Effect.succeed(endOf(this.first))
+    }
+    const pull = this.session.pull(
+      this.request,
+      this.cursor,
+      this.entry,
+      () => {
+        this.arrived++
+      },
+      () => {
+        this.poisoned = true
+      }
+    )
+    return Effect.map(pull, (page) => {
+      this.taken++
+      this.ended = page.done || page.error !== undefined
+      return page
+    })
+  })
+
+  /** Nothing to do when the worker has closed it already: at its end, after an error, after a stopped pull. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() =>
+    this.ended ? Effect.void : this.session.closeCursor(this.cursor)
+  )
+}
+
+/** What follows the end: the end again. */
+const endOf = (page: SqliteAnswer): SqlTransport.Page => ({
+  columns: page.columns,
+  length: 0,
+  objects: () => [],
+  arrays: () => [],
+  error: undefined,
+  done: true,
+  inTransaction: page.inTransaction,
+  changes: undefined,
+  queueNanos: 0,
+  engineNanos: 0,
+  routable: page.routable,
+  private: page.private
+})

@@ -1,0 +1,41 @@
+/** SQLite's transactions: BEGIN in one of three modes, savepoints, and `query_only` for those that only read. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+
+const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
+  Effect.asVoid(session.run(SqlTransport.request(text, { transaction: "free" })))
+
+export const transactions = (readonlyDatabase: boolean): SqlTransport.TransactionControl => {
+  const restricted = new WeakSet<SqlTransport.Session>()
+  /** Lets the session write again after a transaction that only read. */
+  const lift = (session: SqlTransport.Session) =>
+    restricted.has(session)
+      ? Effect.tap(execute(session, "PRAGMA query_only=OFF"), () => Effect.sync(() => restricted.delete(session)))
+      : Effect.void
+
+  return {
+    begin: (session, { mode, readOnly }) => {
+      // IMMEDIATE takes the write lock now: a transaction that first reads and then writes could lose it in between.
+      const chosen = mode ?? (readonlyDatabase || readOnly === true ? "deferred" : "immediate")
+      const begin = execute(session, `BEGIN ${chosen.toUpperCase()}`)
+      return readOnly === true && !readonlyDatabase
+        ? Effect.zipRight(
+            begin,
+            Effect.suspend(() => {
+              restricted.add(session)
+              return execute(session, "PRAGMA query_only=ON")
+            })
+          )
+        : begin
+    },
+    commit: (session) => Effect.zipRight(execute(session, "COMMIT"), lift(session)),
+    rollback: (session) =>
+      Effect.suspend(() =>
+        Effect.zipRight(session.inTransaction() ? execute(session, "ROLLBACK") : Effect.void, lift(session))
+      ),
+    savepoint: (session, name) => execute(session, `SAVEPOINT ${name}`),
+    rollbackTo: (session, name) => execute(session, `ROLLBACK TO ${name}`),
+    release: (session, name) => execute(session, `RELEASE ${name}`)
+  }
+}

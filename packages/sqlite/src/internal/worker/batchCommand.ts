@@ -1,0 +1,85 @@
+/** `SqliteClient.batch`: several statements with parameters of their own in one round trip, all of them or none. */
+import type { BatchResult, BatchStatement } from "../boundary.js"
+import { Flag, Header } from "../page.js"
+import { readError, views } from "../pageSource.js"
+import { type Connection, EngineError, type Prepared } from "./engine.js"
+
+const savepoint = `"sluice batch"`
+
+const wordsOf = (page: ArrayBuffer) => new Int32Array(page, 0, 24)
+
+/** All pages of one statement. Throws `EngineError`. */
+const pagesOf = (prepared: Prepared): Array<ArrayBuffer> => {
+  const pages: Array<ArrayBuffer> = []
+  const scratch = new ArrayBuffer(256 * 1024)
+  for (;;) {
+    let bytes = prepared.fetch(0x7fffffff, new Uint8Array(scratch), 0, scratch.byteLength)
+    let page: ArrayBuffer
+    if (bytes < 0) {
+      page = new ArrayBuffer((-bytes + 7) & ~7)
+      bytes = prepared.fetch(0x7fffffff, new Uint8Array(page), 0, page.byteLength)
+    } else {
+      page = scratch.slice(0, (bytes + 7) & ~7)
+    }
+    pages.push(page)
+    const words = wordsOf(page)
+    const code = words[Header.code]!
+    if (code !== 0) {
+      throw new EngineError(code, readError(views(page), 0) ?? `SQLite result code ${code}`)
+    }
+    if ((words[Header.flags]! & Flag.done) !== 0) {
+      return pages
+    }
+  }
+}
+
+const runOne = (connection: Connection, statement: BatchStatement): Array<ArrayBuffer> => {
+  const prepared = connection.prepare(statement.text)
+  if (prepared === undefined) {
+    return []
+  }
+  try {
+    if (prepared.tail !== "") {
+      throw new EngineError(-1, "each member of a batch is exactly one statement")
+    }
+    if (prepared.parameterCount !== statement.count) {
+      throw new EngineError(
+        -2,
+        `The statement has ${prepared.parameterCount} parameters, but ${statement.count} were given`
+      )
+    }
+    prepared.bind(new Uint8Array(statement.parameters), 0, statement.count, false)
+    return pagesOf(prepared)
+  } finally {
+    prepared.finalize()
+  }
+}
+
+export const runBatch = (connection: Connection, statements: ReadonlyArray<BatchStatement>): BatchResult => {
+  const nested = connection.inTransaction()
+  connection.exec(nested ? `SAVEPOINT ${savepoint}` : "BEGIN IMMEDIATE")
+  const pages: Array<ReadonlyArray<ArrayBuffer>> = []
+  const isPrivate = () =>
+    pages.some((of) => of.length > 0 && (wordsOf(of[of.length - 1]!)[Header.flags]! & Flag.private) !== 0)
+  try {
+    for (const statement of statements) {
+      pages.push(runOne(connection, statement))
+    }
+    connection.exec(nested ? `RELEASE ${savepoint}` : "COMMIT")
+    return { pages, failed: undefined, error: undefined, private: isPrivate() }
+  } catch (error) {
+    if (!(error instanceof EngineError)) {
+      throw error
+    }
+    // Stopped writes have already undone the whole transaction.
+    if (connection.inTransaction()) {
+      connection.exec(nested ? `ROLLBACK TO ${savepoint}; RELEASE ${savepoint}` : "ROLLBACK")
+    }
+    return {
+      pages: [],
+      failed: pages.length,
+      error: { code: error.code, message: error.message },
+      private: isPrivate()
+    }
+  }
+}

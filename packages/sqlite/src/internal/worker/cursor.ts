@@ -1,0 +1,46 @@
+/** A result handed out page by page. */
+import { Flag, Header } from "../page.js"
+import type { Execution } from "./execution.js"
+import type { Place } from "./outbox.js"
+
+/** Bytes of pages that a statement which writes may have waiting in the worker before it holds the session. */
+const waitingBytes = 16 * 1024 * 1024
+
+export class Cursor {
+  /** Pages stepped ahead of their pulls, and what they weigh. */
+  private readonly waiting: Array<ArrayBuffer> = []
+  private bytes = 0
+
+  constructor(
+    readonly execution: Execution,
+    readonly maxRows: number,
+    readonly transaction: number
+  ) {}
+
+  get finished(): boolean {
+    return this.execution.finished && this.waiting.length === 0
+  }
+
+  next(): ArrayBuffer | undefined {
+    const page = this.waiting.shift()
+    this.bytes -= page?.byteLength ?? 0
+    return page
+  }
+
+  /**
+   * Steps a statement that writes to its end, before the session does anything else: a neighbour's acknowledged write
+   * would otherwise be undone with it, should it fail or be abandoned. Past the limit it stops, and holds the session.
+   */
+  runAhead(scratch: Place, step: (place: Place) => { readonly place: Place; readonly bytes: number }): void {
+    while (!this.execution.finished && this.execution.writes && this.bytes < waitingBytes) {
+      const { bytes, place } = step(scratch)
+      const page = place.bytes.slice(place.offset, place.offset + ((bytes + 7) & ~7)).buffer as ArrayBuffer
+      const words = new Int32Array(page)
+      const empty = words[Header.rows] === 0 && (words[Header.flags]! & Flag.columns) === 0
+      if (this.execution.finished || !empty) {
+        this.waiting.push(page)
+        this.bytes += page.byteLength
+      }
+    }
+  }
+}

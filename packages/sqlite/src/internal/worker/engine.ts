@@ -1,0 +1,107 @@
+/**
+ * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
+ * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
+ */
+
+export interface Engine {
+  readonly kind: "native" | "portable"
+  /** SQLite's version, such as "3.50.4". */
+  readonly version: string
+  /** Throws `EngineError`. */
+  readonly open: (options: OpenOptions) => Connection
+}
+
+export interface OpenOptions {
+  readonly filename: string
+  readonly readonly: boolean
+  /** False: the file must exist. */
+  readonly create: boolean
+  readonly shared: SharedArrayBuffer
+  readonly progressSteps: number
+  readonly busyTimeout: number
+}
+
+export interface Connection {
+  /**
+   * Names the request that the following calls work for, and looks at its control words once. Answers a `Why`: not 0
+   * means that the request must not begin. From here to `end` the engine looks at the words as often as it can.
+   */
+  readonly start: (seq: number, slot: number) => number
+  readonly end: () => void
+  /** Looks at the words of the current request: a `Why`. */
+  readonly check: () => number
+  /** Prepares the first statement of the text; undefined when there is none in it. Throws `EngineError`. */
+  readonly prepare: (text: string) => Prepared | undefined
+  /** Runs statements whose rows nobody wants. Throws `EngineError`. */
+  readonly exec: (text: string) => void
+  readonly inTransaction: () => boolean
+  readonly loadExtension: (path: string) => void
+  /** The whole database as SQLite would write it to a file. */
+  readonly serialize: () => ArrayBuffer
+  /** Copies the database into a file, page by page. Throws `EngineError`. */
+  readonly backup: (destination: string) => Backup
+  /** Finalizes what is left and closes. */
+  readonly close: () => void
+}
+
+export interface Backup {
+  /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` 5 or 6. */
+  readonly step: (pages: number) => boolean
+  readonly remaining: () => number
+  readonly pageCount: () => number
+  /** Ends it; an unfinished copy is rolled back. */
+  readonly finish: () => void
+}
+
+export interface Prepared {
+  /** What follows the statement in its text, "" when nothing but white space and comments does. */
+  readonly tail: string
+  readonly parameterCount: number
+  /** 0 for a statement without result. May change when the schema changes. */
+  readonly columnCount: () => number
+  readonly columns: () => ReadonlyArray<{ readonly name: string; readonly type: string | undefined }>
+  readonly readonly: boolean
+  /**
+   * May run on another connection that only reads: it reads nothing but `main`, by SELECT, and calls nothing that
+   * speaks of its own connection (`last_insert_rowid()`, `changes()`, …).
+   */
+  readonly routable: boolean
+  /** Binds one row of tagged parameters that starts at `offset`; answers the offset after it. `keep`: they outlive the call. */
+  readonly bind: (bytes: Uint8Array, offset: number, count: number, keep: boolean) => number
+  /**
+   * Steps up to `maxRows` rows and writes a page with them at `out[offset]`, at most `capacity` bytes long. A row that
+   * no longer fits stays for the next call. Answers the page's bytes, or −n when the very next row alone needs n bytes
+   * (call again with that much room; nothing is lost). After `done` or an error the statement has been reset.
+   *
+   * Never throws: an error stands in the page (code, why, error block) behind the rows that came before it. Sets all of
+   * the header but seq, queueNanos and the flag `more`. The columns block is written on the first page of each Prepared
+   * and whenever its columns changed.
+   */
+  readonly fetch: (maxRows: number, out: Uint8Array, offset: number, capacity: number) => number
+  /**
+   * Runs the statement once per row of parameters and writes a page without rows: `changes` is the sum; on a failure
+   * code, error block and `detail` (the row that failed, from 0).
+   */
+  readonly batch: (
+    bytes: Uint8Array,
+    offset: number,
+    parameters: number,
+    rows: number,
+    out: Uint8Array,
+    outOffset: number,
+    capacity: number
+  ) => number
+  /** Ends the run and drops the parameters. */
+  readonly reset: () => void
+  readonly finalize: () => void
+}
+
+/** An error of SQLite: its extended result code and message. */
+export class EngineError extends Error {
+  readonly code: number
+  constructor(code: number, message: string) {
+    super(message)
+    this.name = "EngineError"
+    this.code = code
+  }
+}

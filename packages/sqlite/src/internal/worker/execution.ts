@@ -1,0 +1,110 @@
+/** A text being run: one statement, or several one after the other, each stepped into pages of its own. */
+import { Flag, Header } from "../page.js"
+import { type Connection, EngineError, type Prepared } from "./engine.js"
+import type { Place } from "./outbox.js"
+import type { Statements } from "./statements.js"
+
+/** A statement got another number of parameters than it has. */
+export class ParameterCount extends Error {
+  constructor(readonly wanted: number) {
+    super("wrong number of parameters")
+  }
+}
+
+export class Execution {
+  private current: Prepared | undefined
+  private tail = ""
+  private first = true
+  /** No further page. */
+  finished = false
+  /** Whether some statement of it writes. */
+  writes = false
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly statements: Statements,
+    private readonly id: number,
+    private readonly parameters: Uint8Array,
+    private offset: number,
+    private remaining: number,
+    /** The parameters must outlive the request: a cursor's statement is stepped later. */
+    private readonly keep: boolean
+  ) {}
+
+  /** The statement to be stepped next; undefined when the text has no more. Throws `EngineError`, `ParameterCount`. */
+  prepare(): Prepared | undefined {
+    if (this.current !== undefined || this.finished) {
+      return this.current
+    }
+    const prepared = this.first ? this.statements.take(this.id) : this.connection.prepare(this.tail)
+    if (prepared === undefined) {
+      this.finished = true
+      return undefined
+    }
+    const last = prepared.tail === ""
+    const wanted = prepared.parameterCount
+    if (last ? wanted !== this.remaining : wanted > this.remaining) {
+      this.release(prepared)
+      throw new ParameterCount(wanted)
+    }
+    try {
+      this.offset = prepared.bind(this.parameters, this.offset, wanted, this.keep)
+    } catch (error) {
+      this.release(prepared)
+      throw error
+    }
+    this.remaining -= wanted
+    this.tail = prepared.tail
+    this.writes ||= !prepared.readonly
+    this.current = prepared
+    return prepared
+  }
+
+  /**
+   * Writes the next page; answers its bytes, or −n when its first row needs n. At the end of a statement that others
+   * follow, the page is not marked done.
+   */
+  fetch(maxRows: number, place: Place): number {
+    const prepared = this.prepare()
+    if (prepared === undefined) {
+      throw new EngineError(0, "")
+    }
+    const bytes = prepared.fetch(maxRows, place.bytes, place.offset, place.capacity)
+    if (bytes < 0) {
+      return bytes
+    }
+    const words = new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)
+    const failed = words[Header.code] !== 0 || words[Header.why] !== 0
+    if (failed || (words[Header.flags]! & Flag.done) !== 0) {
+      this.current = undefined
+      this.release(prepared)
+      if (failed || this.tail === "") {
+        this.finished = true
+        words[Header.flags]! |= Flag.done
+      } else {
+        words[Header.flags]! &= ~Flag.done
+      }
+    }
+    return bytes
+  }
+
+  private release(prepared: Prepared): void {
+    if (this.first) {
+      this.first = false
+      this.statements.give(this.id, prepared)
+    } else {
+      prepared.finalize()
+    }
+  }
+
+  /** Ends it where it is; nothing that follows in the text runs. */
+  abandon(): void {
+    this.finished = true
+    const { current } = this
+    if (current !== undefined) {
+      this.current = undefined
+      current.reset()
+      this.release(current)
+    }
+  }
+}

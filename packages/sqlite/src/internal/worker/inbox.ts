@@ -1,0 +1,113 @@
+/** What the loop sends: the ring of requests, and the messages that accompany them. */
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
+import {
+  type Command,
+  Request,
+  requestBytes,
+  requestOffset,
+  requestRingOffset,
+  requestRingSize,
+  slots,
+  type ToWorker,
+  Word
+} from "../boundary.js"
+import type { Statements } from "./statements.js"
+
+export class Inbox {
+  private readonly control: Int32Array
+  private readonly ring: Int32Array
+  private readonly words: Int32Array
+  private readonly times: Float64Array
+  private tail = 0
+  private readonly parameters = new Map<number, ArrayBuffer>()
+  private readonly commands = new Map<number, Command>()
+
+  constructor(
+    shared: SharedArrayBuffer,
+    private readonly port: MessagePort,
+    private readonly statements: Statements
+  ) {
+    this.control = new Int32Array(shared, 0, 64)
+    this.ring = new Int32Array(shared, requestRingOffset, requestRingSize)
+    this.words = new Int32Array(shared, requestOffset, (slots * requestBytes) / 4)
+    this.times = new Float64Array(shared, requestOffset, (slots * requestBytes) / 8)
+  }
+
+  /** The next slot; sleeps until there is one, at most `timeout` milliseconds, then undefined. */
+  next(timeout: number): number | undefined {
+    const { control } = this
+    for (;;) {
+      if (Atomics.load(control, Word.requestHead) !== this.tail) {
+        const slot = Atomics.load(this.ring, this.tail & (requestRingSize - 1))
+        this.tail = (this.tail + 1) | 0
+        return slot
+      }
+      Atomics.store(control, Word.sleeping, 1)
+      const woken = Atomics.wait(control, Word.requestHead, this.tail, timeout)
+      Atomics.store(control, Word.sleeping, 0)
+      if (woken === "timed-out") {
+        return undefined
+      }
+    }
+  }
+
+  word(slot: number, word: number): number {
+    return this.words[slot * (requestBytes / 4) + word]!
+  }
+
+  /** When the loop sent it, in ns of `process.hrtime`. */
+  sentAt(slot: number): number {
+    return this.times[slot * (requestBytes / 8) + Request.sentAt / 2]!
+  }
+
+  /** Reads messages until `found`: each was posted before the request that needs it. */
+  private read(found: () => boolean): void {
+    while (!found()) {
+      const received = receiveMessageOnPort(this.port) as { readonly message: ToWorker } | undefined
+      if (received === undefined) {
+        throw new Error("a request came without its message")
+      }
+      const { message } = received
+      switch (message[0]) {
+        case "text":
+          this.statements.define(message[1], message[2])
+          break
+        case "forget":
+          this.statements.forget(message[1])
+          break
+        case "parameters":
+          this.parameters.set(message[1], message[2])
+          break
+        case "command":
+          this.commands.set(message[1], message[2])
+          break
+      }
+    }
+  }
+
+  /** Makes sure that the statement's text is known. */
+  text(id: number): void {
+    this.read(() => this.statements.has(id))
+  }
+
+  parametersOf(seq: number): ArrayBuffer {
+    this.read(() => this.parameters.has(seq))
+    const bytes = this.parameters.get(seq)!
+    this.parameters.delete(seq)
+    return bytes
+  }
+
+  commandOf(seq: number): Command {
+    this.read(() => this.commands.has(seq))
+    const command = this.commands.get(seq)!
+    this.commands.delete(seq)
+    return command
+  }
+
+  /** Drops what came along with a request that is not run. */
+  discard(seq: number, slot: number): void {
+    if (this.word(slot, Request.length) < 0) {
+      this.parametersOf(seq)
+    }
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The engine over the pump (`native/`): an addon that is also a SQLite extension. The carrier's SQLite loads it once and
+ * so hands over its table of functions; from then on the pump opens connections of its own in that library.
+ */
+import { existsSync } from "node:fs"
+import { createRequire } from "node:module"
+import { fileURLToPath } from "node:url"
+import type { Carrier } from "./carrier.js"
+import type { Backup, Connection, Engine, OpenOptions, Prepared } from "./engine.js"
+import { EngineError } from "./engine.js"
+
+type Opaque<Name extends string> = { readonly _handle: Name }
+type Library = Opaque<"library">
+type ConnectionHandle = Opaque<"connection">
+type StatementHandle = Opaque<"statement">
+type BackupHandle = Opaque<"backup">
+
+/** What the addon exports (`native/js_*.c`). Errors thrown have SQLite's extended result code as `code`. */
+interface Pump {
+  readonly library: () => Library | undefined
+  readonly version: (library: Library) => string
+  readonly open: (
+    library: Library,
+    filename: string,
+    readonly: boolean,
+    create: boolean,
+    words: Int32Array,
+    progressSteps: number,
+    busyTimeout: number
+  ) => ConnectionHandle
+  readonly close: (connection: ConnectionHandle) => void
+  readonly start: (connection: ConnectionHandle, seq: number, slot: number) => number
+  readonly end: (connection: ConnectionHandle) => void
+  readonly check: (connection: ConnectionHandle) => number
+  readonly exec: (connection: ConnectionHandle, text: string) => void
+  readonly inTransaction: (connection: ConnectionHandle) => boolean
+  readonly loadExtension: (connection: ConnectionHandle, path: string) => void
+  readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
+  readonly prepare: (
+    connection: ConnectionHandle,
+    text: string
+  ) =>
+    | readonly [statement: StatementHandle, tail: string, parameterCount: number, readonly: boolean, routable: boolean]
+    | undefined
+  readonly columnCount: (statement: StatementHandle) => number
+  readonly columns: (statement: StatementHandle) => ReadonlyArray<string | undefined>
+  readonly bind: (statement: StatementHandle, bytes: Uint8Array, offset: number, count: number, keep: boolean) => number
+  readonly fetch: (
+    statement: StatementHandle,
+    maxRows: number,
+    out: Uint8Array,
+    offset: number,
+    capacity: number
+  ) => number
+  readonly batch: (
+    statement: StatementHandle,
+    bytes: Uint8Array,
+    offset: number,
+    parameters: number,
+    rows: number,
+    out: Uint8Array,
+    outOffset: number,
+    capacity: number
+  ) => number
+  readonly reset: (statement: StatementHandle) => void
+  readonly finalize: (statement: StatementHandle) => void
+  readonly backup: (connection: ConnectionHandle, destination: string) => BackupHandle
+  readonly backupStep: (backup: BackupHandle, pages: number) => boolean
+  readonly backupRemaining: (backup: BackupHandle) => number
+  readonly backupPageCount: (backup: BackupHandle) => number
+  readonly backupFinish: (backup: BackupHandle) => void
+}
+
+const attempt = <A>(run: () => A): A => {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof Error && "code" in error && typeof error.code === "number") {
+      throw new EngineError(error.code, error.message)
+    }
+    throw error
+  }
+}
+
+const makeBackup = (pump: Pump, handle: BackupHandle): Backup => ({
+  step: (pages) => attempt(() => pump.backupStep(handle, pages)),
+  remaining: () => pump.backupRemaining(handle),
+  pageCount: () => pump.backupPageCount(handle),
+  finish: () => pump.backupFinish(handle)
+})
+
+const makePrepared = (
+  pump: Pump,
+  [handle, tail, parameterCount, readonly, routable]: NonNullable<ReturnType<Pump["prepare"]>>
+): Prepared => ({
+  tail,
+  parameterCount,
+  readonly,
+  routable,
+  columnCount: () => pump.columnCount(handle),
+  columns: () => {
+    const flat = pump.columns(handle)
+    return Array.from({ length: flat.length / 2 }, (_, i) => ({ name: flat[2 * i] ?? "", type: flat[2 * i + 1] }))
+  },
+  bind: (bytes, offset, count, keep) => attempt(() => pump.bind(handle, bytes, offset, count, keep)),
+  fetch: (maxRows, out, offset, capacity) => pump.fetch(handle, maxRows, out, offset, capacity),
+  batch: (bytes, offset, parameters, rows, out, outOffset, capacity) =>
+    pump.batch(handle, bytes, offset, parameters, rows, out, outOffset, capacity),
+  reset: () => pump.reset(handle),
+  finalize: () => pump.finalize(handle)
+})
+
+const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
+  start: (seq, slot) => pump.start(handle, seq, slot),
+  end: () => pump.end(handle),
+  check: () => pump.check(handle),
+  prepare: (text) => {
+    const prepared = attempt(() => pump.prepare(handle, text))
+    return prepared === undefined ? undefined : makePrepared(pump, prepared)
+  },
+  exec: (text) => attempt(() => pump.exec(handle, text)),
+  inTransaction: () => pump.inTransaction(handle),
+  loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
+  serialize: () => attempt(() => pump.serialize(handle)),
+  backup: (destination) =>
+    makeBackup(
+      pump,
+      attempt(() => pump.backup(handle, destination))
+    ),
+  close: () => pump.close(handle)
+})
+
+const makeEngine = (pump: Pump, library: Library): Engine => ({
+  kind: "native",
+  version: pump.version(library),
+  open: ({ busyTimeout, create, filename, progressSteps, readonly, shared }: OpenOptions) => {
+    const words = new Int32Array(shared)
+    return makeConnection(
+      pump,
+      attempt(() => pump.open(library, filename, readonly, create, words, progressSteps, busyTimeout))
+    )
+  }
+})
+
+/** Where a pump may lie, the best first. Of two for one platform, only the one for its C library can be loaded. */
+const candidates = (): Array<string> => {
+  const inPackage = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
+  const platform = `${process.platform}-${process.arch}`
+  return [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"].map(inPackage)
+}
+
+const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
+  try {
+    const pump = createRequire(import.meta.url)(path) as Pump
+    const database = new carrier.DatabaseSync(":memory:", { allowExtension: true })
+    try {
+      database.enableLoadExtension(true)
+      database.loadExtension(path)
+      const library = pump.library()
+      return library === undefined ? undefined : makeEngine(pump, library)
+    } finally {
+      database.close()
+    }
+  } catch {
+    // Not for this platform, or the carrier cannot: there is the portable engine.
+    return undefined
+  }
+}
+
+/** The native engine in the carrier's library; undefined when there is no usable pump. */
+export const load = (carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
+  for (const path of candidates()) {
+    if (!existsSync(path)) continue
+    const engine = loadFrom(path, carrier)
+    if (engine !== undefined) return engine
+  }
+  return undefined
+}
+
+/**
+ * Loads pump and carrier on the calling thread. The main thread does so before it starts the first worker: a library
+ * that only a worker has loaded is unmapped when that worker ends. Answers whether there is a usable pump.
+ */
+export const pin = (carrier: Pick<Carrier, "DatabaseSync">): boolean => load(carrier) !== undefined

@@ -1,0 +1,134 @@
+/** What the worker answers: pages in the reply slot, in a page slot or as a message, and the ring that announces them. */
+import type { MessagePort } from "node:worker_threads"
+import {
+  type ErrorMessage,
+  pageBytes,
+  pageOffset,
+  pageSlots,
+  Reply,
+  replyBytes,
+  replyOffset,
+  replyRingOffset,
+  replyRingSize,
+  type ToLoop,
+  Word
+} from "../boundary.js"
+import { Flag, Header, Header8 } from "../page.js"
+
+/** Where a page is written: memory, and how it is announced. */
+export interface Place {
+  readonly bytes: Uint8Array
+  readonly offset: number
+  readonly capacity: number
+  readonly reply: number
+}
+
+export class Outbox {
+  private readonly control: Int32Array
+  private readonly ring: Int32Array
+  private readonly shared: Uint8Array
+  private head = 0
+
+  constructor(
+    shared: SharedArrayBuffer,
+    private readonly port: MessagePort
+  ) {
+    this.control = new Int32Array(shared, 0, 64)
+    this.ring = new Int32Array(shared, replyRingOffset, replyRingSize)
+    this.shared = new Uint8Array(shared)
+  }
+
+  inline(slot: number): Place {
+    return { bytes: this.shared, offset: replyOffset + slot * replyBytes, capacity: replyBytes, reply: Reply.inline | slot }
+  }
+
+  /** A free page slot; waits for the loop to give one back. Undefined when `stop` says so meanwhile. */
+  page(slot: number, stop: () => boolean): Place | undefined {
+    for (;;) {
+      const credit = Atomics.load(this.control, Word.credit)
+      for (let i = 0; i < pageSlots; i++) {
+        if (Atomics.load(this.control, Word.page + i) === 0) {
+          Atomics.store(this.control, Word.page + i, 1)
+          return {
+            bytes: this.shared,
+            offset: pageOffset + i * pageBytes,
+            capacity: pageBytes,
+            reply: Reply.page | (i << 12) | slot
+          }
+        }
+      }
+      if (stop()) {
+        return undefined
+      }
+      // Cancel bumps the credit word, too; a deadline is looked at ten times a second.
+      Atomics.wait(this.control, Word.credit, credit, 100)
+    }
+  }
+
+  /** Memory of its own, for a row that fits nowhere else. */
+  own(slot: number, bytes: number): Place {
+    const buffer = new ArrayBuffer((bytes + 7) & ~7)
+    return { bytes: new Uint8Array(buffer), offset: 0, capacity: buffer.byteLength, reply: Reply.buffer | slot }
+  }
+
+  /** Gives an unused page slot back. */
+  release(place: Place): void {
+    if ((place.reply & Reply.kind) === Reply.page) {
+      Atomics.store(this.control, Word.page + (place.reply >> 12), 0)
+    }
+  }
+
+  /** Completes a page's header and hands it to the loop. */
+  publish(place: Place, seq: number, more: boolean, queueNanos: number): void {
+    const { buffer } = place.bytes
+    const at = place.bytes.byteOffset + place.offset
+    const words = new Int32Array(buffer, at, 24)
+    words[Header.seq] = seq
+    words[Header.flags] = (words[Header.flags]! & ~Flag.more) | (more ? Flag.more : 0)
+    new Float64Array(buffer, at, 12)[Header8.queueNanos] = queueNanos
+    if ((place.reply & Reply.kind) === Reply.buffer) {
+      this.post(["buffer", seq, buffer as ArrayBuffer], [buffer as ArrayBuffer])
+    }
+    this.announce(place.reply)
+  }
+
+  /** Hands over a page that lies in memory of its own, in the reply slot if it fits. */
+  publishBuffer(slot: number, seq: number, page: ArrayBuffer, queueNanos: number): void {
+    if (page.byteLength <= replyBytes) {
+      const place = this.inline(slot)
+      this.shared.set(new Uint8Array(page), place.offset)
+      this.publish(place, seq, false, queueNanos)
+    } else {
+      const place = { bytes: new Uint8Array(page), offset: 0, capacity: page.byteLength, reply: Reply.buffer | slot }
+      this.publish(place, seq, false, queueNanos)
+    }
+  }
+
+  value(slot: number, seq: number, value: unknown, transfer: Array<ArrayBuffer> = []): void {
+    this.post(["value", seq, value], transfer)
+    this.announce(Reply.message | slot)
+  }
+
+  error(slot: number, seq: number, error: ErrorMessage): void {
+    this.post(["error", seq, error])
+    this.announce(Reply.message | slot)
+  }
+
+  post(message: ToLoop, transfer: Array<ArrayBuffer> = []): void {
+    this.port.postMessage(message, transfer)
+  }
+
+  private announce(reply: number): void {
+    const { control } = this
+    // The ring holds twice the slots and all page slots, so it is only ever full when the loop has not drained for long.
+    while (((this.head - Atomics.load(control, Word.replyTail)) | 0) >= replyRingSize) {
+      Atomics.wait(control, Word.credit, Atomics.load(control, Word.credit), 10)
+    }
+    Atomics.store(this.ring, this.head & (replyRingSize - 1), reply)
+    this.head = (this.head + 1) | 0
+    Atomics.store(control, Word.replyHead, this.head)
+    if (Atomics.exchange(control, Word.wakePending, 1) === 0) {
+      this.port.postMessage(null)
+    }
+  }
+}

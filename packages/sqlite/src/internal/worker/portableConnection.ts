@@ -1,0 +1,239 @@
+/** A connection over a carrier's JavaScript API: it can be stopped between rows and while it waits for a lock. */
+import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Flag, Why } from "../page.js"
+import type { CarrierFaults } from "./bindings.js"
+import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
+import { ControlWords } from "./controlWords.js"
+import type { PageWriter } from "./encodePage.js"
+import { type Backup, type Connection, type EngineError, type Prepared } from "./engine.js"
+import { engineError, isBusy, Stopped } from "./portableErrors.js"
+import { PortableStatement } from "./portableStatement.js"
+import { firstStatement } from "./split.js"
+
+interface Answer {
+  readonly flags: number
+  readonly error: EngineError | undefined
+  readonly detail: number
+  readonly changes: number
+}
+
+/** The longest sleep between two tries for a lock, in milliseconds. */
+const longestSleep = 5
+
+export class PortableConnection implements Connection {
+  readonly database: CarrierDatabase
+  readonly faults: CarrierFaults
+  readonly words: ControlWords
+  isPrivate = false
+  lastRowid: bigint | undefined = 0n
+  private readonly busyTimeout: number
+  private facts: CarrierStatement | undefined
+  /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
+  private readonly statements = new Set<PortableStatement>()
+  private savepoints = 0
+
+  constructor(database: CarrierDatabase, faults: CarrierFaults, shared: SharedArrayBuffer, busyTimeout: number) {
+    this.database = database
+    this.faults = faults
+    this.words = new ControlWords(shared)
+    this.busyTimeout = busyTimeout
+  }
+
+  start(seq: number, slot: number): number {
+    return this.words.start(seq, slot)
+  }
+
+  end(): void {
+    this.words.end()
+  }
+
+  check(): number {
+    return this.words.check()
+  }
+
+  prepare(text: string): Prepared | undefined {
+    const statement = firstStatement(text)
+    if (statement === undefined) return undefined
+    const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
+    const made = new PortableStatement(this, statement, prepared)
+    this.statements.add(made)
+    return made
+  }
+
+  forget(statement: PortableStatement): void {
+    this.statements.delete(statement)
+  }
+
+  /** One by one, as waiting for a lock must not repeat those before it. */
+  exec(text: string): void {
+    this.lastRowid = undefined
+    let rest = text
+    while (rest !== "") {
+      const statement = firstStatement(rest)
+      if (statement === undefined) return
+      if (statement.private) this.isPrivate = true
+      this.whileBusy(() => this.guard(() => this.database.exec(statement.text)))
+      rest = statement.tail
+    }
+  }
+
+  inTransaction(): boolean {
+    return this.database.isTransaction
+  }
+
+  loadExtension(path: string): void {
+    this.guard(() => {
+      this.database.enableLoadExtension(true)
+      try {
+        this.database.loadExtension(path)
+      } finally {
+        this.database.enableLoadExtension(false)
+      }
+    })
+  }
+
+  serialize(): ArrayBuffer {
+    const { database } = this
+    if (database.serialize !== undefined) return this.guard(() => exactly(database.serialize!()))
+    const directory = mkdtempSync(join(tmpdir(), "sluice-"))
+    try {
+      const file = join(directory, "copy.db")
+      this.vacuumInto(file)
+      return exactly(readFileSync(file))
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }
+
+  backup(destination: string): Backup {
+    let done = false
+    return {
+      // The carriers' own backup runs on another thread and answers a promise; this copies in one piece.
+      step: () => {
+        if (!done) this.copyTo(destination)
+        done = true
+        return true
+      },
+      remaining: () => (done ? 0 : this.pageCount()),
+      pageCount: () => this.pageCount(),
+      finish: () => {}
+    }
+  }
+
+  close(): void {
+    for (const statement of this.statements) statement.reset()
+    this.statements.clear()
+    this.guard(() => this.database.close())
+  }
+
+  /** Tries again while another connection holds a lock, as long as the timeout and the control words allow. */
+  whileBusy<A>(run: () => A): A {
+    let deadline: number | undefined
+    let sleep = 1
+    for (;;) {
+      try {
+        return run()
+      } catch (error) {
+        const failure = engineError(error)
+        if (!isBusy(failure)) throw failure
+        const now = performance.now()
+        deadline ??= now + this.busyTimeout
+        if (now >= deadline) throw failure
+        const why = this.words.check()
+        if (why !== Why.none) throw new Stopped(why)
+        this.words.sleep(Math.min(sleep, deadline - now))
+        if (sleep < longestSleep) sleep++
+      }
+    }
+  }
+
+  /** All or nothing: a transaction of its own, or a savepoint inside of one. */
+  atomically(readonly: boolean, run: () => void): void {
+    if (readonly) return run()
+    const inside = this.inTransaction()
+    const name = `sluice_batch_${this.savepoints++}`
+    this.exec(inside ? `SAVEPOINT ${name}` : "BEGIN IMMEDIATE")
+    try {
+      run()
+      this.exec(inside ? `RELEASE ${name}` : "COMMIT")
+    } catch (error) {
+      // Some errors have rolled the transaction back already.
+      if (this.inTransaction()) this.exec(inside ? `ROLLBACK TO ${name}; RELEASE ${name}` : "ROLLBACK")
+      throw error
+    }
+  }
+
+  totalChanges(): bigint {
+    return this.readFacts()[1]
+  }
+
+  lastChanges(): number {
+    return Number(this.readFacts()[0])
+  }
+
+  writePage(writer: PageWriter, out: Uint8Array, offset: number, started: number, answer: Answer): number {
+    const { changes, detail, error, flags } = answer
+    return writer.finish(out, offset, {
+      flags: flags | (this.inTransaction() ? Flag.inTransaction : 0) | (this.isPrivate ? Flag.private : 0),
+      code: error === undefined ? 0 : error.code,
+      why: error instanceof Stopped ? error.why : Why.none,
+      detail,
+      changes,
+      lastInsertRowid: this.lastRowid ?? this.readFacts()[2],
+      engineNanos: (performance.now() - started) * 1e6,
+      error: error?.message
+    })
+  }
+
+  private readFacts(): readonly [bigint, bigint, bigint] {
+    const row = (this.facts ??= this.prepareFacts()).get() as readonly [bigint, bigint, bigint]
+    this.lastRowid = row[2]
+    return row
+  }
+
+  /** Not at once, as to prepare the first statement is to read the file. */
+  private prepareFacts(): CarrierStatement {
+    const facts = this.database.prepare("SELECT changes(), total_changes(), last_insert_rowid()")
+    facts.setReadBigInts(true)
+    facts.setReturnArrays(true)
+    return facts
+  }
+
+  private pageCount(): number {
+    return Object.values(this.guard(() => this.database.prepare("PRAGMA page_count").get()) as Record<string, number>)[0] ?? 0
+  }
+
+  private vacuumInto(file: string): void {
+    const statement = this.guard(() => this.database.prepare("VACUUM INTO ?"))
+    this.whileBusy(() => this.guard(() => statement.run(file)))
+  }
+
+  /** VACUUM INTO refuses a file that is there, so the copy is made beside it and takes its place when it is whole. */
+  private copyTo(destination: string): void {
+    if (destination.startsWith("file:")) return this.vacuumInto(destination)
+    const copy = `${destination}.${process.pid}-${process.hrtime.bigint()}`
+    try {
+      this.vacuumInto(copy)
+      this.guard(() => {
+        // What an older database under this name has left behind must not be replayed into the copy.
+        for (const suffix of ["-wal", "-shm", "-journal"]) rmSync(destination + suffix, { force: true })
+        renameSync(copy, destination)
+      })
+    } finally {
+      rmSync(copy, { force: true })
+    }
+  }
+
+  private guard<A>(run: () => A): A {
+    try {
+      return run()
+    } catch (error) {
+      throw engineError(error)
+    }
+  }
+}
+
+/** The bytes in a buffer of their own. */
+const exactly = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer

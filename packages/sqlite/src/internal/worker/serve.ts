@@ -1,0 +1,94 @@
+/** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
+import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
+import { makeDecoder, readColumns, readError, views } from "../decoder.js"
+import { carrier } from "./carrier.js"
+import { type Connection, type Engine, EngineError } from "./engine.js"
+import { Loop } from "./loop.js"
+import { load } from "./nativeEngine.js"
+import { openSeq } from "./openSeq.js"
+import { portableEngine } from "./portableEngine.js"
+
+const chooseEngine = (wished: Start["engine"]): Engine => {
+  const library = carrier()
+  const native = wished === "portable" ? undefined : load(library)
+  if (native === undefined && wished === "native") {
+    throw new EngineError(-1, "the native pump is not there; install a C compiler or use the portable engine")
+  }
+  return native ?? portableEngine(library)
+}
+
+/** The first value that a statement gives, undefined without rows. */
+const queryValue = (connection: Connection, text: string): unknown => {
+  const prepared = connection.prepare(text)
+  if (prepared === undefined) {
+    return undefined
+  }
+  try {
+    const page = new ArrayBuffer(4096)
+    prepared.bind(new Uint8Array(0), 0, 0, false)
+    prepared.fetch(1, new Uint8Array(page), 0, page.byteLength)
+    const source = views(page)
+    const message = readError(source, 0)
+    if (message !== undefined) {
+      throw new EngineError(source.i32[2]!, message)
+    }
+    const rows = makeDecoder(readColumns(source, 0) ?? []).decode(source, 0, "arrays", "number")
+    return (rows[0] as ReadonlyArray<unknown> | undefined)?.[0]
+  } finally {
+    prepared.finalize()
+  }
+}
+
+/** Everything that must be so before the first statement. Answers the journal mode. */
+const configure = (connection: Connection, start: Start): string => {
+  for (const path of start.extensions) {
+    connection.loadExtension(path)
+  }
+  connection.exec("PRAGMA foreign_keys=ON")
+  if (start.wal) {
+    queryValue(connection, "PRAGMA journal_mode=WAL")
+  }
+  for (const text of start.onOpen) {
+    connection.exec(text)
+  }
+  if (start.queryOnly) {
+    connection.exec("PRAGMA query_only=ON")
+  }
+  // Reads the header, so that a file that is no database is found now and not by the first statement.
+  return String(queryValue(connection, "PRAGMA journal_mode"))
+}
+
+const errorMessage = (error: unknown): ErrorMessage => ({
+  code: error instanceof EngineError ? error.code : -1,
+  message: error instanceof Error ? error.message : String(error)
+})
+
+export const serve = (start: Start): void => {
+  const post = (message: ToLoop) => start.port.postMessage(message)
+  let connection: Connection | undefined
+  let loop: Loop
+  try {
+    const engine = chooseEngine(start.engine)
+    connection = engine.open({
+      filename: start.filename,
+      readonly: start.readonly,
+      create: !start.readonly && !start.queryOnly,
+      shared: start.shared,
+      progressSteps: start.progressSteps,
+      busyTimeout: start.busyTimeout
+    })
+    connection.start(openSeq, 0)
+    const journalMode = configure(connection, start)
+    connection.end()
+    loop = new Loop(start, connection)
+    post(["ready", engine.kind, engine.version, journalMode])
+  } catch (error) {
+    connection?.close()
+    post(["failed", errorMessage(error)])
+    start.port.close()
+    return
+  }
+  loop.run()
+  post(["closed"])
+  start.port.close()
+}
