@@ -71,16 +71,6 @@ static void finish(Run *run) {
   if (run->code != SQLITE_OK) undo(run);
 }
 
-/* Answers SQLITE_DONE or an error. */
-static int run_row(Statement *statement) {
-  const Api *api = statement->connection->api;
-  int code = statement_start(statement);
-  while (code == SQLITE_ROW) {
-    code = api->step(statement->stmt);
-  }
-  return code;
-}
-
 static void run_rows(Run *run, const uint8_t *at, const uint8_t *end, int parameters, int64_t rows) {
   Statement *statement = run->statement;
   Connection *connection = statement->connection;
@@ -91,7 +81,7 @@ static void run_rows(Run *run, const uint8_t *at, const uint8_t *end, int parame
       break;
     }
     int code = parameters_bind(statement, &at, end, parameters, false);
-    if (code == SQLITE_OK) code = run_row(statement);
+    if (code == SQLITE_OK) code = statement_run(statement);
     if (code != SQLITE_DONE) fail(run, code, row);
     api->reset(statement->stmt);
     statement->running = false;

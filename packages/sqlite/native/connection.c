@@ -46,9 +46,8 @@ int connection_exec(Connection *connection, const char *text, size_t length) {
   while (code == SQLITE_OK) {
     Statement *statement = statement_prepare(connection, tail, (size_t)(end - tail), &tail, &code);
     if (statement == NULL) break;
-    do {
-      code = statement->running ? connection->api->step(statement->stmt) : statement_start(statement);
-    } while (code == SQLITE_ROW);
+    /* Short statements end before SQLite ever looks at the words: look between them. */
+    code = control_check(&connection->control) == WHY_NONE ? statement_run(statement) : SQLITE_INTERRUPT;
     code = code == SQLITE_DONE ? SQLITE_OK : connection_code(connection, code);
     statement_release(statement);
   }

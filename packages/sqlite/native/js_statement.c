@@ -102,7 +102,8 @@ static napi_value js_fetch(napi_env env, napi_callback_info info) {
   if (out == NULL) return NULL;
   int64_t capacity = js_to_int64(env, args[4]);
   if (capacity < 0 || (uint64_t)capacity > length) return js_throw(env, SQLITE_MISUSE, "out of the array's bounds");
-  return js_number(env, (double)statement_fetch(statement, js_to_int64(env, args[1]), out, (size_t)capacity));
+  int64_t bytes = statement_fetch(statement, js_to_int64(env, args[1]), out, (size_t)capacity);
+  return bytes == 0 ? js_throw(env, SQLITE_NOMEM, "out of memory") : js_number(env, (double)bytes);
 }
 
 /* batch(statement, bytes, offset, parameters, rows, out, outOffset, capacity): the page's bytes */

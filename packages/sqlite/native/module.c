@@ -41,7 +41,7 @@ static void finalize_library(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-/* library(): a handle on the library that this thread has just loaded the extension into; undefined: none, or too old */
+/* library(): the library that has just loaded the extension on this thread; undefined: none, or too old */
 static napi_value js_take_library(napi_env env, napi_callback_info info) {
   (void)info;
   const Api *api = loading;

@@ -131,7 +131,7 @@ enum { HEADER_BYTES = 96, LARGE_ROW_BYTES = 64 * 1024 };
 /* Makes room for so many columns and rows and forgets what was staged. False: no memory. */
 bool staging_begin(Staging *staging, int columns, size_t rows);
 bool staging_grow(Staging *staging, int columns, size_t rows);
-/* Reads the row that a statement stands on as row `row`, without adding it; answers the bytes of its texts and blobs. */
+/* Reads the row that a statement stands on, without adding it yet; answers the bytes of its texts and blobs. */
 size_t staging_read(Staging *staging, const Api *api, sqlite3_stmt *stmt, int columns, size_t row);
 /* Adds the row just read. False: no memory. */
 bool staging_add(Staging *staging, int columns, size_t row);
@@ -190,9 +190,13 @@ bool statement_routable(const Statement *statement);
 bool statement_refresh(Statement *statement);
 /* Starts the run with its first step: SQLITE_ROW, SQLITE_DONE or an error. */
 int statement_start(Statement *statement);
+/* Runs from its start to its end, with no use for its rows: SQLITE_DONE or an error. */
+int statement_run(Statement *statement);
 /* Ends the run: how, and with what changes. */
 void statement_end(Statement *statement, int code);
+/* Writes a page and answers its bytes; −n when the next row alone needs n bytes; 0: no memory even to tell of it. */
 int64_t statement_fetch(Statement *statement, int64_t maxRows, uint8_t *out, size_t capacity);
+/* Answers the bytes of its page, whatever happened. `capacity` is at least HEADER_BYTES. */
 int64_t statement_batch(Statement *statement, const uint8_t *bytes, size_t length, int parameters, int64_t rows,
                         uint8_t *out, size_t capacity);
 void statement_reset(Statement *statement);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows between two looks at the control words (SQLite's progress handler looks much more often when rows are costly). */
+/* Rows between two looks at the control words (the progress handler looks more often when rows are costly). */
 enum { ROWS_PER_LOOK = 64, FIRST_ROWS = 64 };
 
 /* ---- prepare ---- */
@@ -128,6 +128,14 @@ int statement_start(Statement *statement) {
   return code;
 }
 
+int statement_run(Statement *statement) {
+  int code = statement_start(statement);
+  while (code == SQLITE_ROW) {
+    code = statement->connection->api->step(statement->stmt);
+  }
+  return code;
+}
+
 void statement_end(Statement *statement, int code) {
   Connection *connection = statement->connection;
   const Api *api = connection->api;
@@ -227,7 +235,10 @@ static bool take(Fill *fill) {
   if (large && fill->rows > 0) return false;
   if (!fits(fill, bytes)) {
     /* Offsets in a page have 32 bits. */
-    if (fill->needed > UINT32_MAX) statement_end(statement, SQLITE_TOOBIG);
+    if (fill->needed > UINT32_MAX) {
+      fill->needed = 0;
+      statement_end(statement, SQLITE_TOOBIG);
+    }
     return false;
   }
   if (large) {
@@ -301,7 +312,10 @@ int64_t statement_fetch(Statement *statement, int64_t maxRows, uint8_t *out, siz
       .maxRows = maxRows > 0 ? (size_t)maxRows : 1,
       .capacity = capacity < UINT32_MAX ? capacity : UINT32_MAX,
   };
-  if (!staging_begin(fill.staging, statement->columns, FIRST_ROWS)) return 0;
+  if (!staging_begin(fill.staging, statement->columns, FIRST_ROWS)) {
+    statement_reset(statement);
+    return 0;
+  }
   while (statement->held == HELD_ROW && take(&fill) && fill.rows < fill.maxRows) {
     proceed(statement, fill.rows % ROWS_PER_LOOK == 0);
   }

@@ -1,5 +1,5 @@
 import { FastCheck as fc } from "effect"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import {
   makeDecoder,
   pageLastInsertRowid,
@@ -69,10 +69,12 @@ const kinds: Array<fc.Arbitrary<Value>> = [
 const table = fc
   .array(fc.tuple(fc.nat(kinds.length - 1), fc.boolean()), { minLength: 1, maxLength: 6 })
   .chain((columns) =>
-    fc.array(
-      fc.tuple(...columns.map(([kind, nulls]) => (nulls ? fc.option(kinds[kind]!, { freq: 3 }) : kinds[kind]!))),
-      { maxLength: 12 }
-    ).map((rows) => ({ columns: columns.length, rows: rows as Array<Array<Value>> }))
+    fc
+      .array(
+        fc.tuple(...columns.map(([kind, nulls]) => (nulls ? fc.option(kinds[kind]!, { freq: 3 }) : kinds[kind]!))),
+        { maxLength: 12 }
+      )
+      .map((rows) => ({ columns: columns.length, rows }))
   )
 
 const isSafe = (rows: ReadonlyArray<ReadonlyArray<Value>>) =>
@@ -104,28 +106,43 @@ describe("decoder", () => {
   })
 
   it("names the column and row of an integer that a number cannot hold", () => {
-    const rows = [[1n, null], [null, "x"], [2n ** 53n, 3n], [4n, -(2n ** 63n)]]
+    const rows = [
+      [1n, null],
+      [null, "x"],
+      [2n ** 53n, 3n],
+      [4n, -(2n ** 63n)]
+    ]
     const { base, source } = page(rows, 2)
     const decoder = makeDecoder(named("a", "b"))
     for (let n = 0; n < 6; n++) {
       for (const shape of ["arrays", "objects"] as const) {
         const error = thrown(() => decoder.decode(source, base, shape, "number"))
         expect(error).toBeInstanceOf(UnsafeIntegerError)
-        expect([["a", 2], ["b", 3]]).toContainEqual([error.column, error.row])
+        expect([
+          ["a", 2],
+          ["b", 3]
+        ]).toContainEqual([error.column, error.row])
       }
     }
     expect(decoder.decode(source, base, "arrays", "bigint")).toStrictEqual(rows)
   })
 
   it("has the last of columns with the same name, and any name as an own property", () => {
-    const names = ["a", "a", "__proto__", "constructor", "1", 'q"\\\n\u2028\'`${x}', ""]
+    const names = ["a", "a", "__proto__", "constructor", "1", "q\"\\\n\u2028'`${x}", ""]
     const { base, source } = page([[1n, 2n, 3n, 4n, 5n, 6n, null]], names.length)
     const decoder = makeDecoder(named(...names))
     for (let n = 0; n < 6; n++) {
       const [row] = decoder.decode(source, base, "objects", "number") as [Record<string, unknown>]
       expect(Object.getPrototypeOf(row)).toBe(Object.prototype)
       expect(Object.entries(row).sort()).toStrictEqual(
-        [["a", 2], ["__proto__", 3], ["constructor", 4], ["1", 5], [names[5], 6], ["", null]].sort()
+        [
+          ["a", 2],
+          ["__proto__", 3],
+          ["constructor", 4],
+          ["1", 5],
+          [names[5], 6],
+          ["", null]
+        ].sort()
       )
       expect(decoder.decode(source, base, "arrays", "number")).toStrictEqual([[1, 2, 3, 4, 5, 6, null]])
     }
@@ -171,9 +188,9 @@ describe("decoder", () => {
       { name: "", type: undefined },
       { name: "x", type: "" }
     ]
-    const { base, source } = page([], 3, { base: 16, block, error: "near \"x\": 😀" })
+    const { base, source } = page([], 3, { base: 16, block, error: 'near "x": 😀' })
     expect(readColumns(source, base)).toStrictEqual(block)
-    expect(readError(source, base)).toBe("near \"x\": 😀")
+    expect(readError(source, base)).toBe('near "x": 😀')
     expect(pageRows(source, base)).toBe(0)
     expect(pageLastInsertRowid(source, base)).toBe(0n)
     expect(makeDecoder(block).decode(source, base, "objects", "number")).toStrictEqual([])
@@ -181,6 +198,22 @@ describe("decoder", () => {
     expect(readColumns(other.source, 0)).toBeUndefined()
     expect(readError(other.source, 0)).toBeUndefined()
     expect(() => makeDecoder(block).decode(other.source, 0, "objects", "number")).toThrow("1 columns")
+  })
+
+  it("does without generated code where that is forbidden", async () => {
+    vi.resetModules()
+    vi.stubGlobal("Function", function () {
+      throw new EvalError("Code generation from strings disallowed for this context")
+    })
+    try {
+      const fresh = await import("../src/internal/decoder.js")
+      const rows = Array.from({ length: 100 }, (_, i) => [BigInt(i), `t${i}`])
+      const { base, source } = page(rows, 2)
+      const decoder = fresh.makeDecoder(named("a", "b"))
+      for (let n = 0; n < 6; n++) expect(decoder.decode(source, base, "arrays", "bigint")).toStrictEqual(rows)
+    } finally {
+      vi.unstubAllGlobals()
+    }
   })
 
   it("keeps to its layouts when there are more than it remembers", () => {

@@ -1071,12 +1071,22 @@ describe("stopping", () => {
     expect(run(connection, "INSERT INTO t VALUES (1)").code).toBe(0)
   })
 
-  it("reaches exec, prepare's failure code and the statements inside", () => {
+  it("reaches the statements that exec runs", () => {
     const session = open()
     session.connection.start(5, 2)
     deadlineIn(session, 2, 20)
     const error = failure(() => session.connection.exec(`SELECT 1; ${endless}; SELECT 2`))
     expect([error.code, error.message]).toEqual([9, "interrupted"])
+  })
+
+  it("stops exec between short statements", () => {
+    const { connection, words } = open()
+    connection.exec("CREATE TABLE t(a)")
+    connection.start(5, 2)
+    words[cancelWord + 2] = 5
+    expect(failure(() => connection.exec("INSERT INTO t VALUES (1)")).code).toBe(9)
+    connection.end()
+    expect(run(connection, "SELECT count(*) FROM t").rows).toEqual([[0]])
   })
 
   it("stops a batch and undoes it", () => {

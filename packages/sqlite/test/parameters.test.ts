@@ -133,7 +133,14 @@ describe("parameters", () => {
     class Secret {
       readonly secret = "secret"
     }
-    const hostile = new Proxy({}, { get: () => { throw new Error("secret") } })
+    const hostile = new Proxy(
+      {},
+      {
+        get: () => {
+          throw new Error("secret")
+        }
+      }
+    )
     const cases: Array<readonly [unknown, string]> = [
       [NaN, "NaN"],
       [2n ** 63n, "bigint beyond 64 bits"],
@@ -160,7 +167,14 @@ describe("parameters", () => {
         kind,
         undefined
       ])
-      expect(failure(() => encodeRows([[1, 2], [bad, 1]]))).toStrictEqual([1, kind, 1])
+      expect(
+        failure(() =>
+          encodeRows([
+            [1, 2],
+            [bad, 1]
+          ])
+        )
+      ).toStrictEqual([1, kind, 1])
     }
   })
 
@@ -175,10 +189,6 @@ describe("parameters", () => {
     expect(read(buffer, 0, written)).toStrictEqual([1n, "é", null, [1]])
     expect(encodeRowsInto(rows, parameterView(buffer), 0, written - 1)).toBe(-1)
     expect(encodeRows([]).byteLength).toBe(0)
-    expect(failure(() => encodeRows([[1, 2], [1, 2], [1]]))).toStrictEqual([
-      0,
-      "1 where the first row has 2",
-      2
-    ])
+    expect(failure(() => encodeRows([[1, 2], [1, 2], [1]]))).toStrictEqual([0, "1 where the first row has 2", 2])
   })
 })

@@ -107,39 +107,44 @@ export class Core {
     }
   }
 
-  /** Runs a request where the fiber's context and the routing say. */
-  run(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
+  /** Runs a request where the fiber's context and the routing say; `use` makes the result of the answer. */
+  run<A>(
+    fiber: AnyFiber,
+    request: SqlTransport.SqlRequest,
+    use: (answer: SqlTransport.Answer) => A
+  ): Effect.Effect<A, SqlError> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
       return Effect.flatMap(this.bounded(fiber, request, level.session, level.run(request)), (answer) =>
-        answer.error === undefined ? Effect.succeed(answer) : Effect.fail(answer.error)
+        answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
       )
     }
     const session = this.fifo ? this.poolFor(request.text).unsafeShare() : undefined
     if (session === undefined) {
-      return this.runWaiting(fiber, request)
+      return this.runWaiting(fiber, request, use)
     }
     return Effect.matchCauseEffect(this.bounded(fiber, request, session, session.run(request)), {
       onFailure: (cause) =>
         Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction
-          ? this.runWaiting(fiber, request)
+          ? this.runWaiting(fiber, request, use)
           : Effect.failCause(cause),
-      onSuccess: (answer) => this.answered(session, request, answer)
+      onSuccess: (answer) => this.answered(session, request, answer, use)
     })
   }
 
-  private answered(
+  private answered<A>(
     session: SqlTransport.Session,
     request: SqlTransport.SqlRequest,
-    answer: SqlTransport.Answer
-  ): Effect.Effect<SqlTransport.Answer, SqlError> {
+    answer: SqlTransport.Answer,
+    use: (answer: SqlTransport.Answer) => A
+  ): Effect.Effect<A, SqlError> {
     if (this.pools.read !== undefined || this.pools.cursor !== undefined) {
       this.routing.learn(request.text, answer)
     }
     if (answer.inTransaction && request.transaction === "none") {
       return Effect.zipRight(this.transport.transactions.rollback(session), Effect.fail(leftOpen(request.text)))
     }
-    return answer.error === undefined ? Effect.succeed(answer) : Effect.fail(answer.error)
+    return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
   }
 
   private poolFor(text: string): SessionPool.SessionPool {
@@ -148,10 +153,14 @@ export class Core {
   }
 
   /** The slow path: waits for a session, keeps it while the statement runs. */
-  private runWaiting(fiber: AnyFiber, request: SqlTransport.SqlRequest) {
+  private runWaiting<A>(
+    fiber: AnyFiber,
+    request: SqlTransport.SqlRequest,
+    use: (answer: SqlTransport.Answer) => A
+  ): Effect.Effect<A, SqlError> {
     return this.withSession(fiber, request, this.poolFor(request.text), (session) =>
       Effect.flatMap(this.bounded(fiber, request, session, session.run(request)), (answer) =>
-        this.answered(session, request, answer)
+        this.answered(session, request, answer, use)
       )
     )
   }

@@ -14,7 +14,7 @@ import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
-import { isTraced, operationOf, spanOptions, transformerOf } from "./telemetry.js"
+import { inSpan, isTraced, operationOf, spanTime, startSpan, transformerOf } from "./telemetry.js"
 
 /** A client as its statements see it: there is one with and one without transforms. */
 export interface Variant {
@@ -95,7 +95,7 @@ export class StatementImpl<A>
       const transformer = transformerOf(fiber)
       return transformer === undefined && !isTraced(fiber)
         ? this.send(fiber, mode, undefined)
-        : this.observed(mode, transformer)
+        : this.observed(fiber, mode, transformer)
     })
   }
 
@@ -111,32 +111,36 @@ export class StatementImpl<A>
       this.overrides
     )
     if (span !== undefined) {
-      describeSpan(span, core, text)
+      describeSpan(span, text)
     }
     if (request instanceof SqlErrorClass) {
       return Effect.fail(request)
     }
     const toResult = map<X>(mode, transformRows)
-    const answer = core.run(fiber, request)
-    return span === undefined
-      ? Effect.map(answer, toResult)
-      : Effect.map(answer, (answer) => {
-          answeredSpan(span, answer)
-          return toResult(answer)
-        })
+    return core.run(
+      fiber,
+      request,
+      span === undefined
+        ? toResult
+        : (answer) => {
+            span.attribute("db.response.returned_rows", answer.length)
+            return toResult(answer)
+          }
+    )
   }
 
   private observed<X>(
+    fiber: AnyFiber,
     mode: Mode,
     transformer: Statement.Statement.Transformer | undefined
   ): Effect.Effect<X, SqlError> {
-    return Effect.useSpan("sql.execute", spanOptions, (span) =>
-      Effect.withFiberRuntime<X, SqlError>((self) => {
-        const fiber = self as unknown as AnyFiber
-        return transformer === undefined
-          ? this.send(fiber, mode, span)
-          : Effect.flatMap(this.transformed(transformer, fiber, span), (statement) => statement.send(fiber, mode, span))
-      })
+    const span = startSpan(fiber, "sql.execute", this.variant.core.attributes)
+    return inSpan(
+      fiber,
+      span,
+      transformer === undefined
+        ? this.send(fiber, mode, span)
+        : Effect.flatMap(this.transformed(transformer, fiber, span), (statement) => statement.send(fiber, mode, span))
     )
   }
 
@@ -161,7 +165,9 @@ export class StatementImpl<A>
         if (transformer === undefined && !isTraced(fiber)) {
           return this.open(fiber, undefined)
         }
-        return Effect.flatMap(Effect.makeSpanScoped("sql.execute", spanOptions), (span) =>
+        const span = startSpan(fiber, "sql.execute", this.variant.core.attributes)
+        return Effect.zipRight(
+          Effect.addFinalizer((exit) => Effect.sync(() => span.end(spanTime(fiber), exit))),
           transformer === undefined
             ? this.open(fiber, span)
             : Effect.flatMap(this.transformed(transformer, fiber, span), (statement) => statement.open(fiber, span))
@@ -174,7 +180,7 @@ export class StatementImpl<A>
     const { compiler, core, transformRows } = this.variant
     const [text, params] = compiler.compile(this, false)
     if (span !== undefined) {
-      describeSpan(span, core, text)
+      describeSpan(span, text)
     }
     const request = core.request(fiber, text, params, "objects", true, this.overrides)
     return request instanceof SqlErrorClass
@@ -188,14 +194,7 @@ export class StatementImpl<A>
   }
 }
 
-const describeSpan = (span: Tracer.Span, core: Core, text: string) => {
-  for (const [key, value] of core.attributes) {
-    span.attribute(key, value)
-  }
+const describeSpan = (span: Tracer.Span, text: string) => {
   span.attribute("db.operation.name", operationOf(text))
   span.attribute("db.query.text", text)
-}
-
-const answeredSpan = (span: Tracer.Span, answer: SqlTransport.Answer) => {
-  span.attribute("db.response.returned_rows", answer.length)
 }

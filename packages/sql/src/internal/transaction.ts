@@ -21,7 +21,7 @@ import { LevelConnection } from "./connection.js"
 import { type AnyFiber, type Core, within } from "./core.js"
 import { Level, type Root } from "./level.js"
 import { clockOf, deadlineOf, nowOf, withDeadline } from "./settings.js"
-import { isTraced, spanOptions } from "./telemetry.js"
+import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
 /** What `sql.transaction` may be told. */
@@ -47,15 +47,12 @@ export const transaction =
         const run = (span: Tracer.Span | undefined) =>
           parent === undefined || parent.root.use === "free"
             ? outermost(core, fiber, options, restore, effect, span, parent)
-            : nested(core, parent, options, restore, effect, span)
-        return isTraced(fiber)
-          ? Effect.useSpan("sql.transaction", spanOptions, (span) => {
-              for (const [key, value] of core.attributes) {
-                span.attribute(key, value)
-              }
-              return run(span)
-            })
-          : run(undefined)
+            : nested(core, fiber, parent, options, restore, effect, span)
+        if (!isTraced(fiber)) {
+          return run(undefined)
+        }
+        const span = startSpan(fiber, "sql.transaction", core.attributes)
+        return inSpan(fiber, span, run(span))
       })
     )
     const bounded = options.deadline === undefined ? once : withDeadline(options.deadline)(once)
@@ -101,11 +98,11 @@ const outermost = <A, E, R>(
       ? Effect.fail(ended)
       : reserved.turn.hold(
           restore,
-          onSession(core, reserved.session, Effect.void, deadline, options, restore, effect, span)
+          onSession(core, fiber, reserved.session, Effect.void, deadline, options, restore, effect, span)
         )
   }
   return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
-    Effect.ensuring(onSession(core, lease.session, lease.retire, deadline, options, restore, effect, span), lease.release)
+    Effect.ensuring(onSession(core, fiber, lease.session, lease.retire, deadline, options, restore, effect, span), lease.release)
   )
 }
 
@@ -117,6 +114,7 @@ const monotonicDeadline = (fiber: AnyFiber): number => {
 
 const onSession = <A, E, R>(
   core: Core,
+  fiber: AnyFiber,
   session: SqlTransport.Session,
   retire: Effect.Effect<void>,
   deadline: number,
@@ -140,13 +138,13 @@ const onSession = <A, E, R>(
           const gone = level.ended()
           level.close()
           if (Exit.isFailure(exit)) {
-            span?.event("db.transaction.rollback", 0n)
+            span?.event("db.transaction.rollback", spanTime(fiber))
             return Effect.zipRight(clean, exit)
           }
           if (gone !== undefined) {
             return Effect.zipRight(clean, Effect.fail(gone))
           }
-          span?.event("db.transaction.commit", 0n)
+          span?.event("db.transaction.commit", spanTime(fiber))
           return Effect.zipRight(
             Effect.onError(control.commit(session), () => clean),
             Effect.zipRight(Effect.all(root.afterCommit, { discard: true }), exit)
@@ -159,6 +157,7 @@ const onSession = <A, E, R>(
 
 const nested = <A, E, R>(
   core: Core,
+  fiber: AnyFiber,
   parent: Level,
   options: TransactionOptions,
   restore: Restore,
@@ -197,11 +196,11 @@ const nested = <A, E, R>(
             level.close()
             if (Exit.isFailure(exit)) {
               root.afterCommit.length = afterCommits
-              span?.event("db.transaction.rollback", 0n)
+              span?.event("db.transaction.rollback", spanTime(fiber))
               // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
               return Effect.zipRight(Effect.ignoreLogged(undo), exit)
             }
-            span?.event("db.transaction.savepoint", 0n)
+            span?.event("db.transaction.savepoint", spanTime(fiber))
             return gone !== undefined ? Effect.fail(gone) : Effect.zipRight(control.release(session, name), exit)
           })
         )

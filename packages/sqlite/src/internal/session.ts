@@ -86,6 +86,7 @@ export class WorkerSession {
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
   private resuming = false
+  private waking = false
 
   constructor(
     memory: SharedArrayBuffer,
@@ -276,6 +277,15 @@ export class WorkerSession {
     Atomics.store(this.requestRing, this.head & (requestRingSize - 1), slot)
     this.head = (this.head + 1) | 0
     Atomics.store(this.control, Word.requestHead, this.head)
+    // Waking a thread costs more than a statement: all that is sent in one go is announced once, at its end.
+    if (!this.waking) {
+      this.waking = true
+      queueMicrotask(this.wake)
+    }
+  }
+
+  private readonly wake = () => {
+    this.waking = false
     if (Atomics.load(this.control, Word.sleeping) === 1) {
       Atomics.notify(this.control, Word.requestHead)
     }

@@ -44,7 +44,9 @@ export const readParameters = (bytes: Uint8Array, offset: number, count: number,
         const length = data.readUInt32LE(at)
         at += 4
         // Copied, as the slot belongs to the next request before this statement has ended.
-        out.push(tag === 3 ? data.toString("utf8", at, at + length) : Uint8Array.prototype.slice.call(data, at, at + length))
+        out.push(
+          tag === 3 ? data.toString("utf8", at, at + length) : Uint8Array.prototype.slice.call(data, at, at + length)
+        )
         at += length
         break
       }

@@ -112,7 +112,7 @@ const withoutExperimentalWarning = <A>(load: () => A): A => {
     if (args[1] === "ExperimentalWarning" && String(args[0]).startsWith("SQLite")) return
     Reflect.apply(emitWarning, process, args)
   }
-  process.emitWarning = filtered as typeof process.emitWarning
+  process.emitWarning = filtered
   try {
     return load()
   } finally {

@@ -139,6 +139,8 @@ export class Loop {
   private guarded(slot: number, seq: number, id: number, work: () => void): void {
     this.inbox.text(id)
     const use = this.transactionUse(slot)
+    // Read now: once the answer is out, the slot may already hold the next request.
+    const keep = (this.inbox.word(slot, Request.flags) & RequestFlag.unprepared) === 0
     const open = this.connection.inTransaction()
     if (open ? use === Transaction.none : use === Transaction.required) {
       this.inbox.discard(seq, slot)
@@ -146,7 +148,7 @@ export class Loop {
     } else {
       work()
     }
-    if ((this.inbox.word(slot, Request.flags) & RequestFlag.unprepared) !== 0) {
+    if (!keep) {
       this.statements.forget(id)
     }
   }

@@ -202,7 +202,10 @@ export class PortableConnection implements Connection {
   }
 
   private pageCount(): number {
-    return Object.values(this.guard(() => this.database.prepare("PRAGMA page_count").get()) as Record<string, number>)[0] ?? 0
+    return (
+      Object.values(this.guard(() => this.database.prepare("PRAGMA page_count").get()) as Record<string, number>)[0] ??
+      0
+    )
   }
 
   private vacuumInto(file: string): void {

@@ -338,4 +338,3 @@ const cut = (error: EngineError, room: number): EngineError => {
   const message = Buffer.from(error.message).toString("utf8", 0, Math.max(0, room - 3))
   return error instanceof Stopped ? error : new EngineError(error.code, message)
 }
-

@@ -7,7 +7,7 @@
 export interface Statement {
   /** Without the semicolon that ends it. */
   readonly text: string
-  /** What follows; "" when that is nothing but white space, comments and semicolons. */
+  /** What follows, without white space, comments and semicolons in front of it. */
   readonly tail: string
   /** The highest number of a parameter (https://www.sqlite.org/lang_expr.html#varparam). */
   readonly parameterCount: number
@@ -46,15 +46,13 @@ export const firstStatement = (sql: string): Statement | undefined => {
     kind = scanner.next()
   }
   facts.token(Token.end, sql.length, sql.length)
-  const rest = kind === Token.semicolon ? scanner.end : sql.length
-  return facts.statement(sql.slice(start, last), isBlank(sql, rest) ? "" : sql.slice(rest))
+  return facts.statement(sql.slice(start, last), kind === Token.semicolon ? restOf(sql, scanner) : "")
 }
 
-const isBlank = (sql: string, from: number): boolean => {
-  const scanner = new Scanner(sql, from)
+const restOf = (sql: string, scanner: Scanner): string => {
   let kind = scanner.next()
   while (kind === Token.semicolon) kind = scanner.next()
-  return kind === Token.end
+  return kind === Token.end ? "" : sql.slice(scanner.start)
 }
 
 const Token = { end: 0, semicolon: 1, word: 2, quoted: 3, string: 4, variable: 5, number: 6, other: 7 } as const
@@ -72,11 +70,11 @@ class Scanner {
   private readonly sql: string
   private readonly length: number
 
-  constructor(sql: string, from = 0) {
+  constructor(sql: string) {
     this.sql = sql
-    this.end = from
+    this.end = 0
     // SQLite stops at a NUL.
-    const nul = sql.indexOf("\0", from)
+    const nul = sql.indexOf("\0")
     this.length = nul < 0 ? sql.length : nul
   }
 
@@ -186,8 +184,8 @@ const writing = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE"])
 /** They speak of their own connection. */
 const ownFunctions = new Set(["last_insert_rowid", "changes", "total_changes", "load_extension"])
 const createTrigger = /^(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER$/
-/** Pragmas that work even without an argument. */
-const workingPragmas = new Set(["WAL_CHECKPOINT", "OPTIMIZE", "INCREMENTAL_VACUUM", "SHRINK_MEMORY"])
+/** Pragmas that SQLite takes for writing even without an argument. */
+const workingPragmas = new Set(["JOURNAL_MODE", "WAL_CHECKPOINT", "OPTIMIZE", "INCREMENTAL_VACUUM", "SHRINK_MEMORY"])
 
 class Facts {
   private readonly sql: string
@@ -239,7 +237,8 @@ class Facts {
 
   private word(word: string): void {
     this.words.push(word)
-    if (word === "TRIGGER" && this.tokens === this.words.length - 1) this.trigger = createTrigger.test(this.words.join(" "))
+    if (word === "TRIGGER" && this.tokens === this.words.length - 1)
+      this.trigger = createTrigger.test(this.words.join(" "))
   }
 
   private name(kind: Token, start: number, end: number): string {
