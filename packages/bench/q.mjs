@@ -5,7 +5,7 @@ import { Effect, Stream, Chunk, Layer, Tracer, Context, Option } from "effect"
 const N = 100000
 class Ans { columns=[{name:"a"}]; length=1; error=undefined; done=true; inTransaction=false; changes=undefined; queueNanos=0; engineNanos=0; routable=true; private=false; r=[{a:1}]; objects(){return this.r} arrays(){return [[1]]} raw(){return this.r} }
 const answer = Effect.succeed(new Ans())
-const session = { id:"fake", keepsDeadlines:true, run: () => answer, lost: Effect.never, check: Effect.void, inTransaction: () => false, pending: () => 0 }
+const session = { id:"fake", keepsContract:true, run: () => answer, lost: Effect.never, check: Effect.void, inTransaction: () => false, pending: () => 0 }
 const Fake = Layer.succeed(SqlTransport.SqlTransport, { system:"fake", attributes:[], compiler: Statement.makeCompilerSqlite(), transactions:{}, limits:{read:0,write:1,transaction:0}, sharing:"fifo", connect: () => Effect.succeed(session) })
 const tracer = Tracer.make({ span: (name,parent,context,links,startTime,kind) => { const attributes=new Map(); return { _tag:"Span", name, spanId:"1", traceId:"1", parent, context, links, kind, sampled:true, attributes, status:{_tag:"Started",startTime}, attribute(k,v){attributes.set(k,v)}, event(){}, end(){}, addLinks(){} } }, context: (f) => f() })
 const loop = (sql, n) => Effect.gen(function*(){ for (let i=0;i<n;i++) yield* sql`select ${i} + 1` })

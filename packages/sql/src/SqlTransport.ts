@@ -17,6 +17,7 @@
 import { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -188,8 +189,12 @@ export interface Cursor {
 export interface Session {
   /** Names it in spans and failures: a worker id, a Db2 job name. */
   readonly id: string
-  /** Whether it ends requests at their deadline by itself; if not, the client does it by interruption. */
-  readonly keepsDeadlines: boolean
+  /**
+   * Whether it keeps deadlines and bounds the wait of an interrupt by itself. If not, the client does both around it, at
+   * the cost of a fiber per request: a deadline interrupts, and an interrupt that is not quiet after the transport's
+   * `grace` retires the session.
+   */
+  readonly keepsContract: boolean
   readonly run: (request: SqlRequest) => Effect.Effect<Answer, SqlError>
   readonly open: (request: SqlRequest) => Effect.Effect<Cursor, SqlError, Scope.Scope>
   /** One statement, once per row, in one round trip: all of them or none. */
@@ -247,6 +252,8 @@ export interface SqlTransport {
   readonly transactions: TransactionControl
   readonly limits: Limits
   readonly sharing: Sharing
+  /** How long an interrupted request may take to be quiet before its session is retired. Default 2 seconds. */
+  readonly grace?: Duration.DurationInput | undefined
   readonly connect: (profile: Profile) => Effect.Effect<Session, SqlError, Scope.Scope>
 }
 

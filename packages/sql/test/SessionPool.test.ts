@@ -4,6 +4,7 @@ import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import { broken, CountingSession, FakeDatabase, reasonOf, settle } from "./fakeSessions.js"
 
@@ -101,7 +102,7 @@ describe("SessionPool: lending", () => {
       const waiting = yield* taker(pool, "exclusive", "c")
       yield* shared[0]!.release
       yield* settle
-      assert.isNull(yield* Fiber.poll(waiting).pipe(Effect.map((o) => (o._tag === "None" ? null : o))))
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
       yield* shared[1]!.release
       assert.strictEqual((yield* Fiber.join(waiting)).session.id, "s1")
     })
@@ -223,7 +224,7 @@ describe("SessionPool: waiting", () => {
     Effect.gen(function* () {
       const db = new FakeDatabase()
       const usual = yield* db.pool({ max: 1 })
-      const patient = yield* db.pool({ max: 1, acquireTimeout: Infinity })
+      const patient = yield* db.pool({ max: 1, acquireTimeout: Infinity, idleTimeout: Infinity })
       yield* usual.lease("exclusive", "a")
       yield* patient.lease("exclusive", "a")
       const late = yield* Effect.fork(reasonOf(usual.lease("exclusive", "b")))
@@ -237,35 +238,41 @@ describe("SessionPool: waiting", () => {
     })
   )
 
-  it.scoped("the timeout covers connecting; a connect that hangs is given up and its place is free again", () =>
-    Effect.gen(function* () {
-      const db = new FakeDatabase()
-      const pool = yield* db.pool({ max: 1, acquireTimeout: "5 seconds" })
-      db.before = Effect.never
-      const first = yield* Effect.fork(reasonOf(pool.lease("exclusive", "a")))
-      yield* TestClock.adjust("3 seconds")
-      const second = yield* Effect.fork(pool.lease("exclusive", "b"))
-      yield* settle
-      db.before = Effect.void
-      yield* TestClock.adjust("2 seconds")
-      assert.strictEqual(yield* Fiber.join(first), "PoolTimeout")
-      assert.strictEqual((yield* Fiber.join(second)).session.id, "s1") // had waited for 2 seconds only
-      assert.strictEqual(db.attempts, 2)
-      assert.deepInclude(yield* pool.statistics, { opening: 0, failed: 1, timeouts: 1 })
-    })
-  )
-
-  it.scoped("the timeout covers validation; a check that hangs disposes of the session", () =>
+  it.scoped("the timeout covers connecting and validation", () =>
     Effect.gen(function* () {
       const db = new FakeDatabase()
       const pool = yield* db.pool({ max: 1, min: 1, bypassWindow: 0, acquireTimeout: "5 seconds" })
       db.sessions[0]!.check = Effect.never
-      const waiting = yield* Effect.fork(reasonOf(pool.lease("exclusive", "a")))
+      db.before = Effect.never
+      const validating = yield* Effect.fork(reasonOf(pool.lease("exclusive", "a")))
       yield* TestClock.adjust("5 seconds")
-      assert.strictEqual(yield* Fiber.join(waiting), "PoolTimeout")
-      yield* settle
+      assert.strictEqual(yield* Fiber.join(validating), "PoolTimeout")
+      const connecting = yield* Effect.fork(reasonOf(pool.lease("exclusive", "b")))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(connecting), "PoolTimeout")
+    })
+  )
+
+  it.scoped("a check that hangs disposes of its session, and a connect that hangs does not keep its place", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, min: 1, bypassWindow: 0, acquireTimeout: "5 seconds" })
+      db.sessions[0]!.check = Effect.never
+      db.before = Effect.never
+      yield* Fiber.interrupt(yield* taker(pool, "exclusive", "a")) // begins a check that nobody waits for any more
+      yield* TestClock.adjust("4 seconds")
+      const waiting = yield* taker(pool, "exclusive", "b")
+      yield* TestClock.adjust("1 seconds")
       assert.isTrue(db.sessions[0]!.closed)
-      assert.strictEqual((yield* pool.lease("exclusive", "b")).session.id, "s2")
+      assert.strictEqual(db.attempts, 2)
+      yield* Fiber.interrupt(waiting)
+      yield* TestClock.adjust("4 seconds")
+      db.before = Effect.void
+      const last = yield* taker(pool, "exclusive", "c")
+      assert.strictEqual(db.attempts, 2)
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual((yield* Fiber.join(last)).session.id, "s2")
+      assert.deepInclude(yield* pool.statistics, { opening: 0, failed: 1, retired: 1, timeouts: 0 })
     })
   )
 

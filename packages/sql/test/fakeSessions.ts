@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 
 export class FakeSession implements SqlTransport.Session {
   readonly id: string
-  readonly keepsDeadlines = false
+  readonly keepsContract = false
   closed = false
   checks = 0
   check: Effect.Effect<void, SqlError> = Effect.sync(() => {
@@ -93,6 +93,11 @@ export class FakeDatabase {
 /** Lets every fiber run until it waits for something that does not come by itself. */
 export const settle: Effect.Effect<void> = Effect.yieldNow().pipe(Effect.repeatN(40))
 
-/** The reason of a failure. */
-export const reasonOf = <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<SqlFailure.Reason, A, R> =>
-  Effect.map(Effect.flip(effect), (error) => SqlFailure.from(error).reason)
+/** The reason of a failure, or that there was none. */
+export const reasonOf = <A, R>(
+  effect: Effect.Effect<A, SqlError, R>
+): Effect.Effect<SqlFailure.Reason | "no failure", never, R> =>
+  Effect.match(effect, {
+    onFailure: (error) => SqlFailure.from(error).reason,
+    onSuccess: () => "no failure" as const
+  })

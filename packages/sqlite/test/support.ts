@@ -6,7 +6,7 @@ import type { Worker } from "node:worker_threads"
 import { describe } from "@effect/vitest"
 import { SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 
 export type EngineName = "native" | "portable"
 
@@ -35,6 +35,10 @@ export const tempDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.a
 export const tempFile: Effect.Effect<string, never, Scope.Scope> = Effect.map(tempDirectory, (path) =>
   join(path, "test.db")
 )
+
+/** The client on a file of its own, which goes with it. */
+export const layerOnFile = (engine: EngineName, config: Partial<SqliteClient.SqliteClientConfig> = {}) =>
+  Layer.unwrapScoped(Effect.map(tempFile, (filename) => layerOf(engine, { ...config, filename })))
 
 /** The failure of an effect that fails; a success is a defect. */
 export const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<SqlFailure.SqlFailure, never, R> =>

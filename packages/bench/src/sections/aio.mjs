@@ -33,26 +33,21 @@ const sluice = (collect) => (options) =>
     return Effect.promise(() => measure(() => Effect.runPromise(work)))
   })
 
+/** A function per row. */
 const oneByOne = (stream) =>
+  Effect.suspend(() =>
+    Stream.runFold(stream, [], (rows, row) => {
+      rows.push(toArray(row))
+      return rows
+    })
+  )
+
+/** An Effect per row. */
+const effectPerRow = (stream) =>
   Effect.suspend(() => {
     const rows = []
     return Effect.as(
       Stream.runForEach(stream, (row) => Effect.sync(() => rows.push(toArray(row)))),
-      rows
-    )
-  })
-
-const byChunk = (stream) =>
-  Effect.suspend(() => {
-    const rows = []
-    return Effect.as(
-      Stream.runForEachChunk(stream, (chunk) =>
-        Effect.sync(() => {
-          for (const row of chunk) {
-            rows.push(toArray(row))
-          }
-        })
-      ),
       rows
     )
   })
@@ -129,7 +124,7 @@ const python = (argument) => {
 
 const names = {
   ours: "Sluice, rows one by one",
-  chunks: "Sluice, rows by chunk",
+  effects: "Sluice, an Effect per row",
   main: "better-sqlite3, main thread",
   mainLoose: "better-sqlite3, main thread, no transaction",
   batched: "plain worker, inserts in one message",
@@ -145,7 +140,7 @@ export default {
   title: "APSW's aio workload: to 300,000 rows, reading 1,000 one by one and appending them",
   cells: () => [
     { name: names.ours, run: sluice(oneByOne) },
-    { name: names.chunks, run: sluice(byChunk) },
+    { name: names.effects, run: sluice(effectPerRow) },
     { name: names.main, run: mainThread(true) },
     { name: names.mainLoose, run: mainThread(false) },
     { name: names.batched, run: plainWorker(inOneMessage) },

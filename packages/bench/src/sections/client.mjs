@@ -29,7 +29,7 @@ const answered = Effect.succeed(answer)
 
 const session = {
   id: "instant",
-  keepsDeadlines: true,
+  keepsContract: true,
   run: () => answered,
   open: () => Effect.succeed({ first: answer, columns: answer.columns, next: answered }),
   batch: () => answered,

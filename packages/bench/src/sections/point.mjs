@@ -1,7 +1,7 @@
 /** The smallest query, one after the other and from 64 fibers. */
 import { Effect, Tracer } from "effect"
 import { format } from "../harness.mjs"
-import { median, minimalTracer } from "../measure.mjs"
+import { median, minimalTracer, threadCpu } from "../measure.mjs"
 import { withClient } from "../sluice.mjs"
 
 const fibers = 64
@@ -26,16 +26,18 @@ const measure = (E, sql, { quick }) =>
     )
     yield* loop(single / 2)
     yield* crowd
-    const [sequential, throughput] = [[], []]
+    const [sequential, throughput, mainCpu] = [[], [], []]
     for (let i = 0; i < 3; i++) {
       let start = performance.now()
       yield* loop(single)
       sequential.push(((performance.now() - start) * 1000) / single)
+      const cpu = threadCpu()
       start = performance.now()
       yield* crowd
       throughput.push(together / (performance.now() - start))
+      mainCpu.push((threadCpu() - cpu) / 1000 / together)
     }
-    return { sequential: median(sequential), throughput: median(throughput) }
+    return { sequential: median(sequential), throughput: median(throughput), mainCpu: median(mainCpu) }
   })
 
 const sluice = (real) => (options) =>
@@ -66,7 +68,8 @@ export default {
   ],
   metrics: [
     { key: "sequential", label: "sequential", unit: "µs" },
-    { key: "throughput", label: "64 fibers", unit: "k/s", better: "high" }
+    { key: "throughput", label: "64 fibers", unit: "k/s", better: "high" },
+    { key: "mainCpu", label: "main-thread CPU", unit: "µs", spread: false }
   ],
   bars: ({ ratio }) => {
     const slower = ratio(ours, theirs, "sequential")

@@ -10,6 +10,7 @@ import * as SessionPool from "../SessionPool.js"
 import type { Options, SqlClient } from "../SqlClient.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { Core, type Pools } from "./core.js"
+import { guard } from "./guard.js"
 import { many } from "./many.js"
 import type { TransformRows } from "./rows.js"
 import { StatementImpl, type Variant } from "./statement.js"
@@ -24,7 +25,9 @@ const openPools = (
       SessionPool.make({
         ...options,
         name: `${transport.system} ${name}`,
-        connect: transport.connect(profile),
+        connect: Effect.flatMap(transport.connect(profile), (session) =>
+          session.keepsContract ? Effect.succeed(session) : guard(session, transport.grace ?? "2 seconds")
+        ),
         sharing: profile.use === "statement" ? transport.sharing : transport.sharing === "fifo" ? "fifo" : "exclusive",
         max,
         min: Math.min(max, Math.max(min, options.min ?? 0))

@@ -200,7 +200,7 @@ export class Core {
     session: SqlTransport.Session,
     effect: Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
-    return request.deadline === Infinity || (session.keepsDeadlines && isLive(clockOf(fiber)))
+    return request.deadline === Infinity || (session.keepsContract && isLive(clockOf(fiber)))
       ? effect
       : within(effect, request.deadline, request.text, "unknown")
   }

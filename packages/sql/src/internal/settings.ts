@@ -32,7 +32,8 @@ interface Overridable {
 
 const isOverridable = (u: unknown): u is Overridable => typeof u === "object" && u !== null && Override in u
 
-const isStream = (u: object): u is Stream.Stream<unknown, unknown, unknown> => Stream.StreamTypeId in u
+/** Every Effect has the marks of a Stream, too: only the reverse can be asked. */
+const isStream = (u: Runnable): u is Stream.Stream<unknown, unknown, unknown> => !Effect.isEffect(u)
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 

@@ -125,7 +125,10 @@ const onSession = <A, E, R>(
 ): Effect.Effect<A, E | SqlError, R> => {
   const control = core.transport.transactions
   // A session that cannot be cleaned must not be lent again.
-  const clean = Effect.catchAllCause(control.rollback(session), () => retire)
+  const clean = Effect.catchAllCause(
+    Effect.suspend(() => control.rollback(session)),
+    () => retire
+  )
   const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0 }
   const begin = deadline === Infinity ? control.begin(session, options) : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
   return Effect.flatMap(Effect.onError(restore(begin), () => clean), () => {

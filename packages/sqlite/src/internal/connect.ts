@@ -101,10 +101,34 @@ class Thread {
   /** Completes when the thread is gone. */
   readonly gone: Effect.Effect<void> = Effect.promise(() => this.ended)
 
-  /** Stops an open that nobody waits for any more. */
-  stopOpening(): void {
-    const control = new Int32Array(this.memory)
-    Atomics.store(control, cancelWord, openSeq)
+  /** Waits for that no longer than so many milliseconds; answers whether it is gone. */
+  private goneWithin(millis: number): Effect.Effect<boolean> {
+    return Effect.async<boolean>((resume) => {
+      const timer = setTimeout(() => resume(Effect.succeed(false)), millis)
+      void this.ended.then(() => {
+        clearTimeout(timer)
+        resume(Effect.succeed(true))
+      })
+    })
+  }
+
+  /**
+   * Ends a thread whose open failed or was interrupted: by its own will, else (it is no worker of ours, or hangs) by
+   * force. What runs in SQLite and cannot be stopped is left to end by itself.
+   */
+  abandon(grace: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      Atomics.store(new Int32Array(this.memory), cancelWord, openSeq)
+      this.close()
+      return Effect.flatMap(this.goneWithin(grace), (gone) => {
+        if (gone) {
+          return Effect.void
+        }
+        void this.worker.terminate()
+        this.worker.unref()
+        return Effect.asVoid(this.goneWithin(grace))
+      })
+    })
   }
 
   /** Asks the worker to close, behind everything that it has been given. */
@@ -142,12 +166,7 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
           Deferred.unsafeDone(lost, Effect.succeed(failure.lost(message, "notExecuted")))
         }
       })
-      // Failed or interrupted: the thread ends by itself after a failure, and is asked to otherwise.
-      const abandoned = Effect.suspend(() => {
-        thread?.stopOpening()
-        thread?.close()
-        return thread?.gone ?? Effect.void
-      })
+      const abandoned = Effect.suspend(() => thread?.abandon(options.grace) ?? Effect.void)
       return Effect.flatMap(Effect.onError(restore(opening), () => abandoned), (opened) => {
         const { id, session } = thread!
         const close = Effect.suspend(() => {

@@ -11,7 +11,7 @@ import { emptyRequest, type WorkerSession } from "./session.js"
 import type { StatementEntry } from "./statementCache.js"
 
 export class SqliteSession implements SqlTransport.Session {
-  readonly keepsDeadlines = true
+  readonly keepsContract = true
 
   constructor(
     readonly id: string,

@@ -45,8 +45,10 @@ const configure = (connection: Connection, start: Start): string => {
     connection.loadExtension(path)
   }
   connection.exec("PRAGMA foreign_keys=ON")
-  if (start.wal) {
-    queryValue(connection, "PRAGMA journal_mode=WAL")
+  if (start.wal && queryValue(connection, "PRAGMA journal_mode=WAL") === "wal") {
+    // What builds of SQLite for applications choose: in WAL mode NORMAL cannot corrupt, and a crash of the process loses
+    // nothing; losing power may lose the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    connection.exec("PRAGMA synchronous=NORMAL")
   }
   for (const text of start.onOpen) {
     connection.exec(text)

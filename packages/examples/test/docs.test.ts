@@ -1,0 +1,15 @@
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { expect, it } from "vitest"
+
+const script = fileURLToPath(new URL("../../../scripts/docs.mjs", import.meta.url))
+
+// The README's first program is src/quickstart.ts: the script compares them, and runs it.
+it("every code block of the documentation compiles, and those marked to be run do", { timeout: 120_000 }, async () => {
+  const said = await new Promise<string>((resolve) => {
+    execFile(process.execPath, [script], (error, stdout, stderr) => {
+      resolve(error === null ? "" : stdout + stderr)
+    })
+  })
+  expect(said).toBe("")
+})

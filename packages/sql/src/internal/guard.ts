@@ -1,0 +1,54 @@
+/** Keeps the port's contract around a session that does not keep it by itself. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as SqlFailure from "../SqlFailure.js"
+import type * as SqlTransport from "../SqlTransport.js"
+
+/**
+ * Every request runs in a fiber of its own, so that an interrupt can leave it behind: after the grace period the session
+ * counts as lost, the pool replaces it, and the interrupt completes.
+ */
+export const guard = (
+  session: SqlTransport.Session,
+  grace: Duration.DurationInput
+): Effect.Effect<SqlTransport.Session> =>
+  Effect.map(Deferred.make<SqlError>(), (lost) => {
+    const stuck = SqlFailure.make({
+      reason: "SessionLost",
+      message: `Session ${session.id} did not become quiet after an interrupt, so it was given up`,
+      outcome: "unknown"
+    })
+
+    const stop = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<void> =>
+      Effect.raceFirst(
+        Effect.interruptible(Effect.as(Fiber.interrupt(fiber), true)),
+        Effect.interruptible(Effect.as(Effect.sleep(grace), false))
+      ).pipe(Effect.flatMap((quiet) => (quiet ? Effect.void : Deferred.succeed(lost, stuck))))
+
+    const bounded = <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(effect)), (fiber) =>
+          Effect.onInterrupt(restore(Effect.flatten(Fiber.await(fiber))), () => stop(fiber))
+        )
+      )
+
+    return {
+      id: session.id,
+      keepsContract: false,
+      inTransaction: () => session.inTransaction(),
+      run: (request) => bounded(session.run(request)),
+      batch: (request, rows) => bounded(session.batch(request, rows)),
+      describe: (text) => bounded(session.describe(text)),
+      check: bounded(session.check),
+      open: (request) =>
+        Effect.map(bounded(session.open(request)), (cursor) => ({
+          first: cursor.first,
+          columns: cursor.columns,
+          next: bounded(cursor.next)
+        })),
+      lost: Effect.raceFirst(session.lost, Deferred.await(lost))
+    }
+  })

@@ -1,0 +1,95 @@
+// Keeps the documentation true: takes every block marked `ts` from the READMEs and from the doc comments of the sources,
+// compiles them against the built declarations, and runs those marked `ts run`. A path behind it (`ts run
+// packages/examples/src/quickstart.ts`) says that the block is that very file.
+import { spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+// Inside of the repository, so that the blocks find the packages; a folder per process, so that two may run at once.
+const folder = join(root, ".build", `docs-${process.pid}`)
+
+const under = (path, ending) =>
+  readdirSync(join(root, path), { recursive: true })
+    .filter((name) => name.endsWith(ending) && !/(^|[\\/])(node_modules|dist|\.build)[\\/]/.test(name))
+    .map((name) => join(path, name))
+
+const sources = () => [
+  ...readdirSync(root).filter((name) => name.endsWith(".md")),
+  ...under("packages", ".md"),
+  ...["packages/sql/src", "packages/sqlite/src"].flatMap((path) => under(path, ".ts"))
+]
+
+/** The blocks of one file. In doc comments each line begins with ` * `. */
+const blocksOf = (path) => {
+  const text = readFileSync(join(root, path), "utf8")
+  const prefix = path.endsWith(".md") ? "" : "[ \\t]*\\* ?"
+  const pattern = new RegExp(`^${prefix}\`\`\`ts\\b(.*)\\n([^]*?)^${prefix}\`\`\`[ \\t]*$`, "gm")
+  return [...text.matchAll(pattern)].map((match, index) => {
+    const [, info, body] = match
+    const [run, same] = info.trim().split(/\s+/)
+    return {
+      path,
+      line: text.slice(0, match.index).split("\n").length,
+      code: body.replaceAll(new RegExp(`^${prefix}`, "gm"), ""),
+      run: run === "run",
+      same,
+      file: `${path.replaceAll(/[\\/.]/g, "-")}-${index + 1}.ts`
+    }
+  })
+}
+
+const failures = []
+const blocks = sources().flatMap(blocksOf)
+
+try {
+  mkdirSync(folder, { recursive: true })
+  for (const { code, file, line, path, same } of blocks) {
+    if (same !== undefined && readFileSync(join(root, same), "utf8").trim() !== code.trim()) {
+      failures.push(`${path}:${line}: the block is not the same as ${same}`)
+    }
+    writeFileSync(join(folder, file), code + "\nexport {}\n")
+  }
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: "../../tsconfig.base.json",
+      compilerOptions: {
+        ...{ composite: false, declarationMap: false, sourceMap: false, noUnusedLocals: false },
+        ...{ rootDir: ".", outDir: "out", exactOptionalPropertyTypes: true }
+      },
+      files: blocks.map(({ file }) => file)
+    })
+  )
+  const compiled = spawnSync(process.execPath, [tsc, "-p", folder, "--pretty", "false"], {
+    cwd: folder,
+    encoding: "utf8"
+  })
+  for (const message of compiled.status === 0 ? [] : compiled.stdout.trim().split("\n")) {
+    // tsc names the extracted file; the reader wants the place in the documentation.
+    const match = /^(?:.*[\\/])?(.+\.ts)\((\d+),(\d+)\): (.*)$/.exec(message)
+    const block = blocks.find(({ file }) => file === match?.[1])
+    failures.push(
+      block === undefined ? message : `${block.path}:${block.line + Number(match[2])}:${match[3]}: ${match[4]}`
+    )
+  }
+  const runnable = compiled.status === 0 ? blocks.filter(({ run }) => run) : []
+  for (const { file, line, path } of runnable) {
+    const cwd = mkdtempSync(join(tmpdir(), "sluice-docs-"))
+    const script = join(folder, "out", file.replace(/\.ts$/, ".js"))
+    const { status, stderr, stdout } = spawnSync(process.execPath, [script], { cwd, encoding: "utf8", timeout: 60_000 })
+    rmSync(cwd, { recursive: true, force: true })
+    if (status !== 0) failures.push(`${path}:${line}: failed when it was run\n${stdout}${stderr}`)
+    else if (stderr !== "") failures.push(`${path}:${line}: printed on stderr\n${stderr}`)
+  }
+  console.log(`${blocks.length} code blocks compiled, ${runnable.length} run`)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+for (const failure of failures) console.error(failure)
+process.exitCode = failures.length === 0 && blocks.length > 0 ? 0 : 1

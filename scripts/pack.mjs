@@ -1,0 +1,147 @@
+// What somebody gets who installs the packages: packs both, looks into the tarballs, installs them into an empty project,
+// compiles a program against their declarations and runs it from there, on each engine that this machine can have.
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+const json = (path) => JSON.parse(readFileSync(path, "utf8"))
+
+const npm = (cwd, ...parameters) => {
+  const [command, ...before] =
+    process.env.npm_execpath === undefined ? ["npm"] : [process.execPath, process.env.npm_execpath]
+  return execFileSync(command, [...before, ...parameters], {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+}
+
+const fail = (text) => {
+  throw new Error(text)
+}
+
+/** Packs one package; answers the path of the tarball and the paths in it. */
+const pack = (name, destination) => {
+  const output = npm(join(root, "packages", name), "pack", "--json", "--pack-destination", destination)
+  // Scripts that npm runs on the way may print before the JSON does. npm 11 answers a list.
+  const answer = JSON.parse(output.slice(output.search(/^[[{]/m)))
+  const { filename, files } = Array.isArray(answer) ? answer[0] : Object.values(answer)[0]
+  return { tarball: join(destination, filename), paths: files.map(({ path }) => path) }
+}
+
+const checkContents = (name, paths, pump) => {
+  const has = (path) => paths.includes(path) || fail(`@sluice/${name}: ${path} is missing in the tarball`)
+  for (const path of ["package.json", "README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "src/index.ts"]) {
+    has(path)
+  }
+  for (const target of Object.values(json(join(root, "packages", name, "package.json")).exports)) {
+    for (const path of typeof target === "string" ? [target] : Object.values(target)) has(path.replace("./", ""))
+  }
+  for (const path of paths) {
+    if (/(^|\/)(test|node_modules|\.tsbuild)\/|\.tsbuildinfo$|^native\/build\//.test(path)) {
+      fail(`@sluice/${name}: ${path} has no business in the tarball`)
+    }
+    if (path.startsWith("dist/") && path.endsWith(".js")) {
+      has(path.replace(/\.js$/, ".d.ts"))
+      has(path.replace(/^dist\/(.*)\.js$/, "src/$1.ts"))
+    }
+  }
+  if (name === "sqlite") {
+    has("native/pump.h")
+    has("native/build.mjs")
+    if (pump && !paths.some((path) => /^prebuilds\/.*\.node$/.test(path))) fail("@sluice/sqlite: no prebuilt pump")
+  }
+}
+
+const program = `import { SqlClient, SqlFailure } from "@sluice/sql"
+import { SqliteClient } from "@sluice/sqlite"
+import * as SqliteTransport from "@sluice/sqlite/SqliteTransport"
+import { Effect, Layer, Stream } from "effect"
+
+const engine = process.argv[2] === "native" ? "native" as const : "portable" as const
+
+const query = Effect.gen(function*() {
+  const sql = yield* SqliteClient.SqliteClient
+  yield* sql\`create table t(a integer primary key, b text)\`
+  const { changes } = yield* sql.many("insert into t(b) values (?)", [["one"], ["two"], ["three"]])
+  const rows = yield* sql<{ b: string }>\`select b from t\`.stream.pipe(SqlClient.withPrefetch(2), Stream.runCollect)
+  const taken = yield* sql\`insert into t values (1, 'again')\`.pipe(
+    Effect.as(false),
+    Effect.catchIf(SqlFailure.is("UniqueViolation"), () => Effect.succeed(true))
+  )
+  return [sql.engine.kind, changes, [...rows].map((row) => row.b).join(), taken].join(" ")
+})
+
+const transport: Layer.Layer<SqlClient.SqlClient, unknown> = SqlClient.layer.pipe(
+  Layer.provide(SqliteTransport.layer({ filename: ":memory:", engine }))
+)
+const one = Effect.flatMap(SqlClient.SqlClient, (sql) => sql\`select 1 as one\`.values).pipe(Effect.provide(transport))
+
+const answer = await Effect.runPromise(
+  Effect.zip(query.pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:", engine }))), one)
+)
+console.log(JSON.stringify(answer))
+`
+
+/** An empty project that has installed both tarballs, with their peers from the registry. */
+const install = (folder, tarballs) => {
+  const { overrides } = json(join(root, "package.json"))
+  writeFileSync(
+    join(folder, "package.json"),
+    JSON.stringify({
+      name: "consumer",
+      private: true,
+      type: "module",
+      overrides,
+      allowScripts: { "@parcel/watcher": false, "@photostructure/sqlite": false, "msgpackr-extract": false }
+    })
+  )
+  npm(folder, "install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs)
+}
+
+const typeCheck = (folder) => {
+  writeFileSync(join(folder, "main.ts"), program)
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        ...{ target: "ES2022", lib: ["ES2023"], module: "NodeNext", strict: true, skipLibCheck: true },
+        ...{ types: ["node"], typeRoots: [join(root, "node_modules", "@types")], outDir: "out", rootDir: "." }
+      },
+      files: ["main.ts"]
+    })
+  )
+  execFileSync(process.execPath, [tsc, "-p", folder], { stdio: "inherit" })
+}
+
+const folder = mkdtempSync(join(tmpdir(), "sluice-pack-"))
+try {
+  const packed = ["sql", "sqlite"].map((name) => [name, pack(name, folder)])
+  const pump = existsSync(join(root, "packages", "sqlite", "native", "build", "pump.node"))
+  for (const [name, { paths }] of packed) {
+    checkContents(name, paths, pump)
+    console.log(`@sluice/${name}: ${paths.length} files, nothing missing, nothing superfluous`)
+  }
+  const project = join(folder, "project")
+  mkdirSync(project)
+  install(
+    project,
+    packed.map(([, { tarball }]) => tarball)
+  )
+  typeCheck(project)
+  console.log("a program compiles against the declarations")
+  for (const engine of pump ? ["native", "portable"] : ["portable"]) {
+    const output = execFileSync(process.execPath, ["out/main.js", engine], { cwd: project, encoding: "utf8" }).trim()
+    const expected = JSON.stringify([`${engine} 3 one,two,three true`, [[1]]])
+    if (output !== expected) fail(`The ${engine} engine answered ${output} instead of ${expected}`)
+    console.log(`the installed packages run a query on the ${engine} engine`)
+  }
+  if (!pump) console.log("no C compiler here, so no native engine")
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
