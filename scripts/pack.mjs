@@ -21,8 +21,10 @@ const npm = (cwd, ...parameters) => {
   })
 }
 
+class Found extends Error {}
+
 const fail = (text) => {
-  throw new Error(text)
+  throw new Found(text)
 }
 
 /** Packs one package; answers the path of the tarball and the paths in it. */
@@ -142,6 +144,9 @@ try {
     console.log(`the installed packages run a query on the ${engine} engine`)
   }
   if (!pump) console.log("no C compiler here, so no native engine")
+} catch (error) {
+  console.error(error instanceof Found ? error.message : error)
+  process.exitCode = 1
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -17,9 +17,10 @@ const sections = ["interrupt", "loop", "rows", "memory", "client", "point", "aio
 const usage = `npm run bench -- [${sections.join(" | ")}]… [options]
 
   --quick           fewer repetitions and rounds: for a look, not for the record
-  --rounds <n>      rounds per section (default 5; each cell runs once per round, in a process of its own)
+  --rounds <n>      rounds per section (default 3; each cell runs once per round, in a process of its own)
   --prefetch <n>    rows per page, where a section streams (default: the section's own)
   --cpu-prof <dir>  write a CPU profile of every cell
+  --no-build        measure the packages as they were built last
 `
 
 const fail = (message) => {
@@ -36,6 +37,7 @@ const readArguments = () => {
         rounds: { type: "string" },
         prefetch: { type: "string" },
         "cpu-prof": { type: "string" },
+        "no-build": { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false }
       }
     })
@@ -55,6 +57,7 @@ const readArguments = () => {
       process.exit(0)
     }
     return {
+      build: !values["no-build"],
       chosen: positionals.length === 0 ? sections : sections.filter((name) => positionals.includes(name)),
       options: {
         quick: values.quick,
@@ -104,8 +107,14 @@ const describeMachine = async () => {
   }
 }
 
-const { chosen, options } = readArguments()
-run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/sqlite/tsconfig.src.json"], root)
+const { build, chosen, options } = readArguments()
+if (build) {
+  run(
+    process.execPath,
+    [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/sqlite/tsconfig.src.json"],
+    root
+  )
+}
 installPeers()
 
 const machine = await describeMachine()

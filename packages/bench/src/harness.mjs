@@ -32,7 +32,7 @@ export const runCell = (section, cell, options) =>
 
 export const runSection = async (section, options) => {
   const cells = section.cells(options)
-  const rounds = options.rounds ?? section.rounds?.(options) ?? (options.quick ? 2 : 5)
+  const rounds = options.rounds ?? section.rounds?.(options) ?? (options.quick ? 2 : 3)
   const runs = Object.fromEntries(cells.map((cell) => [cell.name, []]))
   const failures = {}
   const progress = (text) => {
@@ -42,7 +42,7 @@ export const runSection = async (section, options) => {
   }
   for (let round = 1; round <= rounds; round++) {
     for (const cell of cells) {
-      if (failures[cell.name] !== undefined) {
+      if (failures[cell.name] !== undefined || (cell.once && round > 1)) {
         continue
       }
       progress(`  ${section.name}: round ${round} of ${rounds}, ${cell.name} …`)

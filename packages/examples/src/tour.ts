@@ -7,7 +7,7 @@ import { FileSystem } from "@effect/platform"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { SqliteClient } from "@sluice/sqlite"
-import { Cause, Console, Effect } from "effect"
+import { Cause, Console, Effect, Option } from "effect"
 import { parseArgs } from "node:util"
 import { ask } from "./tour/ask.js"
 import { load } from "./tour/load.js"
@@ -44,13 +44,20 @@ const tour = (keep: boolean) =>
     yield* Console.log(`\n  Done in ${Report.time(took)}. ${rest}.\n`)
   }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
 
+/** What was foreseen has a message; a defect is shown with its stack. */
+const explain = (cause: Cause.Cause<unknown>) =>
+  Option.match(Cause.failureOption(cause), {
+    onNone: () => Cause.pretty(cause),
+    onSome: (error) => (error instanceof Error ? error.message : String(error))
+  })
+
 const main = Effect.try({
   try: () => parseArgs({ options: { keep: { type: "boolean" }, help: { type: "boolean", short: "h" } } }).values,
-  catch: (error) => new Cause.IllegalArgumentException(`${String(error)}\n\n${usage}`)
+  catch: (error) => new Cause.IllegalArgumentException(`${(error as Error).message}\n\n${usage}`)
 }).pipe(
   Effect.flatMap(({ help, keep }) => (help === true ? Console.log(usage) : tour(keep === true))),
   Effect.tapErrorCause((cause) =>
-    Cause.isInterruptedOnly(cause) ? Effect.void : Console.error(`\nThe tour has failed.\n${Cause.pretty(cause)}`)
+    Cause.isInterruptedOnly(cause) ? Effect.void : Console.error(`\nThe tour has failed: ${explain(cause)}`)
   )
 )
 

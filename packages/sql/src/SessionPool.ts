@@ -73,7 +73,10 @@ export interface Options extends Settings {
    * busy, and none is closed as idle under a running statement.
    */
   readonly sharing: Sharing
-  /** Sessions open or being opened at once. A whole number, at least 1. */
+  /**
+   * Sessions open or being opened at once. A whole number, at least 1. One that is being closed counts, too, but for no
+   * longer than a second: a session that cannot be closed does not keep its replacement away.
+   */
   readonly max: number
 }
 

@@ -79,6 +79,12 @@ export interface SqlClient extends EffectSql.SqlClient {
   readonly afterCommit: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
 
   /**
+   * The parameters and columns of a statement, prepared and not run. What cannot be prepared without running it (a
+   * PRAGMA) fails as `Unsupported`.
+   */
+  readonly describe: (text: string) => Effect.Effect<SqlTransport.Description, SqlError>
+
+  /**
    * The transport's own session, held until the scope closes, for what only that transport can do. As with `reserve`:
    * inside a transaction it is the transaction's session, and one left in a transaction is rolled back.
    */

@@ -1,4 +1,6 @@
 /** @since 0.1.0 */
+export * as Query from "./Query.js"
+/** @since 0.1.0 */
 export * as SessionPool from "./SessionPool.js"
 /** @since 0.1.0 */
 export * as SqlClient from "./SqlClient.js"
@@ -6,3 +8,5 @@ export * as SqlClient from "./SqlClient.js"
 export * as SqlFailure from "./SqlFailure.js"
 /** @since 0.1.0 */
 export * as SqlTransport from "./SqlTransport.js"
+/** @since 0.1.0 */
+export * as TestTransport from "./TestTransport.js"

@@ -5,6 +5,7 @@ import * as SqlFailure from "@sluice/sql/SqlFailure"
 import type * as SqlTransport from "@sluice/sql/SqlTransport"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 
@@ -101,3 +102,17 @@ export const reasonOf = <A, R>(
     onFailure: (error) => SqlFailure.from(error).reason,
     onSuccess: () => "no failure" as const
   })
+
+/** Takes a lease in a fiber of its own and writes down when it got it. */
+export const taker = (
+  pool: SessionPool.SessionPool,
+  kind: SessionPool.Kind,
+  name: string,
+  got: Array<string> = []
+): Effect.Effect<Fiber.RuntimeFiber<SessionPool.Lease, unknown>> =>
+  pool.lease(kind, name).pipe(
+    Effect.tap(() => Effect.sync(() => got.push(name))),
+    Effect.uninterruptible,
+    Effect.fork,
+    Effect.zipLeft(settle)
+  )

@@ -18,12 +18,13 @@ static int check_at(Control *control, uint64_t now) {
   _Atomic int32_t *words = control->words;
   _Atomic int64_t *deadlines = (void *)((char *)control->words + DEADLINE_BYTE);
   int why = WHY_NONE;
-  if (atomic_load_explicit(&words[CANCEL_WORD + control->slot], memory_order_relaxed) == control->seq) {
+  /* In one order with the store of the running request before: the loop stores the cancel word, then reads that one. */
+  if (atomic_load(&words[CANCEL_WORD + control->slot]) == control->seq) {
     why = WHY_CANCELLED;
-  } else if (atomic_load_explicit(&words[WORD_INTERRUPT], memory_order_relaxed) == control->seq) {
+  } else if (atomic_load(&words[WORD_INTERRUPT]) == control->seq) {
     why = WHY_INTERRUPTED;
   } else {
-    int64_t deadline = atomic_load_explicit(&deadlines[control->slot], memory_order_relaxed);
+    int64_t deadline = atomic_load(&deadlines[control->slot]);
     if (deadline != 0) {
       if (now == 0) now = uv_hrtime();
       if ((int64_t)now >= deadline) why = WHY_DEADLINE;

@@ -107,7 +107,8 @@ export const eventually = (what: string, holds: () => boolean): Effect.Effect<vo
 
 /** Asserts that no worker, message port or file is left once all clients of the test file are closed. */
 export const leftovers: Effect.Effect<void> = Effect.suspend(() =>
-  eventually(`nothing left (${workersAlive()} workers, files ${openFiles().join()}, ${resources().join()})`, () =>
-    workersAlive() === 0 && openFiles().length === 0 && resources().length <= resourcesBefore
+  eventually(
+    `nothing left (${workersAlive()} workers, files ${openFiles().join()}, ${resources().join()})`,
+    () => workersAlive() === 0 && openFiles().length === 0 && resources().length <= resourcesBefore
   )
 )

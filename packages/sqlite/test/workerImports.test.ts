@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs"
 import { expect, it } from "vitest"
 
 const importsOf = (file: URL): Array<string> =>
-  [...readFileSync(file, "utf8").matchAll(/^\s*(?:import|export)\b[^"]*?"([^"]+)"/gm)].map((match) => match[1]!)
+  [...readFileSync(file, "utf8").matchAll(/^(?:import|export)\b(?:[^;"]*\bfrom )? ?"([^"]+)"/gm)].map(
+    (found) => found[1]!
+  )
 
 it("loads no packages but what Node brings", () => {
   const files = new Map<string, URL>()

@@ -144,7 +144,8 @@ export default {
     { name: names.main, run: mainThread(true) },
     { name: names.mainLoose, run: mainThread(false) },
     { name: names.batched, run: plainWorker(inOneMessage) },
-    { name: names.single, run: plainWorker(rowByRow) },
+    // So slow, and so far from any bar, that once is enough.
+    { name: names.single, run: plainWorker(rowByRow), once: true },
     ...(aiosqlite() === undefined
       ? []
       : [{ name: names.aiosqlite, run: async ({ prefetch = 64 }) => JSON.parse(python(String(prefetch))) }])

@@ -27,6 +27,20 @@ const beside = async (work, quick) => {
   return { idle: median(idle), busy: median(busy), added: median(busy) - median(idle), max: Math.max(...max) }
 }
 
+/** Keeps the loop busy for n microseconds, with a turn of the event loop after each step. */
+const busySteps = (n) =>
+  new Promise((resolve) => {
+    const end = performance.now() + n / 1000
+    const step = () => {
+      const next = performance.now() + 0.1
+      while (performance.now() < next) {
+        // busy
+      }
+      return performance.now() < end ? setImmediate(step) : resolve()
+    }
+    step()
+  })
+
 const sluice = (work) => (options) =>
   withClient({ filename: ":memory:" }, (sql) =>
     Effect.promise(() => beside((n) => Effect.runPromise(work(sql, n)), options.quick))
@@ -46,6 +60,11 @@ export default {
           Stream.runForEachChunk(() => Effect.void)
         )
       )
+    },
+    {
+      // The loop's own share of streaming, without any SQL: what the machine's other load makes of it.
+      name: "no SQL, a loop kept busy in steps of 0.1 ms",
+      run: ({ quick }) => beside(busySteps, quick)
     },
     {
       name: "better-sqlite3, one long query",

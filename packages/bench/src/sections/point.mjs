@@ -18,7 +18,7 @@ const measure = (E, sql, { quick }) =>
           }
         }
       })
-    const [single, together] = quick ? [5_000, 30_000] : [20_000, 120_000]
+    const [single, together] = quick ? [5_000, 30_000] : [10_000, 60_000]
     const crowd = E.forEach(
       Array.from({ length: fibers }, () => Math.ceil(together / fibers)),
       loop,

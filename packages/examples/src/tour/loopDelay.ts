@@ -1,4 +1,4 @@
-/** How late the event loop's timers are (99th percentile, in milliseconds) while an effect runs. */
+/** The period of a 1 ms timer while an effect runs: its median and 99th percentile, in milliseconds. */
 import { Effect } from "effect"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 
@@ -9,6 +9,11 @@ export const withLoopDelay = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       monitor.enable()
       return monitor
     }),
-    (monitor) => Effect.map(effect, (value) => ({ value, p99: monitor.percentile(99) / 1e6 })),
+    (monitor) =>
+      Effect.map(effect, (value) => ({
+        value,
+        p50: monitor.percentile(50) / 1e6,
+        p99: monitor.percentile(99) / 1e6
+      })),
     (monitor) => Effect.sync(() => monitor.disable())
   )

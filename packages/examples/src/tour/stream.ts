@@ -35,7 +35,7 @@ const tenOfEndlessly = Effect.gen(function* () {
 export const stream = Effect.gen(function* () {
   yield* Report.heading("Stream", "every flight, 512 rows a page, the next page only when it is wanted")
   const idle = yield* withLoopDelay(Effect.sleep("300 millis"))
-  const { p99, value } = yield* withLoopDelay(Effect.timed(wholeTable))
+  const { p50, p99, value } = yield* withLoopDelay(Effect.timed(wholeTable))
   const [took, { late, miles, rows }] = value
   yield* Report.line(`${Report.whole(rows)} rows`, Report.time(took), Report.rate(rows, took))
   yield* Report.line(
@@ -43,6 +43,7 @@ export const stream = Effect.gen(function* () {
     `${Report.whole(miles / 1e6)} M miles`,
     `${((100 * late) / rows).toFixed(1)} % left more than 15 minutes late`
   )
+  yield* Report.line("event-loop delay, median", Report.time(p50), `${Report.time(idle.p50)} when idle`)
   yield* Report.line("event-loop delay, p99", Report.time(p99), `${Report.time(idle.p99)} when idle`)
   const [stopped, count] = yield* Effect.timed(tenOfEndlessly)
   yield* Report.line(`${count} rows of an endless query`, Report.time(stopped), "the rest was never computed")

@@ -11,6 +11,7 @@ import type { Options, SqlClient } from "../SqlClient.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { Core, type Pools } from "./core.js"
 import { guard } from "./guard.js"
+import { type Inside, InsideId } from "./inside.js"
 import { many } from "./many.js"
 import type { TransformRows } from "./rows.js"
 import { StatementImpl, type Variant } from "./statement.js"
@@ -74,6 +75,7 @@ export const make = (
       transaction: (options: Parameters<SqlClient["transaction"]>[0] = {}) => transaction(core, options),
       afterCommit: afterCommit(core),
       many: (text: string, rows: SqlTransport.RowSource<never, never>) => many(core, text, rows),
+      describe: (text: string) => core.describeFor(text),
       statistics: Effect.forEach(
         [...new Set([pools.write, pools.read, pools.cursor, pools.transaction])].filter((pool) => pool !== undefined),
         (pool) => pool.statistics
@@ -84,7 +86,8 @@ export const make = (
 
     const assemble = (compiler: Statement.Compiler, transformRows: TransformRows): SqlClient => {
       const variant: Variant = { core, compiler, transformRows, constructorOf: () => client }
-      const client = Object.assign(callable(variant, attributes), members) as unknown as SqlClient
+      const inside: Inside = { transactionOf: (context) => core.levelOf(context), transformRows }
+      const client = Object.assign(callable(variant, attributes), members, { [InsideId]: inside }) as unknown as SqlClient
       return Object.assign(client, { safe: client, withoutTransforms: () => client })
     }
 

@@ -4,7 +4,6 @@ import * as EffectSql from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -13,8 +12,9 @@ import * as SqlFailure from "../SqlFailure.js"
 import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { Level } from "./level.js"
+import { timedOut, within } from "./deadline.js"
 import { Routing } from "./routing.js"
-import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf, timedOut } from "./settings.js"
+import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf } from "./settings.js"
 import { nameOf } from "./telemetry.js"
 
 export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -186,8 +186,10 @@ export class Core {
     kind: "shared" | "exclusive",
     request: { readonly deadline: number; readonly text?: string | undefined }
   ): Effect.Effect<SessionPool.Lease, SqlError> {
-    const lease = pool.lease(kind, nameOf(fiber))
-    return restore(request.deadline === Infinity ? lease : within(lease, request.deadline, request.text, "notExecuted"))
+    // Around the signal, not around the lease: an interrupt would lose a lease that is on its way.
+    return pool.lease(kind, nameOf(fiber), (signal) =>
+      restore(request.deadline === Infinity ? signal : within(signal, request.deadline, request.text, "notExecuted"))
+    )
   }
 
   /**
@@ -238,9 +240,21 @@ export class Core {
   describe(fiber: AnyFiber, text: string, deadline = Infinity): Effect.Effect<SqlTransport.Description, SqlError> {
     const level = this.levelOf(fiber.currentContext)
     const request = { ...SqlTransport.request(text), deadline }
+    // Describing is quick, but it may have to wait for a statement that is not.
+    const bounded = <A>(effect: Effect.Effect<A, SqlError>) =>
+      deadline === Infinity ? effect : within(effect, deadline, text, "notExecuted")
     return level !== undefined
-      ? level.describe(text)
-      : this.withSession(fiber, request, this.pools.write, (session) => session.describe(text))
+      ? bounded(level.describe(request))
+      : this.withSession(fiber, request, this.pools.write, (session) => bounded(session.describe(text)))
+  }
+
+  /** The same for a caller of the client, by the deadline in its context. */
+  describeFor(text: string): Effect.Effect<SqlTransport.Description, SqlError> {
+    return Effect.withFiberRuntime((self) => {
+      const fiber = self as unknown as AnyFiber
+      const request = this.request(fiber, text, [], "objects", true, undefined)
+      return request instanceof SqlError ? Effect.fail(request) : this.describe(fiber, text, request.deadline)
+    })
   }
 
   /** A stream on the session that statements use, too: it has affinity to it, not a lease. */
@@ -285,17 +299,3 @@ const leftOpen = (statement: string) =>
     statement,
     outcome: "notExecuted"
   })
-
-/** Ends an effect at a deadline that its session does not keep. */
-export const within = <A, R>(
-  effect: Effect.Effect<A, SqlError, R>,
-  deadline: number,
-  statement: string | undefined,
-  outcome: SqlFailure.Outcome
-): Effect.Effect<A, SqlError, R> =>
-  Effect.suspend(() =>
-    Effect.timeoutFail(effect, {
-      duration: Duration.millis(Math.max(0, deadline - performance.now())),
-      onTimeout: () => timedOut(statement, outcome)
-    })
-  )

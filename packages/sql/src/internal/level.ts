@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
+import { within } from "./deadline.js"
 import { Turn } from "./turn.js"
 
 const gone = (statement: string | undefined, message: string) =>
@@ -59,28 +60,33 @@ export class Level {
     return undefined
   }
 
-  private enter<A, R>(text: string, effect: () => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+  private enter<A, R>(
+    request: Pick<SqlTransport.SqlRequest, "text" | "deadline">,
+    effect: () => Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> {
+    const { deadline, text } = request
     return this.turn.pass(
       Effect.suspend(() => {
         const late = this.ended(text)
         return late === undefined ? effect() : Effect.fail(late)
-      })
+      }),
+      deadline === Infinity ? undefined : (wait) => within(wait, deadline, text, "notExecuted")
     )
   }
 
   run(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
-    return this.enter(request.text, () => this.session.run({ ...request, transaction: this.root.use }))
+    return this.enter(request, () => this.session.run({ ...request, transaction: this.root.use }))
   }
 
   open(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
-    return this.enter(request.text, () => this.session.open({ ...request, transaction: this.root.use }))
+    return this.enter(request, () => this.session.open({ ...request, transaction: this.root.use }))
   }
 
   batch(request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
-    return this.enter(request.text, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
+    return this.enter(request, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
   }
 
-  describe(text: string) {
-    return this.enter(text, () => this.session.describe(text))
+  describe(request: SqlTransport.SqlRequest) {
+    return this.enter(request, () => this.session.describe(request.text))
   }
 }

@@ -43,6 +43,18 @@ function* cut(rows: Iterable<ReadonlyArray<unknown>>): Generator<SqlTransport.Pa
   }
 }
 
+/** Whether it is known beforehand that one round trip will do. */
+const isOneChunk = (rows: unknown): boolean => {
+  if (!Array.isArray(rows) || rows.length > chunkRows) {
+    return false
+  }
+  let bytes = 0
+  for (const row of rows as ReadonlyArray<ReadonlyArray<unknown>>) {
+    bytes += weigh(row)
+  }
+  return bytes <= chunkBytes
+}
+
 interface Sum {
   rows: number
   changes: number | undefined
@@ -60,12 +72,11 @@ export const many = <E, R>(
     const fiber = self as unknown as AnyFiber
     const sum: Sum = { rows: 0, changes: 0 }
     const all: Effect.Effect<void, SqlError | E, R> = isStream(rows)
-      ? Stream.runForEachChunk(rows, (chunk) => sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
+      ? Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) => sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
       : sendAll(core, text, rows, sum)
     // Inside a transaction the whole call is one step: all of it or nothing. A batch alone is that already.
-    const single = Array.isArray(rows) && rows.length <= 1
     const whole =
-      core.levelOf(fiber.currentContext) === undefined || single ? all : inSavepoint(core, fiber, all)
+      core.levelOf(fiber.currentContext) === undefined || isOneChunk(rows) ? all : inSavepoint(core, fiber, all)
     return Effect.map(whole, () => ({ changes: sum.changes }))
   })
 

@@ -32,8 +32,12 @@ export class PoolFibers {
     this.fork(this.working, effect)
   }
 
-  close(scope: Scope.CloseableScope): void {
-    this.fork(this.closing, closeScope(scope))
+  /** Tells when it is closed. */
+  close(scope: Scope.CloseableScope, closed: () => void): void {
+    this.fork(
+      this.closing,
+      Effect.flatMap(closeScope(scope), () => Effect.sync(closed))
+    )
   }
 
   /** Ends everything, and closes these. At the same time: a check that hangs may take its session's close to end. */

@@ -3,39 +3,31 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
-import type { Kind } from "../SessionPool.js"
+import type { Kind, Lease } from "../SessionPool.js"
 import type { HeldLease } from "./poolSlot.js"
 
-/** One fiber that waits. It is queued, then either has a lease, or has failed, or has been interrupted. */
+/** What is put around the wait: interruptibility, a deadline. */
+export type Wait = (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
+
+/** One fiber that waits. It is queued, then either has a lease, or has failed, or has left. */
 export class Waiter {
   queued = false
-  /** Set the moment it is chosen: what it was given is never on its way only, and so never lost with an interrupt. */
   lease: HeldLease | undefined
   previous: Waiter | undefined
   next: Waiter | undefined
   cancelTimer: () => void = constVoid
-
   readonly kind: Kind
   readonly holder: string
-  private readonly resume: (signal: Effect.Effect<void, SqlError>) => void
+  readonly resume: (signal: Effect.Effect<void, SqlError>) => void
 
   constructor(kind: Kind, holder: string, resume: (signal: Effect.Effect<void, SqlError>) => void) {
     this.kind = kind
     this.holder = holder
     this.resume = resume
   }
-
-  give(lease: HeldLease): void {
-    this.lease = lease
-    this.resume(Effect.void)
-  }
-
-  fail(cause: Cause.Cause<SqlError>): void {
-    this.resume(Effect.failCause(cause))
-  }
 }
 
-/** A linked list, because an interrupted waiter leaves from the middle and thousands may do so at once. */
+/** A linked list, because an interrupted waiter leaves from the middle, and thousands may do so at once. */
 export class Waiters {
   head: Waiter | undefined
   shared = 0
@@ -46,7 +38,54 @@ export class Waiters {
     return this.shared + this.exclusive
   }
 
-  push(waiter: Waiter): void {
+  /**
+   * Joins the queue and waits. `joined` and `left` are told, so that the pool may serve it, or those behind it.
+   *
+   * The signal carries nothing: the lease is the waiter's from the moment it is chosen. When an interrupt, or a deadline
+   * put around the wait, comes just as the signal is on its way, the lease is still found here and given back.
+   */
+  wait(
+    kind: Kind,
+    holder: string,
+    wait: Wait,
+    on: { readonly joined: (waiter: Waiter) => void; readonly left: () => void }
+  ): Effect.Effect<Lease, SqlError> {
+    let waiter: Waiter | undefined
+    const signal = Effect.async<void, SqlError>((resume) => {
+      waiter = new Waiter(kind, holder, resume)
+      this.push(waiter)
+      on.joined(waiter)
+    })
+    return Effect.uninterruptible(
+      Effect.matchCauseEffect(wait(signal), {
+        onFailure: (cause) => {
+          if (waiter?.queued === true) {
+            this.remove(waiter)
+            on.left()
+          }
+          waiter?.lease?.end(true)
+          return Effect.failCause(cause)
+        },
+        onSuccess: () =>
+          waiter?.lease === undefined
+            ? Effect.dieMessage("The wait for a lease ended before it came")
+            : Effect.succeed(waiter.lease)
+      })
+    )
+  }
+
+  give(waiter: Waiter, lease: HeldLease): void {
+    this.remove(waiter)
+    waiter.lease = lease
+    waiter.resume(Effect.void)
+  }
+
+  fail(waiter: Waiter, cause: Cause.Cause<SqlError>): void {
+    this.remove(waiter)
+    waiter.resume(Effect.failCause(cause))
+  }
+
+  private push(waiter: Waiter): void {
     waiter.queued = true
     waiter.previous = this.tail
     if (this.tail === undefined) {
@@ -58,8 +97,8 @@ export class Waiters {
     this[waiter.kind]++
   }
 
-  /** Takes it out, wherever it stands, and stops its timer. */
-  remove(waiter: Waiter): void {
+  /** Out of the queue, wherever it stands, and its timer stopped. */
+  private remove(waiter: Waiter): void {
     waiter.queued = false
     waiter.cancelTimer()
     if (waiter.previous === undefined) {

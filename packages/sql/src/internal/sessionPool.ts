@@ -11,28 +11,31 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Kind, Lease, Options, SessionPool, Statistics } from "../SessionPool.js"
 import type { Session } from "../SqlTransport.js"
+import { connectSession } from "./poolConnect.js"
 import { closeScope, PoolFibers } from "./poolFibers.js"
 import * as Settings from "./poolSettings.js"
-import { HeldLease, type Lender, Slot } from "./poolSlot.js"
+import { type HeldLease, type Lender, Slot } from "./poolSlot.js"
+import { PoolSlots } from "./poolSlots.js"
 import { after } from "./poolTimer.js"
 import { Upkeep } from "./poolUpkeep.js"
-import { Waiter, Waiters } from "./poolWaiters.js"
+import { type Wait, type Waiter, Waiters } from "./poolWaiters.js"
 import { clockOf } from "./settings.js"
 
-type Wait = (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
+/** How long a session that is being closed keeps its place. */
+const closeGraceMillis = 1_000
 
 class Pool implements SessionPool, Lender {
   readonly name: string
-  private readonly slots: Array<Slot> = []
+  private readonly slots: PoolSlots
   private readonly waiters = new Waiters()
-  private readonly leases = new Set<HeldLease>()
-  private readonly counts = { lent: 0, timeouts: 0, opened: 0, failed: 0, retired: 0, lost: 0 }
+  private readonly counts = { timeouts: 0, opened: 0, failed: 0, retired: 0, lost: 0 }
+  /** Out of the pool, and not closed yet. */
+  private readonly leaving = new Set<Slot>()
   private opening = 0
   private preparing = 0
-  private warmth = 0
   private closed = false
   /** Off after a connect that nobody waited for has failed, until one succeeds. */
   private mayGrow = true
@@ -48,8 +51,9 @@ class Pool implements SessionPool, Lender {
     this.options = options
     this.settings = settings
     this.clock = clock
+    this.slots = new PoolSlots(settings.width)
     this.fibers = new PoolFibers(runtime)
-    this.upkeep = new Upkeep(clock, settings, this.slots, (slot) => this.retire(slot))
+    this.upkeep = new Upkeep(clock, settings, this.slots.all, (slot) => this.retire(slot))
     this.tooSlow = Settings.tooSlow(this.name, settings)
   }
 
@@ -59,7 +63,7 @@ class Pool implements SessionPool, Lender {
     if (this.settings.width !== Infinity || this.waiters.head !== undefined || this.options.onAcquire !== undefined) {
       return undefined
     }
-    const slot = this.pick("shared")
+    const slot = this.slots.pick("shared")
     if (slot === undefined) {
       return undefined
     }
@@ -70,14 +74,14 @@ class Pool implements SessionPool, Lender {
 
   readonly lease = (kind: Kind, holder: string, wait: Wait = Effect.interruptible): Effect.Effect<Lease, SqlError> =>
     Effect.withFiberRuntime((fiber) => {
-      const slot = this.waiters.head === undefined ? this.pick(kind) : undefined
+      const slot = this.waiters.head === undefined ? this.slots.pick(kind) : undefined
       if (slot === undefined || this.mustPrepare(slot)) {
         return this.queue(kind, holder, wait, clockOf(fiber))
       }
       if (kind === "shared") {
         this.growBeyond(slot)
       }
-      return Effect.succeed(this.lend(slot, kind, holder))
+      return Effect.succeed(this.slots.lend(this, slot, kind, holder))
     })
 
   readonly scoped = (kind: Kind, holder: string): Effect.Effect<Lease, SqlError, Scope.Scope> =>
@@ -85,87 +89,27 @@ class Pool implements SessionPool, Lender {
       Effect.tap(this.lease(kind, holder, restore), (lease) => Effect.addFinalizer(() => lease.release))
     )
 
-  /** The warmest session that fits; shared work goes to the one that has the least to do. */
-  private pick(kind: Kind): Slot | undefined {
-    let best: Slot | undefined
-    let least = 0
-    for (const slot of this.slots) {
-      if (slot.fits(kind, this.settings.width)) {
-        const load = kind === "shared" ? slot.load : 0
-        if (best === undefined || load < least || (load === least && slot.warmth > best.warmth)) {
-          best = slot
-          least = load
-        }
-      }
-    }
-    return best
-  }
-
-  private lend(slot: Slot, kind: Kind, holder: string): HeldLease {
-    if (kind === "exclusive") {
-      slot.exclusive = true
-    } else {
-      slot.shared++
-    }
-    slot.prepared = false
-    this.counts.lent++
-    const lease = new HeldLease(this, slot, kind, holder)
-    this.leases.add(lease)
-    return lease
-  }
-
   // --- wait: none is there
 
   private queue(kind: Kind, holder: string, wait: Wait, clock: Clock.Clock): Effect.Effect<Lease, SqlError> {
-    let waiter: Waiter | undefined
-    const signal = Effect.async<void, SqlError>((resume) => {
-      if (this.closed) {
-        return resume(Effect.fail(Settings.closed(this.name)))
-      }
-      const mine = new Waiter(kind, holder, resume)
-      waiter = mine
-      this.waiters.push(mine)
-      this.serve()
-      if (mine.queued) {
-        mine.cancelTimer = after(clock, this.settings.acquireTimeout, () => this.timeOut(mine), false)
-      }
-    })
-    // The signal carries nothing: the lease is the waiter's from the moment it is chosen. When an interrupt, or a deadline
-    // put around the wait, comes just as the signal is on its way, the lease is still found here and given back.
-    return Effect.uninterruptible(
-      Effect.matchCauseEffect(wait(signal), {
-        onFailure: (cause) => {
-          this.abandon(waiter)
-          return Effect.failCause(cause)
-        },
-        onSuccess: () => {
-          const lease = waiter?.lease
-          return lease === undefined
-            ? Effect.dieMessage("The wait for a lease ended before it came")
-            : Effect.succeed(lease)
+    return this.waiters.wait(kind, holder, wait, {
+      joined: (waiter) => {
+        if (this.closed) {
+          return this.waiters.fail(waiter, Cause.fail(Settings.closed(this.name)))
         }
-      })
-    )
-  }
-
-  private abandon(waiter: Waiter | undefined): void {
-    if (waiter?.queued === true) {
-      this.waiters.remove(waiter)
-      this.serve() // somebody whom it stood in the way of
-    } else {
-      waiter?.lease?.end(true)
-    }
+        this.serve()
+        if (waiter.queued) {
+          waiter.cancelTimer = after(clock, this.settings.acquireTimeout, () => this.timeOut(waiter), false)
+        }
+      },
+      left: () => this.serve() // somebody whom it stood in the way of
+    })
   }
 
   private timeOut(waiter: Waiter): void {
     this.counts.timeouts++
-    this.waiters.remove(waiter)
-    waiter.fail(Cause.fail(Settings.timedOut(this.name, this.settings, this.holders())))
+    this.waiters.fail(waiter, Cause.fail(Settings.timedOut(this.name, this.settings, this.slots.holders())))
     this.serve()
-  }
-
-  private holders(): Array<string> {
-    return Array.from(this.leases, (lease) => lease.holder)
   }
 
   // --- serve: the queue moves
@@ -173,10 +117,9 @@ class Pool implements SessionPool, Lender {
   /** Gives the head of the queue what it waits for, or sees to it that it comes. Called whenever something has changed. */
   private serve(): void {
     for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
-      const slot = this.pick(head.kind)
+      const slot = this.slots.pick(head.kind)
       if (slot !== undefined && !this.mustPrepare(slot)) {
-        this.waiters.remove(head)
-        head.give(this.lend(slot, head.kind, head.holder))
+        this.waiters.give(head, this.slots.lend(this, slot, head.kind, head.holder))
       } else if (this.opening + this.preparing >= this.wanted()) {
         return
       } else if (slot !== undefined) {
@@ -198,7 +141,7 @@ class Pool implements SessionPool, Lender {
   // --- open
 
   private hasRoom(): boolean {
-    return !this.closed && this.slots.length + this.opening < this.settings.max
+    return !this.closed && this.slots.all.length + this.leaving.size + this.opening < this.settings.max
   }
 
   private open(): void {
@@ -218,41 +161,23 @@ class Pool implements SessionPool, Lender {
     const head = this.waiters.head
     if (head === undefined) {
       this.mayGrow = false
-    } else if (!Option.contains(Cause.failureOption(cause), this.tooSlow)) {
+    } else if (Option.getOrUndefined(Cause.failureOption(cause)) !== this.tooSlow) {
       // One that was too slow says nothing to the head: who waited as long has timed out, who came later has not.
-      this.waiters.remove(head)
-      head.fail(cause)
+      this.waiters.fail(head, cause)
     }
     this.serve()
   }
 
-  /** Opens a session in a scope of its own and takes it in. The caller has counted it as `opening`. */
-  private readonly connect: Effect.Effect<void, SqlError> = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.make(), (scope) =>
-      Effect.matchCauseEffect(restore(this.bounded(Scope.extend(this.welcomed(), scope))), {
-        onFailure: (cause) =>
-          Effect.flatMap(closeScope(scope), () => {
-            this.opening--
-            this.counts.failed++
-            return Effect.failCause(cause)
-          }),
-        onSuccess: (session) => this.takeIn(session, scope)
-      })
-    )
+  /** Opens a session and takes it in. The caller has counted it as `opening`. */
+  private readonly connect: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+    connectSession(this.options, (effect) => this.bounded(effect), {
+      onFailure: () => {
+        this.opening--
+        this.counts.failed++
+      },
+      onSuccess: (session, scope) => this.takeIn(session, scope)
+    })
   )
-
-  private welcomed(): Effect.Effect<Session, SqlError, Scope.Scope> {
-    const { connect, onAcquire } = this.options
-    return onAcquire === undefined
-      ? connect
-      : Effect.tap(connect, (session) =>
-          Effect.filterOrFail(
-            onAcquire(session),
-            (usable) => usable,
-            () => Settings.refused(this.name)
-          )
-        )
-  }
 
   private takeIn(session: Session, scope: Scope.CloseableScope): Effect.Effect<void> {
     this.opening--
@@ -260,8 +185,7 @@ class Pool implements SessionPool, Lender {
       return closeScope(scope)
     }
     const slot = new Slot(session, scope, this.now())
-    slot.warmth = ++this.warmth
-    this.slots.push(slot)
+    this.slots.add(slot)
     this.counts.opened++
     this.mayGrow = true
     this.handOver(slot)
@@ -327,17 +251,10 @@ class Pool implements SessionPool, Lender {
 
   giveBack(lease: HeldLease, usable: boolean): void {
     const { slot } = lease
-    this.leases.delete(lease)
-    if (lease.kind === "exclusive") {
-      slot.exclusive = false
-    } else {
-      slot.shared--
-    }
+    this.slots.takeBack(lease, this.now())
     if (slot.state === "gone") {
       return
     }
-    slot.warmth = ++this.warmth
-    slot.usedAt = slot.aliveAt = this.now()
     if (!usable) {
       slot.state = "leaving"
     }
@@ -366,11 +283,18 @@ class Pool implements SessionPool, Lender {
     }
   }
 
-  /** Its place is free at once: a session that is slow to close, or never does, keeps nobody waiting. */
+  /** Its place is free when it is closed; but one that is slow to close, or never does, keeps nobody waiting for long. */
   private remove(slot: Slot): void {
-    slot.state = "gone"
-    this.slots.splice(this.slots.indexOf(slot), 1)
-    this.fibers.close(slot.scope)
+    const leave = () => {
+      if (this.leaving.delete(slot)) {
+        cancelGrace()
+        this.serve()
+      }
+    }
+    this.slots.remove(slot)
+    this.leaving.add(slot)
+    const cancelGrace = after(this.clock, closeGraceMillis, leave, true)
+    this.fibers.close(slot.scope, leave)
     this.serve()
   }
 
@@ -380,22 +304,18 @@ class Pool implements SessionPool, Lender {
     this.closed = true
     this.upkeep.stop()
     for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
-      this.waiters.remove(head)
-      head.fail(Cause.fail(Settings.closed(this.name)))
+      this.waiters.fail(head, Cause.fail(Settings.closed(this.name)))
     }
-    const slots = this.slots.splice(0)
-    for (const slot of slots) {
-      slot.state = "gone"
-    }
-    return Effect.zipRight(this.reportLeaks(), this.fibers.stop(slots.map((slot) => slot.scope)))
+    const scopes = this.slots.removeAll().map((slot) => slot.scope)
+    return Effect.zipRight(this.reportLeaks(), this.fibers.stop(scopes))
   })
 
   /** What came into the scope after the pool has been closed by now: these will not be given back in time. */
   private reportLeaks(): Effect.Effect<void> {
-    const { size } = this.leases
-    return size === 0
+    const holders = this.slots.holders()
+    return holders.length === 0
       ? Effect.void
-      : Effect.logWarning(`Pool "${this.name}" was closed while leases were still out: ${this.holders().join(", ")}`)
+      : Effect.logWarning(`Pool "${this.name}" was closed while leases were still out: ${holders.join(", ")}`)
   }
 
   // --- make and measure
@@ -414,12 +334,13 @@ class Pool implements SessionPool, Lender {
   readonly statistics: Effect.Effect<Statistics> = Effect.sync(() => ({
     name: this.name,
     max: this.settings.max,
-    open: this.slots.length,
+    open: this.slots.all.length,
     opening: this.opening,
     closing: this.fibers.closings,
-    idle: this.slots.filter((slot) => slot.state === "ready" && slot.free).length,
-    used: this.slots.filter((slot) => !slot.free).length,
-    leases: this.leases.size,
+    idle: this.slots.idle,
+    used: this.slots.used,
+    leases: this.slots.held,
+    lent: this.slots.lent,
     waiting: this.waiters.size,
     ...this.counts
   }))

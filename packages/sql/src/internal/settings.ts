@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import * as SqlFailure from "../SqlFailure.js"
 
 export class Prefetch extends Context.Reference<Prefetch>()("@sluice/sql/SqlClient/Prefetch", {
   defaultValue: () => 64
@@ -92,12 +91,3 @@ export const isLive = (clock: Clock.Clock): boolean => clock === liveClock
 
 /** Milliseconds that no change of the wall clock moves (with a TestClock: its own time). */
 export const nowOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-
-/** The failure of a passed deadline. */
-export const timedOut = (statement: string | undefined, outcome: SqlFailure.Outcome) =>
-  SqlFailure.make({
-    reason: "StatementTimeout",
-    message: "The deadline passed before the statement had ended",
-    statement,
-    outcome
-  })

@@ -48,7 +48,8 @@ export const spanTime = (fiber: AnyFiber): bigint =>
 export const startSpan = (
   fiber: AnyFiber,
   name: string,
-  attributes: ReadonlyArray<readonly [key: string, value: unknown]>
+  attributes: ReadonlyArray<readonly [key: string, value: unknown]>,
+  kind: Tracer.SpanKind = "client"
 ): Tracer.Span => {
   const links = Chunk.toReadonlyArray(fiber.getFiberRef(FiberRef.currentTracerSpanLinks))
   const span = fiber.currentTracer.span(
@@ -57,8 +58,8 @@ export const startSpan = (
     Context.empty(),
     links,
     spanTime(fiber),
-    "client",
-    spanOptions
+    kind,
+    kind === "client" ? spanOptions : { kind, captureStackTrace: false }
   )
   const annotations = fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations)
   if (HashMap.size(annotations) > 0) {

@@ -18,7 +18,8 @@ import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
-import { type AnyFiber, type Core, within } from "./core.js"
+import type { AnyFiber, Core } from "./core.js"
+import { within } from "./deadline.js"
 import { Level, type Root } from "./level.js"
 import { clockOf, deadlineOf, nowOf, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
@@ -91,18 +92,24 @@ const outermost = <A, E, R>(
   reserved: Level | undefined
 ): Effect.Effect<A, E | SqlError, R> => {
   const deadline = monotonicDeadline(fiber)
+  const on = (session: SqlTransport.Session, retire: Effect.Effect<void>, giveBack: Effect.Effect<void>) => {
+    const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0 }
+    // What comes after the commit may run statements of its own: the session is free for them by then.
+    return Effect.zipLeft(
+      Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span), giveBack),
+      Effect.suspend(() => Effect.all(root.afterCommit, { discard: true }))
+    )
+  }
   // On a reserved session the transaction runs there: its holder asked for that session.
   if (reserved !== undefined) {
     const ended = reserved.ended()
+    const drop = Effect.sync(() => reserved.turn.drop())
     return ended !== undefined
       ? Effect.fail(ended)
-      : reserved.turn.hold(
-          restore,
-          onSession(core, fiber, reserved.session, Effect.void, deadline, options, restore, effect, span)
-        )
+      : Effect.zipRight(reserved.turn.take(restore), on(reserved.session, Effect.void, drop))
   }
   return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
-    Effect.ensuring(onSession(core, fiber, lease.session, lease.retire, deadline, options, restore, effect, span), lease.release)
+    on(lease.session, lease.retire, lease.release)
   )
 }
 
@@ -115,21 +122,20 @@ const monotonicDeadline = (fiber: AnyFiber): number => {
 const onSession = <A, E, R>(
   core: Core,
   fiber: AnyFiber,
-  session: SqlTransport.Session,
+  root: Root,
   retire: Effect.Effect<void>,
   deadline: number,
-  options: TransactionOptions,
   restore: Restore,
   effect: Effect.Effect<A, E, R>,
   span: Tracer.Span | undefined
 ): Effect.Effect<A, E | SqlError, R> => {
+  const { options, session } = root
   const control = core.transport.transactions
   // A session that cannot be cleaned must not be lent again.
   const clean = Effect.catchAllCause(
     Effect.suspend(() => control.rollback(session)),
     () => retire
   )
-  const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0 }
   const begin = deadline === Infinity ? control.begin(session, options) : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
   return Effect.flatMap(Effect.onError(restore(begin), () => clean), () => {
     const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
@@ -150,7 +156,7 @@ const onSession = <A, E, R>(
           span?.event("db.transaction.commit", spanTime(fiber))
           return Effect.zipRight(
             Effect.onError(control.commit(session), () => clean),
-            Effect.zipRight(Effect.all(root.afterCommit, { discard: true }), exit)
+            exit
           )
         })
       )
@@ -210,7 +216,12 @@ const nested = <A, E, R>(
       )
     })
   })
-  return parent.turn.hold(restore, use)
+  const deadline = monotonicDeadline(fiber)
+  return parent.turn.hold(
+    restore,
+    use,
+    deadline === Infinity ? undefined : (wait) => within(wait, deadline, "SAVEPOINT", "notExecuted")
+  )
 }
 
 /** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
@@ -222,7 +233,9 @@ export const afterCommit =
       return level === undefined || level.root.use === "free"
         ? Effect.ignoreLogged(effect)
         : Effect.map(Effect.context<R>(), (context) => {
-            level.root.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, context)))
+            // Not in the transaction any more: its level is left out.
+            const outside = Context.omit(core.tag, EffectSql.TransactionConnection)(context as Context.Context<never>)
+            level.root.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, outside as Context.Context<R>)))
           })
     })
 

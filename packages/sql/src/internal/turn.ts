@@ -4,6 +4,11 @@ import * as Effect from "effect/Effect"
 /** What `Effect.uninterruptibleMask` hands out. */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
+/** Puts a limit on waiting. */
+export type Bound<E> = (wait: Effect.Effect<void>) => Effect.Effect<void, E>
+
+const unbounded: Bound<never> = (wait) => wait
+
 interface Waiter {
   readonly holds: boolean
   readonly go: () => void
@@ -60,8 +65,8 @@ export class Turn {
    * Waits for a place. The decision whether an interrupted waiter has one to give back falls outside of the
    * interruptible region, where nothing can come in between.
    */
-  private wait(restore: Restore, holds: boolean): Effect.Effect<void> {
-    return Effect.suspend(() => {
+  private wait<E>(restore: Restore, holds: boolean, bound: Bound<E>): Effect.Effect<void, E> {
+    return Effect.suspend((): Effect.Effect<void, E> => {
       if (this.waiting.length === 0 && this.free(holds)) {
         this.grant(holds)
         return Effect.void
@@ -81,7 +86,7 @@ export class Turn {
           resume(Effect.void)
         }
       })
-      return Effect.onError(restore(turn), () =>
+      return Effect.onError(restore(bound(turn)), () =>
         Effect.sync(() => {
           if (served) {
             return holds ? this.drop() : this.leave()
@@ -93,10 +98,13 @@ export class Turn {
     })
   }
 
-  /** Runs the effect while passing. */
-  pass<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  /** Runs the effect while passing; `bound` may put a limit on the waiting. */
+  pass<A, E, R, E2 = never>(
+    effect: Effect.Effect<A, E, R>,
+    bound: Bound<E2> = unbounded
+  ): Effect.Effect<A, E | E2, R> {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false), () =>
+      Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false, bound), () =>
         Effect.ensuring(
           restore(effect),
           Effect.sync(() => this.leave())
@@ -105,9 +113,18 @@ export class Turn {
     )
   }
 
+  /** Waits until it holds, from within an uninterruptible region; whoever holds must `drop`. */
+  take(restore: Restore): Effect.Effect<void> {
+    return this.wait(restore, true, unbounded)
+  }
+
   /** Runs `use` while holding, from within an uninterruptible region; the waiting alone is interruptible. */
-  hold<A, E, R>(restore: Restore, use: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.flatMap(this.wait(restore, true), () =>
+  hold<A, E, R, E2 = never>(
+    restore: Restore,
+    use: Effect.Effect<A, E, R>,
+    bound: Bound<E2> = unbounded
+  ): Effect.Effect<A, E | E2, R> {
+    return Effect.flatMap(this.wait(restore, true, bound), () =>
       Effect.ensuring(
         use,
         Effect.sync(() => this.drop())

@@ -11,7 +11,7 @@ import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 import { carrier } from "./worker/carrier.js"
 import { pin } from "./worker/nativeEngine.js"
-import { openSeq } from "./worker/openSeq.js"
+import { openSeq, openSlot } from "./worker/openSeq.js"
 
 /** What the worker said when the file was open. */
 export interface Opened {
@@ -91,8 +91,9 @@ class Thread {
       this.worker.on("exit", (code) => {
         const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
         once(Exit.fail(failure.openFailure({ code: -1, message }, filename)))
+        // Asked to end it has answered everything, unless it died on the way or calls came too late for it.
         this.onEnd?.(message)
-        this.session.dispose()
+        this.session.lose(message)
         resolve()
       })
     })
@@ -118,7 +119,7 @@ class Thread {
    */
   abandon(grace: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      Atomics.store(new Int32Array(this.memory), cancelWord, openSeq)
+      Atomics.store(new Int32Array(this.memory), cancelWord + openSlot, openSeq)
       this.close()
       return Effect.flatMap(this.goneWithin(grace), (gone) => {
         if (gone) {
@@ -142,9 +143,14 @@ class Thread {
 /** Starts the thread and waits for its word. Whoever calls owns the thread, also when this fails. */
 const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: (thread: Thread) => void) =>
   Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
-    // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
-    pin(carrier())
-    own(new Thread(options, `sluice-sqlite-${++sessions}`, onLost, resume))
+    try {
+      // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
+      pin(carrier())
+      own(new Thread(options, `sluice-sqlite-${++sessions}`, onLost, resume))
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      resume(Effect.fail(failure.openFailure({ code: -1, message }, options.filename)))
+    }
   })
 
 export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError, Scope.Scope> =>
@@ -162,7 +168,6 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
       const opening = start(options, onLost, (started) => {
         thread = started
         started.onEnd = (message) => {
-          started.session.lose(message)
           Deferred.unsafeDone(lost, Effect.succeed(failure.lost(message, "notExecuted")))
         }
       })

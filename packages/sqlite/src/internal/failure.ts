@@ -196,10 +196,11 @@ export const insideTransaction: SqlError = SqlTransport.insideTransaction
 
 export const atRow = (error: SqlError, failedRow: number): SqlError => SqlFailure.annotate(error, { failedRow })
 
+export const withOutcome = (error: SqlError, outcome: SqlFailure.Outcome): SqlError =>
+  SqlFailure.annotate(error, { outcome })
+
 export const stuck = (statement: string): SqlError =>
   SqlFailure.make({
     reason: "SessionLost",
-    message: "The statement did not stop within the grace period; its session was given up",
-    statement,
-    outcome: "unknown"
+    message: `The session was given up: a statement on it did not stop within the grace period (${statement})`
   })

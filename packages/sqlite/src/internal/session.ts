@@ -164,6 +164,9 @@ export class WorkerSession {
     } catch (error) {
       return this.finish(call, this.unsendable(error, call), undefined)
     }
+    if (call.op === Op.close) {
+      return void this.queue.push(call)
+    }
     if (this.queue.length >= maxQueued) {
       return this.finish(call, failure.overloaded(`${maxQueued} statements wait`, call.request.text), undefined)
     }
@@ -431,6 +434,11 @@ export class WorkerSession {
     }
     const error = call.error ?? this.errorOf(call, source, base)
     call.opened = call.op === Op.open && (flags & Flag.done) === 0
+    if (call.error !== undefined && call.cursor !== 0 && (flags & Flag.done) === 0) {
+      // The failure ends the result for whoever reads it; the worker knows nothing of it.
+      call.opened = false
+      this.closeCursor(call.cursor)
+    }
     const double = base >> 3
     const answer = new SqliteAnswer(
       entry?.columns ?? [],
@@ -588,19 +596,21 @@ export class WorkerSession {
     }
   }
 
-  /** Fails everything that is under way with this error, and stops it. */
+  /** Fails everything that is under way, and stops it. What runs may have had its effect, what waits has not. */
   abort(error: SqlError): void {
     this.failed ??= error
     for (const call of [...this.cursorQueue.splice(0), ...this.queue.splice(0)]) {
       this.finish(call, error, undefined)
     }
+    this.queuedBytes = 0
     for (const call of this.calls) {
       if (call !== undefined && !call.done && call.op !== Op.close) {
-        if (!this.stop(call)) {
+        const running = !this.stop(call)
+        if (running) {
           this.drop(call)
         }
         if (call.abandoned) {
-          call.settle(error, undefined)
+          call.settle(running ? failure.withOutcome(error, "unknown") : error, undefined)
         }
       }
     }
@@ -637,7 +647,10 @@ export class WorkerSession {
       } else if (now < at + this.options.grace) {
         next = Math.min(next, at + this.options.grace)
       } else {
+        // It cannot be stopped (portable engine): its session is given up, its own caller hears of the deadline.
+        this.drop(call)
         this.options.onLost(failure.stuck(call.request.text))
+        call.settle(failure.late(call.request.text, "unknown"), undefined)
         return
       }
     }
@@ -674,17 +687,19 @@ export class WorkerSession {
     this.failed = failed ?? failure.closed()
   }
 
-  /** The worker is gone: whoever still waits is told, with what is known about the statement. */
+  /** The worker is gone: whoever still waits is told, with what is known about the statement, or why it was to end. */
   lose(message: string): void {
     this.drain(Infinity)
     const running = Atomics.load(this.control, Word.running)
+    const failed = this.failed
     this.failed ??= failure.lost(message, "notExecuted")
     for (const call of [...this.calls, ...this.cursorQueue.splice(0), ...this.queue.splice(0)]) {
       if (call !== undefined && !call.done) {
         call.done = true
         this.deactivate()
         const begun = call.seq !== 0 && running === call.seq
-        call.settle(failure.lost(message, begun ? "unknown" : "notExecuted", call.request.text || undefined), undefined)
+        const lost = () => failure.lost(message, begun ? "unknown" : "notExecuted", call.request.text || undefined)
+        call.settle(begun ? lost() : (failed ?? lost()), undefined)
         call.onQuiet?.()
       }
     }

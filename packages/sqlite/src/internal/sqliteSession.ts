@@ -149,14 +149,21 @@ export class SqliteSession implements SqlTransport.Session {
     result: (error: undefined, answer: SqliteAnswer | undefined, value: unknown) => A,
     stopped?: () => void
   ): Effect.Effect<A, SqlError> {
-    return Effect.async<A, SqlError>((resume) => {
-      const call = new Call(op, request, (error, answer, value) => {
-        const failed = error ?? (op === Op.run || op === Op.batch ? answer?.error : undefined)
-        resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+    return Effect.suspend(() => {
+      let call: Call | undefined
+      const answered = Effect.async<A, SqlError>((resume) => {
+        call = new Call(op, request, (error, answer, value) => {
+          const failed = error ?? (op === Op.run || op === Op.batch ? answer?.error : undefined)
+          resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+        })
+        prepare?.(call)
+        this.worker.submit(call)
       })
-      prepare?.(call)
-      this.worker.submit(call)
-      return Effect.suspend(() => {
+      // Around `async`, and not its own canceler: that one comes into force only after a fiber may have yielded.
+      return Effect.onInterrupt(answered, () => {
+        if (call === undefined) {
+          return Effect.void
+        }
         stopped?.()
         return this.worker.stop(call) ? Effect.void : this.quiet(call)
       })
@@ -166,6 +173,10 @@ export class SqliteSession implements SqlTransport.Session {
   /** Waits until the worker has let go of the call; after the grace period the session is given up. */
   private quiet(call: Call): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
+      if (call.done) {
+        // It let go between the stop and here: the fiber may have yielded.
+        return resume(Effect.void)
+      }
       const timer = setTimeout(() => {
         call.onQuiet = undefined
         this.retire(failure.stuck(call.request.text))

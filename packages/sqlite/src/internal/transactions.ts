@@ -10,9 +10,11 @@ export const transactions = (readonlyDatabase: boolean): SqlTransport.Transactio
   const restricted = new WeakSet<SqlTransport.Session>()
   /** Lets the session write again after a transaction that only read. */
   const lift = (session: SqlTransport.Session) =>
-    restricted.has(session)
-      ? Effect.tap(execute(session, "PRAGMA query_only=OFF"), () => Effect.sync(() => restricted.delete(session)))
-      : Effect.void
+    Effect.suspend(() =>
+      restricted.has(session)
+        ? Effect.tap(execute(session, "PRAGMA query_only=OFF"), () => Effect.sync(() => restricted.delete(session)))
+        : Effect.void
+    )
 
   return {
     begin: (session, { mode, readOnly }) => {
@@ -29,10 +31,12 @@ export const transactions = (readonlyDatabase: boolean): SqlTransport.Transactio
           )
         : begin
     },
-    commit: (session) => Effect.zipRight(execute(session, "COMMIT"), lift(session)),
+    // Lifted while the transaction is still open: a neighbour's statement that is next must not be refused to write.
+    commit: (session) => Effect.zipRight(lift(session), execute(session, "COMMIT")),
     rollback: (session) =>
-      Effect.suspend(() =>
-        Effect.zipRight(session.inTransaction() ? execute(session, "ROLLBACK") : Effect.void, lift(session))
+      Effect.zipRight(
+        lift(session),
+        Effect.suspend(() => (session.inTransaction() ? execute(session, "ROLLBACK") : Effect.void))
       ),
     savepoint: (session, name) => execute(session, `SAVEPOINT ${name}`),
     rollbackTo: (session, name) => execute(session, `ROLLBACK TO ${name}`),

@@ -1,8 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Cause, Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { countTo, type EngineName, onEngines, reasonOf, spin, spinFor, tempFile } from "../support.js"
+import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { countTo, type EngineName, onEngines, reasonOf, spinFor, tempFile } from "../support.js"
 import { assertIdle, endless, open, random, slowInsert, timed } from "./stopping.js"
 
 const rows = (engine: EngineName, native: number, portable: number) => (engine === "native" ? native : portable)
@@ -116,7 +116,7 @@ onEngines("cancellation", (engine) => {
       const sql = yield* open(engine)
       yield* sql`create table t (n)`
       for (let i = 0; i < 60; i++) {
-        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(sql.unsafe(endless(engine)), 1))
+        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(sql.unsafe(endless(engine)), 12 + (i % 5)))
         yield* Effect.sleep(i % 3)
         const [took] = yield* timed(Fiber.interrupt(fiber))
         assert.isBelow(took, 1_000)
@@ -166,7 +166,9 @@ onEngines("cancellation", (engine) => {
   it.scopedLive("row 73: a stream that is interrupted and pulled again fails", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)
-      const text = `${countTo(10)} union all select * from (${endless(engine)})`
+      // Two rows of it take the portable engine half a second.
+      const never = endless(engine).replace("% 1000 ", "% 1000000 ")
+      const text = `${countTo(10)} union all select * from (${never})`
       const session = yield* sql.session
       for (const [label, pulls] of [["first", 0], ["second", 1]] as const) {
         yield* Effect.scoped(
@@ -216,18 +218,30 @@ onEngines("cancellation", (engine) => {
                 }
                 const exit = yield* Fiber.interrupt(fiber)
                 if (Exit.isFailure(exit)) {
-                  lost++
-                  assert.strictEqual((yield* reasonOf(cursor.next)).reason, "Interrupted")
-                  return
+                  const after = yield* Effect.either(cursor.next)
+                  if (after._tag === "Left") {
+                    lost++
+                    assert.strictEqual(SqlFailure.from(after.left).reason, "Interrupted")
+                    return
+                  }
+                  // The fiber was stopped before it had pulled: nothing is missing.
+                  assert.isTrue(after.right.length === 0 || after.right.arrays()[0]?.[0] === expected + 1)
+                  expected += after.right.length
+                  if (after.right.done) {
+                    return
+                  }
+                  continue
                 }
               }
               const page = yield* Fiber.join(fiber)
-              if (page.done && page.length === 0) {
+              if (page.length > 0) {
+                assert.strictEqual((page.arrays()[0] as ReadonlyArray<number>)[0], expected + 1)
+              }
+              expected += page.length
+              if (page.done) {
                 assert.strictEqual(expected, 100)
                 return
               }
-              assert.strictEqual((page.arrays()[0] as ReadonlyArray<number>)[0], expected + 1)
-              expected += page.length
             }
           })
         )
@@ -307,7 +321,7 @@ onEngines("cancellation", (engine) => {
     it.scopedLive("row 78: with one look in ten billion steps a statement outlives its grace period", () =>
       Effect.gen(function* () {
         const sql = yield* open(engine, { filename: yield* tempFile, progressSteps: 2_000_000_000, grace: 200 })
-        const fiber = yield* running(sql, spinFor(20_000_000))
+        const fiber = yield* Effect.zipLeft(running(sql, spinFor(20_000_000)), Effect.sleep(200))
         yield* Fiber.interrupt(fiber)
         yield* assertIdle(sql)
         assert.strictEqual((yield* sql.statistics)[0]!.lost, 1)
@@ -348,7 +362,7 @@ onEngines("cancellation", (engine) => {
         Effect.whileLoop({ while: () => !done, body: () => Effect.zipRight(sql.interrupt, Effect.yieldNow()), step: () => {} })
       )
       let committed = 0
-      for (let i = 0; i < rows(engine, 400, 150); i++) {
+      for (let i = 0; i < rows(engine, 200, 80); i++) {
         const exit = yield* Effect.exit(sql.withTransaction(sql`insert into t values (1), (2)`))
         if (Exit.isSuccess(exit)) {
           committed++
@@ -398,7 +412,7 @@ onEngines("cancellation", (engine) => {
       const next = random(5)
       for (let i = 0; i < rows(engine, 200, 80); i++) {
         const stream = Stream.runDrain(SqlClient.withPrefetch(10)(sql`select n from t`).stream)
-        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(stream, next() < 0.5 ? 1 : 2_048))
+        const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(stream, next() < 0.5 ? 12 : 2_048))
         for (let turns = Math.floor(next() * 6); turns > 0; turns--) {
           yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
         }
@@ -429,5 +443,3 @@ const assertSession = (sql: SqliteClient.SqliteClient) =>
       assert.isAbove(page.length, 0)
     })
   )
-
-void [Chunk, spin]

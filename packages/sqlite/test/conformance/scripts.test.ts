@@ -23,7 +23,7 @@ onEngines("scripts", (engine) => {
       assert.deepStrictEqual(yield* sql.unsafe(text), all)
       for (const prefetch of [1, 2, 3, 64]) {
         const chunks = yield* chunksOf(sql.unsafe(text).pipe(SqlClient.withPrefetch(prefetch)).stream)
-        assert.deepStrictEqual(chunks.flat() as Array<unknown>, all)
+        assert.deepStrictEqual(chunks.flat(), all)
         for (const chunk of chunks) {
           assert.strictEqual(new Set(chunk.map((row) => Object.keys(row as Row).join())).size, 1)
         }
@@ -84,29 +84,53 @@ onEngines("scripts", (engine) => {
       const script = sql.unsafe("insert into t values (1); insert into t values (1); insert into t values (2)")
       assert.strictEqual((yield* reasonOf(script)).reason, "UniqueViolation")
       assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
-      assert.strictEqual((yield* reasonOf(sql.withTransaction(sql.unsafe("delete from t; nonsense")))).reason, "SqlSyntax")
+      assert.strictEqual(
+        (yield* reasonOf(sql.withTransaction(sql.unsafe("delete from t; nonsense")))).reason,
+        "SqlSyntax"
+      )
       assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
   for (const readers of [0, 1]) {
-    it.scopedLive(`row 22: a consumer that stops after the first row keeps the rest from running (${readers} readers)`, () =>
+    it.scopedLive(
+      `row 22: a consumer that stops after the first row keeps the rest from running (${readers} readers)`,
+      () =>
+        Effect.gen(function* () {
+          const sql = yield* SqliteClient.SqliteClient
+          yield* sql`create table t (a)`
+          for (const prefetch of [1, 64]) {
+            const stream = sql
+              .unsafe<Row>("select 1 as a; insert into t values (1); select 2 as a")
+              .pipe(SqlClient.withPrefetch(prefetch)).stream
+            assert.deepStrictEqual(yield* collect(Stream.take(stream, 1)), [{ a: 1 }])
+            assert.deepStrictEqual(yield* sql`select a from t`, [])
+          }
+          const whole = sql.unsafe<Row>("select 1 as a; insert into t values (1); select 2 as a").stream
+          assert.deepStrictEqual(yield* collect(whole), [{ a: 1 }, { a: 2 }])
+          assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
+        }).pipe(Effect.provide(layerOnFile(engine, { readers })))
+    )
+  }
+
+  it.scopedLive(
+    "row 22: the same when the script has written before, and when the row is of a statement that writes",
+    () =>
       Effect.gen(function* () {
         const sql = yield* SqliteClient.SqliteClient
         yield* sql`create table t (a)`
         for (const prefetch of [1, 64]) {
-          const stream = sql
-            .unsafe<Row>("select 1 as a; insert into t values (1); select 2 as a")
-            .pipe(SqlClient.withPrefetch(prefetch)).stream
-          assert.deepStrictEqual(yield* collect(Stream.take(stream, 1)), [{ a: 1 }])
-          assert.deepStrictEqual(yield* sql`select a from t`, [])
+          for (const first of ["insert into t values (1); select 1 as a", "insert into t values (1) returning a"]) {
+            yield* sql`delete from t`
+            const text = `${first}; delete from t; insert into t values (2) returning a`
+            const stream = sql.unsafe<Row>(text).pipe(SqlClient.withPrefetch(prefetch)).stream
+            assert.deepStrictEqual(yield* collect(Stream.take(stream, 1)), [{ a: 1 }])
+            assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
+            assert.deepStrictEqual(yield* collect(stream), [{ a: 1 }, { a: 2 }])
+          }
         }
-        const whole = sql.unsafe<Row>("select 1 as a; insert into t values (1); select 2 as a").stream
-        assert.deepStrictEqual(yield* collect(whole), [{ a: 1 }, { a: 2 }])
-        assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
-      }).pipe(Effect.provide(layerOnFile(engine, { readers })))
-    )
-  }
+      }).pipe(Effect.provide(layerOf(engine)))
+  )
 
   it.scopedLive("row 22: what follows is not even stepped into", () =>
     Effect.gen(function* () {
@@ -121,11 +145,12 @@ onEngines("scripts", (engine) => {
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
       yield* sql`create table t (a, b)`
-      const text = "insert into t values (?, ?); select ? as c; insert into t values (?, 'x'); select a, b from t where a > ?"
+      const text =
+        "insert into t values (?, ?); select ? as c; insert into t values (?, 'x'); select a, b from t where a > ?"
       const all = [{ c: "c" }, { a: 2, b: "b" }, { a: 3, b: "x" }]
       assert.deepStrictEqual(yield* sql.unsafe(text, [2, "b", "c", 3, 1]), all)
       yield* sql`delete from t`
-      assert.deepStrictEqual((yield* collect(sql.unsafe(text, [2, "b", "c", 3, 1]).stream)) as Array<unknown>, all)
+      assert.deepStrictEqual((yield* collect(sql.unsafe(text, [2, "b", "c", 3, 1]).stream)), all)
       for (const params of [[2, "b", "c", 3], [2, "b", "c", 3, 1, 1], [], [1]]) {
         const failure = yield* reasonOf(sql.unsafe(text, params))
         assert.strictEqual(failure.reason, "InvalidParameter", params.join())
@@ -148,7 +173,16 @@ onEngines("scripts", (engine) => {
   it.scopedLive("comments, empty statements and nothing at all", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
-      for (const text of ["", " ", ";", ";;;", "-- only a comment", "/* only a comment */", "/* open", "-- x\n;;/* y */;"]) {
+      for (const text of [
+        "",
+        " ",
+        ";",
+        ";;;",
+        "-- only a comment",
+        "/* only a comment */",
+        "/* open",
+        "-- x\n;;/* y */;"
+      ]) {
         assert.deepStrictEqual(yield* sql.unsafe(text), [], JSON.stringify(text))
         assert.deepStrictEqual(yield* sql.unsafe(text).values, [], JSON.stringify(text))
         assert.deepStrictEqual(yield* collect(sql.unsafe(text).stream), [], JSON.stringify(text))
@@ -156,7 +190,7 @@ onEngines("scripts", (engine) => {
       const script = "-- first; not a statement\nselect 1 as a; /* ; */ ;; select ';' as b -- end;\n;\n\n/* ; */ -- ;"
       assert.deepStrictEqual(yield* sql.unsafe(script), [{ a: 1 }, { b: ";" }])
       assert.deepStrictEqual(yield* collect(sql.unsafe(script).stream), [{ a: 1 }, { b: ";" }])
-      assert.deepStrictEqual(yield* sql.unsafe("select 1 as `a;b`; select 2 as [c;d]; select 3 as \"e;f\""), [
+      assert.deepStrictEqual(yield* sql.unsafe('select 1 as `a;b`; select 2 as [c;d]; select 3 as "e;f"'), [
         { "a;b": 1 },
         { "c;d": 2 },
         { "e;f": 3 }
@@ -178,7 +212,10 @@ onEngines("scripts", (engine) => {
         drop table u`
       const all = [{ a: 1 }, { a: 2 }, { b: 10 }, { b: 20 }, { n: 2 }]
       for (const prefetch of [1, 64]) {
-        assert.deepStrictEqual((yield* collect(sql.unsafe(script).pipe(SqlClient.withPrefetch(prefetch)).stream)) as Array<unknown>, all)
+        assert.deepStrictEqual(
+          (yield* collect(sql.unsafe(script).pipe(SqlClient.withPrefetch(prefetch)).stream)),
+          all
+        )
       }
       assert.deepStrictEqual(yield* sql.unsafe(script), all)
     }).pipe(Effect.provide(layerOf(engine)))
@@ -229,7 +266,8 @@ onEngines("scripts", (engine) => {
   it.scopedLive("bodies of triggers, with semicolons, comments, quotes and CASE … END in them", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
-      yield* sql.unsafe(`
+      yield* sql.unsafe(
+        `
         create table t (a);
         create table log (what);
         create trigger t_after after insert on t begin
@@ -239,7 +277,8 @@ onEngines("scripts", (engine) => {
         end;
         create temp trigger if not exists t_del before delete on t begin delete from log; end;
         insert into t values (2);
-        select what from log`.replace('"small"', "'small'"))
+        select what from log`.replace('"small"', "'small'")
+      )
       assert.deepStrictEqual((yield* sql`select what from log`.values).flat(), ["big; end", "it's; end"])
       yield* sql`delete from t`
       assert.deepStrictEqual(yield* sql`select what from log`, [])

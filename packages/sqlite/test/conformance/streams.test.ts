@@ -16,7 +16,9 @@ const numbers = (rows: Iterable<N>) => Array.from(rows, (row) => row.n)
 
 /** Pages as the consumer sees them. */
 const chunkSizes = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
-  Effect.map(Stream.runCollect(Stream.chunks(stream)), (chunks) => Chunk.toReadonlyArray(chunks).map((chunk) => chunk.length))
+  Effect.map(Stream.runCollect(Stream.chunks(stream)), (chunks) =>
+    Chunk.toReadonlyArray(chunks).map((chunk) => chunk.length)
+  )
 
 onEngines("streams", (engine) => {
   it.scopedLive("row 11: every prefetch with every limit gives exactly the rows, in order, in full pages", () =>
@@ -39,28 +41,30 @@ onEngines("streams", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
-  it.scopedLive("row 12: every prefetch with every place of an error gives exactly the rows before it, then the error", () =>
-    Effect.gen(function* () {
-      const sql = yield* SqliteClient.SqliteClient
-      for (const prefetch of prefetches) {
-        for (const at of [0, 1, 2, 3, 101, 102, 103, 104]) {
-          const got: Array<number> = []
-          const stream = sql
-            .unsafe<N>(
-              `select case when n = ? then abs(-9223372036854775807 - 1) else n end as n from (${countTo(rows + 5)})`,
-              [at + 1]
-            )
-            .pipe(SqlClient.withPrefetch(prefetch)).stream
-          const failure = yield* reasonOf(Stream.runForEach(stream, (row) => Effect.sync(() => got.push(row.n))))
-          const where = `prefetch ${prefetch}, error at ${at}`
-          assert.deepStrictEqual(got, upTo(at), where)
-          assert.match(failure.message, /integer overflow/, where)
-          assert.strictEqual(failure.code, 1, where)
-          assert.include(failure.statement, "abs(", where)
+  it.scopedLive(
+    "row 12: every prefetch with every place of an error gives exactly the rows before it, then the error",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqliteClient.SqliteClient
+        for (const prefetch of prefetches) {
+          for (const at of [0, 1, 2, 3, 101, 102, 103, 104]) {
+            const got: Array<number> = []
+            const stream = sql
+              .unsafe<N>(
+                `select case when n = ? then abs(-9223372036854775807 - 1) else n end as n from (${countTo(rows + 5)})`,
+                [at + 1]
+              )
+              .pipe(SqlClient.withPrefetch(prefetch)).stream
+            const failure = yield* reasonOf(Stream.runForEach(stream, (row) => Effect.sync(() => got.push(row.n))))
+            const where = `prefetch ${prefetch}, error at ${at}`
+            assert.deepStrictEqual(got, upTo(at), where)
+            assert.match(failure.message, /integer overflow/, where)
+            assert.strictEqual(failure.code, 1, where)
+            assert.include(failure.statement, "abs(", where)
+          }
         }
-      }
-      assert.deepStrictEqual(yield* sql`select 1 as one`, [{ one: 1 }])
-    }).pipe(Effect.provide(layerOf(engine)))
+        assert.deepStrictEqual(yield* sql`select 1 as one`, [{ one: 1 }])
+      }).pipe(Effect.provide(layerOf(engine)))
   )
 
   it.scopedLive("row 13: after that error a further pull gives no row", () =>
@@ -142,7 +146,7 @@ onEngines("streams", (engine) => {
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
       for (const prefetch of [1, 2, 7]) {
-        const pages = 2
+        const pages = 3
         const stream = sql.unsafe<N>(trap(pages * prefetch)).pipe(SqlClient.withPrefetch(prefetch)).stream
         let seen = 0
         const slow = Stream.tap(stream, () =>
@@ -153,7 +157,10 @@ onEngines("streams", (engine) => {
             assert.deepStrictEqual(yield* sql`select ${seen} as seen`, [{ seen }])
           })
         )
-        assert.deepStrictEqual(numbers(yield* Stream.runCollect(Stream.take(slow, pages * prefetch))), upTo(pages * prefetch))
+        assert.deepStrictEqual(
+          numbers(yield* Stream.runCollect(Stream.take(slow, pages * prefetch))),
+          upTo(pages * prefetch)
+        )
       }
     }).pipe(Effect.timeout("20 seconds"), Effect.provide(layerOf(engine)))
   )
@@ -167,7 +174,10 @@ onEngines("streams", (engine) => {
       assert.deepStrictEqual(yield* sizes(-5, 3), [1, 1, 1])
       // A page is bounded by its bytes, too: of 70,000 rows it may hold fewer than it is asked for, never more.
       const large = yield* sizes(70_000, 70_000)
-      assert.strictEqual(large.reduce((sum, size) => sum + size, 0), 70_000)
+      assert.strictEqual(
+        large.reduce((sum, size) => sum + size, 0),
+        70_000
+      )
       assert.isAtMost(Math.max(...large), 65_536)
       for (const bad of ["x", NaN, 1.5, Infinity, "7"]) {
         const failure = yield* reasonOf(sizes(bad as number, 3))

@@ -21,6 +21,10 @@ export class Cursor {
     return this.execution.finished && this.waiting.length === 0
   }
 
+  get waits(): boolean {
+    return this.waiting.length > 0
+  }
+
   next(): ArrayBuffer | undefined {
     const page = this.waiting.shift()
     this.bytes -= page?.byteLength ?? 0
@@ -34,7 +38,7 @@ export class Cursor {
   runAhead(scratch: Place, step: (place: Place) => { readonly place: Place; readonly bytes: number }): void {
     while (!this.execution.finished && this.execution.writes && this.bytes < waitingBytes) {
       const { bytes, place } = step(scratch)
-      const page = place.bytes.slice(place.offset, place.offset + ((bytes + 7) & ~7)).buffer as ArrayBuffer
+      const page = place.bytes.slice(place.offset, place.offset + ((bytes + 7) & ~7)).buffer
       const words = new Int32Array(page)
       const empty = words[Header.rows] === 0 && (words[Header.flags]! & Flag.columns) === 0
       if (this.execution.finished || !empty) {

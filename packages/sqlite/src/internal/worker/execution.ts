@@ -15,10 +15,10 @@ export class Execution {
   private current: Prepared | undefined
   private tail = ""
   private first = true
+  /** Why the next statement cannot be run; whoever asks again is told again. */
+  private unusable: { readonly error: unknown } | undefined
   /** No further page. */
   finished = false
-  /** Whether some statement of it writes. */
-  writes = false
 
   constructor(
     private readonly connection: Connection,
@@ -31,10 +31,18 @@ export class Execution {
     private readonly keep: boolean
   ) {}
 
+  /** Whether the statement that is being stepped writes. */
+  get writes(): boolean {
+    return this.current?.readonly === false
+  }
+
   /** The statement to be stepped next; undefined when the text has no more. Throws `EngineError`, `ParameterCount`. */
   prepare(): Prepared | undefined {
     if (this.current !== undefined || this.finished) {
       return this.current
+    }
+    if (this.unusable !== undefined) {
+      throw this.unusable.error
     }
     const prepared = this.first ? this.statements.take(this.id) : this.connection.prepare(this.tail)
     if (prepared === undefined) {
@@ -43,19 +51,18 @@ export class Execution {
     }
     const last = prepared.tail === ""
     const wanted = prepared.parameterCount
-    if (last ? wanted !== this.remaining : wanted > this.remaining) {
-      this.release(prepared)
-      throw new ParameterCount(wanted)
-    }
     try {
+      if (last ? wanted !== this.remaining : wanted > this.remaining) {
+        throw new ParameterCount(wanted)
+      }
       this.offset = prepared.bind(this.parameters, this.offset, wanted, this.keep)
     } catch (error) {
       this.release(prepared)
+      this.unusable = { error }
       throw error
     }
     this.remaining -= wanted
     this.tail = prepared.tail
-    this.writes ||= !prepared.readonly
     this.current = prepared
     return prepared
   }
@@ -74,6 +81,10 @@ export class Execution {
       return bytes
     }
     const words = new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)
+    if (!this.first || this.tail !== "") {
+      // Only one statement of several, and where the text may run is about all of them.
+      words[Header.flags]! &= ~Flag.routable
+    }
     const failed = words[Header.code] !== 0 || words[Header.why] !== 0
     if (failed || (words[Header.flags]! & Flag.done) !== 0) {
       this.current = undefined

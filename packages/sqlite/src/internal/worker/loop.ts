@@ -246,10 +246,16 @@ export class Loop {
     this.outbox.publishBuffer(slot, seq, emptyPage({ ...options, flags: this.flags() }), this.queueNanos(slot))
   }
 
+  /** Nothing stops it: the request that it ends is one that was stopped, perhaps. */
+  private rollback(): void {
+    this.connection.end()
+    this.connection.exec("ROLLBACK")
+  }
+
   /** A transaction that a statement outside of any has left open is undone before anything else can land in it. */
   private undoLeftOpen(use: number, place: Place): void {
     if (use === Transaction.none && this.connection.inTransaction()) {
-      this.connection.exec("ROLLBACK")
+      this.rollback()
       const words = new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)
       words[Header.flags]! &= ~Flag.inTransaction
       if (words[Header.why] === Why.none && words[Header.code] === 0) {
@@ -280,12 +286,51 @@ export class Loop {
   private answerPage(slot: number, seq: number, id: number, cursor: Cursor): void {
     const queue = this.queueNanos(slot)
     const { execution } = cursor
-    try {
-      execution.prepare()
-    } catch {
-      // Prepared again, and reported, by the step below.
+    let place: Place | undefined
+    do {
+      this.runAhead(slot, cursor)
+      const page = cursor.next()
+      if (page !== undefined) {
+        if (place !== undefined) {
+          this.outbox.release(place)
+        }
+        this.settle(id, cursor)
+        return this.outbox.publishBuffer(slot, seq, page, queue)
+      }
+      if (place === undefined) {
+        let why: number = Why.none
+        place =
+          cursor.maxRows <= 16
+            ? this.outbox.inline(slot)
+            : this.outbox.page(slot, () => (why = this.connection.check()) !== Why.none)
+        if (place === undefined) {
+          this.end(id)
+          return this.answerEmpty(slot, seq, { why })
+        }
+      }
+      place = this.step(execution, cursor.maxRows, place, slot)
+    } while (isEmpty(place) && !execution.finished)
+    if (execution.finished) {
+      this.undoLeftOpen(cursor.transaction, place)
     }
-    if (execution.writes) {
+    this.settle(id, cursor)
+    this.outbox.publish(place, seq, false, queue)
+  }
+
+  /** Steps the statements that write and come next to their ends. Not past rows that nobody has asked for yet. */
+  private runAhead(slot: number, cursor: Cursor): void {
+    const { execution } = cursor
+    do {
+      try {
+        if (!cursor.waits) {
+          execution.prepare()
+        }
+      } catch {
+        // Prepared again, and reported, by the next step.
+      }
+      if (!execution.writes) {
+        return
+      }
       cursor.runAhead(this.scratch, (scratch) => {
         const place = this.step(execution, cursor.maxRows, scratch, slot)
         if (execution.finished) {
@@ -293,30 +338,7 @@ export class Loop {
         }
         return { place, bytes: lengthOf(place) }
       })
-      const page = cursor.next()
-      if (page !== undefined) {
-        this.settle(id, cursor)
-        return this.outbox.publishBuffer(slot, seq, page, queue)
-      }
-    }
-    let why: number = Why.none
-    const room =
-      cursor.maxRows <= 16
-        ? this.outbox.inline(slot)
-        : this.outbox.page(slot, () => (why = this.connection.check()) !== Why.none)
-    if (room === undefined) {
-      this.end(id)
-      return this.answerEmpty(slot, seq, { why })
-    }
-    let place = room
-    do {
-      place = this.step(execution, cursor.maxRows, place, slot)
-    } while (isEmpty(place) && !execution.finished && !execution.writes)
-    if (execution.finished) {
-      this.undoLeftOpen(cursor.transaction, place)
-    }
-    this.settle(id, cursor)
-    this.outbox.publish(place, seq, false, queue)
+    } while (!cursor.waits && !execution.finished)
   }
 
   /** Ends a cursor that has nothing left, and decides whether one that has holds the session. */
@@ -340,7 +362,7 @@ export class Loop {
       cursor.execution.abandon()
       this.cursors.delete(id)
       if (cursor.transaction === Transaction.none && this.holder === id && this.connection.inTransaction()) {
-        this.connection.exec("ROLLBACK")
+        this.rollback()
       }
     }
     if (this.holder === id) {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 import type { Carrier } from "./carrier.js"
 import type { Backup, Connection, Engine, OpenOptions, Prepared } from "./engine.js"
 import { EngineError } from "./engine.js"
+import { prepareLimited } from "./limitedWrites.js"
 
 type Opaque<Name extends string> = { readonly _handle: Name }
 type Library = Opaque<"library">
@@ -115,7 +116,7 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   end: () => pump.end(handle),
   check: () => pump.check(handle),
   prepare: (text) => {
-    const prepared = attempt(() => pump.prepare(handle, text))
+    const prepared = prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text)))
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
   exec: (text) => attempt(() => pump.exec(handle, text)),

@@ -8,6 +8,7 @@ import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
 import { ControlWords } from "./controlWords.js"
 import type { PageWriter } from "./encodePage.js"
 import { type Backup, type Connection, type EngineError, type Prepared } from "./engine.js"
+import { prepareLimited } from "./limitedWrites.js"
 import { engineError, isBusy, Stopped } from "./portableErrors.js"
 import { PortableStatement } from "./portableStatement.js"
 import { firstStatement } from "./split.js"
@@ -54,6 +55,10 @@ export class PortableConnection implements Connection {
   }
 
   prepare(text: string): Prepared | undefined {
+    return prepareLimited(text, (text) => this.prepareFirst(text))
+  }
+
+  private prepareFirst(text: string): Prepared | undefined {
     const statement = firstStatement(text)
     if (statement === undefined) return undefined
     const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))

@@ -5,7 +5,7 @@ import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
 import { load } from "./nativeEngine.js"
-import { openSeq } from "./openSeq.js"
+import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 
 const chooseEngine = (wished: Start["engine"]): Engine => {
@@ -79,7 +79,7 @@ export const serve = (start: Start): void => {
       progressSteps: start.progressSteps,
       busyTimeout: start.busyTimeout
     })
-    connection.start(openSeq, 0)
+    connection.start(openSeq, openSlot)
     const journalMode = configure(connection, start)
     connection.end()
     loop = new Loop(start, connection)

@@ -55,8 +55,8 @@ const restOf = (sql: string, scanner: Scanner): string => {
   return kind === Token.end ? "" : sql.slice(scanner.start)
 }
 
-const Token = { end: 0, semicolon: 1, word: 2, quoted: 3, string: 4, variable: 5, number: 6, other: 7 } as const
-type Token = (typeof Token)[keyof typeof Token]
+export const Token = { end: 0, semicolon: 1, word: 2, quoted: 3, string: 4, variable: 5, number: 6, other: 7 } as const
+export type Token = (typeof Token)[keyof typeof Token]
 
 const isSpace = (c: number): boolean => c === 32 || (c >= 9 && c <= 13 && c !== 11) || c === 0xfeff
 const isDigit = (c: number): boolean => c >= 48 && c <= 57
@@ -64,7 +64,7 @@ const isDigit = (c: number): boolean => c >= 48 && c <= 57
 const isIdentifier = (c: number): boolean =>
   (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || isDigit(c) || c === 95 || c === 36 || (c >= 128 && c !== 0xfeff)
 
-class Scanner {
+export class Scanner {
   start = 0
   end: number
   private readonly sql: string

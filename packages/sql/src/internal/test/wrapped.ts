@@ -1,0 +1,37 @@
+/** A transport around another one. */
+import type * as SqlTransport from "../../SqlTransport.js"
+
+/** Everything as it was, except what is given. What a transport computes when asked is still computed when asked. */
+export const transport = (
+  inner: SqlTransport.SqlTransport,
+  own: Pick<SqlTransport.SqlTransport, "connect" | "transactions">
+): SqlTransport.SqlTransport => ({
+  system: inner.system,
+  get attributes() {
+    return inner.attributes
+  },
+  compiler: inner.compiler,
+  get limits() {
+    return inner.limits
+  },
+  sharing: inner.sharing,
+  grace: inner.grace,
+  ...own
+})
+
+type Request = "run" | "open" | "batch" | "describe"
+
+/** The session of a layer that adds no waiting: it keeps what the inner one keeps. */
+export const session = (
+  inner: SqlTransport.Session,
+  own: Pick<SqlTransport.Session, Request>
+): SqlTransport.Session => ({
+  id: inner.id,
+  keepsContract: inner.keepsContract,
+  check: inner.check,
+  lost: inner.lost,
+  inTransaction: () => inner.inTransaction(),
+  // The pool asks sessions that can tell for their load.
+  ...("pending" in inner && typeof inner.pending === "function" ? { pending: inner.pending.bind(inner) as () => number } : {}),
+  ...own
+})

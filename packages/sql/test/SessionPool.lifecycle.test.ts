@@ -1,0 +1,547 @@
+import { assert, describe, it, vi } from "@effect/vitest"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Supervisor from "effect/Supervisor"
+import * as TestClock from "effect/TestClock"
+import { broken, CountingSession, FakeDatabase, reasonOf, settle, taker } from "./fakeSessions.js"
+
+/** Collects what is logged. */
+const logged = (lines: Array<string>) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ logLevel, message }) => void lines.push(`${logLevel.label} ${String(message)}`))
+  )
+
+describe("SessionPool: connecting", () => {
+  it.scoped("opens min when made, and fails as the first connect does", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 4, min: 3 })
+      assert.deepInclude(yield* pool.statistics, { open: 3, idle: 3, opened: 3 })
+      db.before = Effect.fail(broken("Authentication"))
+      assert.strictEqual(yield* reasonOf(db.pool({ max: 4, min: 3 })), "Authentication")
+      assert.strictEqual(db.attempts, 4) // a wrong password is tried once
+      assert.strictEqual(db.open.length, 3)
+    })
+  )
+
+  it.scoped("closes what it had opened when it cannot be made", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      db.before = Effect.suspend(() => (db.attempts === 3 ? Effect.fail(broken()) : Effect.void))
+      assert.strictEqual(yield* reasonOf(db.pool({ max: 3, min: 3 })), "Connection")
+      assert.strictEqual(db.open.length, 0)
+    })
+  )
+
+  it.scoped("refuses numbers that make no pool", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      assert.strictEqual(yield* reasonOf(db.pool({ max: 0 })), "InvalidParameter")
+      assert.strictEqual(yield* reasonOf(db.pool({ max: 1.5 })), "InvalidParameter")
+      assert.strictEqual(yield* reasonOf(db.pool({ sharing: { multiplex: 0 } })), "InvalidParameter")
+    })
+  )
+
+  it.scoped("a failed connect answers the head of the queue, everybody gets an answer of their own", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 2 })
+      db.before = Effect.suspend(() => {
+        const attempt = db.attempts
+        return Effect.zipRight(
+          Effect.sleep(`${attempt} seconds`),
+          attempt === 4 ? Effect.void : Effect.fail(broken("Connection", `attempt ${attempt}`))
+        )
+      })
+      const names = ["a", "b", "c", "d", "e"]
+      const fibers = yield* Effect.forEach(names, (name) =>
+        pool.lease("exclusive", name).pipe(
+          Effect.tap((lease) => lease.release),
+          Effect.match({ onFailure: (error) => error.message, onSuccess: (lease) => lease.session.id }),
+          Effect.fork
+        )
+      )
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), ["attempt 1", "attempt 2", "attempt 3", "s1", "s1"])
+    })
+  )
+
+  it.scoped("a connect that dies is the head's answer, too", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1 })
+      db.before = Effect.die("a bug")
+      const exit = yield* Effect.exit(pool.lease("exclusive", "a"))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDieType(exit.cause))
+      db.before = Effect.void
+      yield* Effect.scoped(pool.scoped("exclusive", "b"))
+    })
+  )
+})
+
+describe("SessionPool: health", () => {
+  it.scoped("checks a session that was not used within the bypass window", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1 })
+      const use = Effect.scoped(pool.scoped("exclusive", "a"))
+      yield* use
+      yield* TestClock.adjust("499 millis")
+      yield* use
+      assert.strictEqual(db.sessions[0]!.checks, 0)
+      yield* TestClock.adjust("500 millis")
+      yield* use
+      assert.strictEqual(db.sessions[0]!.checks, 1)
+    })
+  )
+
+  it.scoped("always checks with a window of 0, once per lease; but not what has just been opened", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, bypassWindow: 0 })
+      for (const checks of [0, 1, 2]) {
+        yield* Effect.scoped(pool.scoped("exclusive", "a"))
+        assert.strictEqual(db.sessions[0]!.checks, checks)
+      }
+      // A check that nobody waited for to the end counts for nobody.
+      const gone = yield* Effect.fork(pool.lease("exclusive", "b"))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(gone)
+      yield* settle
+      yield* Effect.scoped(pool.scoped("exclusive", "c"))
+      assert.strictEqual(db.sessions[0]!.checks, 4)
+    })
+  )
+
+  it.scoped("disposes of what fails its check, and tries the next", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 2, min: 2, bypassWindow: 0 })
+      db.sessions[1]!.check = Effect.fail(broken("SessionLost"))
+      const lease = yield* pool.lease("exclusive", "a")
+      assert.strictEqual(lease.session.id, "s1")
+      yield* settle
+      assert.isTrue(db.sessions[1]!.closed)
+      assert.deepInclude(yield* pool.statistics, { open: 1, retired: 1 })
+      db.sessions[0]!.check = Effect.fail(broken("SessionLost"))
+      yield* lease.release
+      assert.strictEqual((yield* pool.lease("exclusive", "b")).session.id, "s3")
+    })
+  )
+
+  it.scoped("does not check a session that works for somebody", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      db.create = (id) => new CountingSession(id)
+      const pool = yield* db.pool({ max: 1, min: 1, sharing: "fifo", bypassWindow: 0 })
+      const session = db.sessions[0] as CountingSession
+      session.check = Effect.never
+      session.requests = 1
+      const lease = yield* pool.lease("shared", "a")
+      session.requests = 0
+      yield* pool.lease("shared", "b") // held by a
+      yield* lease.release
+    })
+  )
+
+  it.scoped("onAcquire: true lends; false or a failure disposes, and another is tried", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const seen: Array<string> = []
+      const answers: Record<string, Effect.Effect<boolean, ReturnType<typeof broken>>> = {}
+      const onAcquire = (session: { readonly id: string }) =>
+        Effect.suspend(() => {
+          seen.push(session.id)
+          return answers[session.id] ?? Effect.succeed(true)
+        })
+      const pool = yield* db.pool({ max: 3, min: 3, onAcquire })
+      answers["s3"] = Effect.succeed(false)
+      answers["s2"] = Effect.fail(broken())
+      seen.length = 0
+      assert.strictEqual((yield* pool.lease("exclusive", "a")).session.id, "s1")
+      assert.deepStrictEqual(seen, ["s3", "s2", "s1"])
+      yield* settle
+      assert.deepStrictEqual(
+        db.open.map((session) => session.id),
+        ["s1"]
+      )
+    })
+  )
+
+  it.scoped("onAcquire refusing what was just opened is a failure, not a loop", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const no = yield* db.pool({ onAcquire: () => Effect.succeed(false) })
+      assert.strictEqual(yield* reasonOf(no.lease("exclusive", "a")), "Connection")
+      const bad = yield* db.pool({ onAcquire: () => Effect.fail(broken("Authorization")) })
+      assert.strictEqual(yield* reasonOf(bad.lease("exclusive", "a")), "Authorization")
+      assert.strictEqual(db.attempts, 2)
+      assert.strictEqual(db.open.length, 0)
+    })
+  )
+
+  it.scoped("onRelease: after the last lease and before the next; false or a failure disposes", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      let answer: Effect.Effect<boolean, ReturnType<typeof broken>> = Effect.succeed(true)
+      let runs = 0
+      const onRelease = () =>
+        Effect.zipRight(
+          Effect.sleep("1 second"),
+          Effect.suspend(() => (runs++, answer))
+        )
+      const pool = yield* db.pool({ max: 1, sharing: "fifo", onRelease })
+      const [a, b] = yield* Effect.all([pool.lease("shared", "a"), pool.lease("shared", "b")])
+      yield* a.release
+      yield* settle
+      yield* b.release // does not wait for it
+      assert.isUndefined(pool.unsafeShare())
+      const c = yield* taker(pool, "exclusive", "c")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(c)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(runs, 1)
+      answer = Effect.succeed(false)
+      yield* Effect.flatMap(Fiber.join(c), (lease) => lease.release)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(db.open.length, 0)
+      answer = Effect.fail(broken())
+      yield* Effect.flatMap(pool.lease("shared", "d"), (lease) => lease.release)
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* pool.statistics, { open: 0, opened: 2, retired: 2 })
+    })
+  )
+
+  it.scoped("a lost session leaves at once, free or held, and the next gets another", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1 })
+      const held = yield* pool.lease("exclusive", "a")
+      const next = yield* taker(pool, "exclusive", "b")
+      db.sessions[0]!.die()
+      const other = yield* Fiber.join(next)
+      assert.strictEqual(other.session.id, "s2")
+      yield* settle
+      assert.isTrue(db.sessions[0]!.closed)
+      yield* held.release // means nothing any more
+      yield* held.retire
+      yield* other.release
+      db.sessions[1]!.die()
+      yield* settle
+      assert.deepInclude(yield* pool.statistics, { open: 0, lost: 2, retired: 0, leases: 0 })
+      assert.strictEqual((yield* pool.lease("exclusive", "c")).session.id, "s3")
+    })
+  )
+
+  it.scoped("one that is lost while it is validated is replaced", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, min: 1, bypassWindow: 0 })
+      db.sessions[0]!.check = Effect.sleep("1 second")
+      const waiting = yield* taker(pool, "exclusive", "a")
+      db.sessions[0]!.die()
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(waiting)).session.id, "s2")
+    })
+  )
+
+  it.scoped("retire closes in the background, and once nobody else has it", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, sharing: "fifo" })
+      const [a, b] = yield* Effect.all([pool.lease("shared", "a"), pool.lease("shared", "b")])
+      yield* a.retire
+      yield* a.release
+      assert.isUndefined(pool.unsafeShare())
+      const c = yield* taker(pool, "shared", "c")
+      assert.isFalse(db.sessions[0]!.closed)
+      assert.deepInclude(yield* pool.statistics, { open: 1, closing: 0, waiting: 1 })
+      yield* b.release
+      assert.strictEqual((yield* Fiber.join(c)).session.id, "s2")
+      assert.isTrue(db.sessions[0]!.closed)
+      assert.deepInclude(yield* pool.statistics, { open: 1, closing: 0, retired: 1 })
+    })
+  )
+
+  it.scoped("a session that is slow to close keeps its place for a second, and no longer", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1 })
+      const replaced = (closing: Effect.Effect<void>) =>
+        Effect.gen(function* () {
+          const lease = yield* pool.lease("exclusive", "a")
+          db.after = closing
+          yield* lease.retire
+          const next = yield* taker(pool, "exclusive", "b")
+          yield* TestClock.adjust("500 millis")
+          const early = Option.isSome(yield* Fiber.poll(next))
+          yield* TestClock.adjust("500 millis")
+          yield* Effect.flatMap(Fiber.join(next), (lease) => lease.release)
+          return early
+        })
+      assert.isTrue(yield* replaced(Effect.sleep("500 millis")))
+      assert.isFalse(yield* replaced(Effect.sleep("10 seconds")))
+      assert.strictEqual((yield* pool.statistics).closing, 1)
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(db.open.length, 1)
+      db.after = Effect.void
+    })
+  )
+
+  it.scoped("release counts once", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, sharing: { multiplex: 2 } })
+      const a = yield* pool.lease("shared", "a")
+      yield* pool.lease("shared", "b")
+      yield* a.release
+      yield* a.release
+      yield* a.retire
+      yield* pool.lease("shared", "c")
+      yield* taker(pool, "shared", "d")
+      assert.deepInclude(yield* pool.statistics, { leases: 2, waiting: 1, retired: 0 })
+    })
+  )
+})
+
+describe("SessionPool: age", () => {
+  it.scoped("closes the coldest above min after the idle timeout", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 3, min: 1, idleTimeout: "60 seconds" })
+      const leases = yield* Effect.replicateEffect(pool.lease("exclusive", "a"), 3)
+      yield* TestClock.adjust("100 seconds") // held, not idle
+      yield* Effect.forEach(leases, (lease) => lease.release)
+      yield* TestClock.adjust("30 seconds")
+      yield* Effect.scoped(pool.scoped("exclusive", "a")) // the warmest
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(db.open.length, 3)
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(
+        db.open.map((session) => session.id),
+        [leases[2]!.session.id]
+      )
+      yield* TestClock.adjust("300 seconds")
+      assert.strictEqual(db.open.length, 1)
+    })
+  )
+
+  it.scoped("the idle timeout is 10 minutes by default, and never when infinite", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const usual = yield* db.pool({ max: 1 })
+      const lasting = yield* db.pool({ max: 1, idleTimeout: Infinity })
+      yield* Effect.scoped(usual.scoped("exclusive", "a"))
+      yield* Effect.scoped(lasting.scoped("exclusive", "a"))
+      yield* TestClock.adjust("599 seconds")
+      assert.strictEqual(db.open.length, 2)
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual((yield* usual.statistics).open, 0)
+      yield* TestClock.adjust("1 days")
+      assert.strictEqual((yield* lasting.statistics).open, 1)
+    })
+  )
+
+  it.scoped("what is used through unsafeShare is not idle", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      db.create = (id) => new CountingSession(id)
+      const pool = yield* db.pool({ max: 1, sharing: "fifo", idleTimeout: "60 seconds" })
+      yield* Effect.scoped(pool.scoped("shared", "a"))
+      yield* TestClock.adjust("30 seconds")
+      const session = pool.unsafeShare() as CountingSession
+      session.requests = 1
+      yield* TestClock.adjust("200 seconds")
+      assert.isFalse(session.closed) // a statement runs on it
+      session.requests = 0
+      yield* TestClock.adjust("120 seconds")
+      assert.isTrue(session.closed)
+    })
+  )
+
+  it.scoped("retires at the end of the lifetime, or when it is next free", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 2, min: 2, maxLifetime: "60 seconds" })
+      const lease = yield* pool.lease("exclusive", "a")
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(db.open.length, 2)
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(
+        db.open.map((session) => session.id),
+        [lease.session.id]
+      )
+      yield* TestClock.adjust("60 seconds")
+      yield* lease.release
+      yield* settle
+      assert.strictEqual(db.open.length, 0)
+      assert.strictEqual((yield* pool.lease("exclusive", "b")).session.id, "s3")
+    })
+  )
+
+  it.scoped("a busy old session is retired as soon as it has nothing to do", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      db.create = (id) => new CountingSession(id)
+      const pool = yield* db.pool({ max: 1, min: 1, sharing: "fifo", maxLifetime: "60 seconds" })
+      const session = pool.unsafeShare() as CountingSession
+      session.requests = 1
+      yield* TestClock.adjust("70 seconds")
+      assert.isFalse(session.closed)
+      session.requests = 0
+      yield* TestClock.adjust("1 seconds")
+      assert.isTrue(session.closed)
+    })
+  )
+})
+
+describe("SessionPool: close", () => {
+  /** A pool in a scope that the test closes. */
+  const scoped = (db: FakeDatabase, options: Parameters<FakeDatabase["pool"]>[0]) =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      return { pool: yield* Scope.extend(db.pool(options), scope), close: Scope.close(scope, Exit.void), scope }
+    })
+
+  it.effect("fails who waits and who comes later; closes what is idle and what is held", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const { close, pool } = yield* scoped(db, { max: 2, min: 2, sharing: "fifo", name: "sqlite write" })
+      const lease = yield* pool.lease("exclusive", "a")
+      yield* pool.lease("exclusive", "b")
+      const waiting = yield* Effect.fork(Effect.flip(pool.lease("exclusive", "c")))
+      yield* settle
+      yield* close
+      const failure = SqlFailure.from(yield* Fiber.join(waiting))
+      assert.strictEqual(failure.reason, "Closed")
+      assert.strictEqual(failure.message, 'Pool "sqlite write": the client was closed')
+      assert.strictEqual(yield* reasonOf(pool.lease("shared", "d")), "Closed")
+      assert.isUndefined(pool.unsafeShare())
+      assert.strictEqual(db.open.length, 0)
+      yield* lease.release
+      yield* lease.retire
+      assert.deepInclude(yield* pool.statistics, { open: 0, opening: 0, waiting: 0, closing: 0 })
+      assert.strictEqual(db.attempts, 2)
+    })
+  )
+
+  it.effect("reports leaks by name", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const { close, pool } = yield* scoped(new FakeDatabase(), { max: 3, name: "sqlite write" })
+      yield* pool.lease("exclusive", "import")
+      yield* pool.lease("exclusive", "report")
+      yield* Effect.scoped(pool.scoped("exclusive", "tidy"))
+      yield* close
+      assert.deepStrictEqual(lines, ['WARN Pool "sqlite write" was closed while leases were still out: import, report'])
+    }).pipe(Effect.provide(logged(lines)))
+  })
+
+  it.effect("is silent about what was given back by the scope itself, before the pool", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const { close, pool, scope } = yield* scoped(new FakeDatabase(), { max: 3 })
+      yield* Scope.extend(pool.scoped("exclusive", "finalizer"), scope)
+      yield* Effect.scoped(Effect.zipRight(pool.scoped("exclusive", "fiber"), Effect.never)).pipe(Effect.forkIn(scope))
+      yield* settle
+      assert.strictEqual((yield* pool.statistics).leases, 2)
+      yield* close
+      assert.deepStrictEqual(lines, [])
+      assert.strictEqual((yield* pool.statistics).leases, 0)
+    }).pipe(Effect.provide(logged(lines)))
+  })
+
+  it.effect("stops connects and checks that are under way", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const { close, pool } = yield* scoped(db, { max: 2, min: 1, bypassWindow: 0 })
+      let stopped = false
+      db.sessions[0]!.check = Effect.onInterrupt(Effect.never, () => Effect.sync(() => (stopped = true)))
+      db.before = Effect.never
+      const fibers = yield* Effect.replicateEffect(Effect.fork(reasonOf(pool.lease("exclusive", "a"))), 2)
+      yield* settle
+      assert.strictEqual(db.connecting, 1)
+      yield* close
+      assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), ["Closed", "Closed"])
+      assert.strictEqual(db.connecting, 0)
+      assert.isTrue(stopped)
+      assert.strictEqual(db.open.length, 0)
+    })
+  )
+
+  it.effect("closes a session that comes although it was not wanted any more", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const { close, pool } = yield* scoped(db, { max: 1 })
+      db.before = Effect.uninterruptible(Effect.sleep("1 second"))
+      const waiting = yield* Effect.fork(reasonOf(pool.lease("exclusive", "a")))
+      yield* settle
+      const closing = yield* Effect.fork(close)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+      assert.strictEqual(yield* Fiber.join(waiting), "Closed")
+      assert.strictEqual(db.open.length, 0)
+    })
+  )
+
+  it.effect("waits until every session is closed, and only logs what goes wrong", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const { close, pool } = yield* scoped(db, { max: 3, min: 2 })
+      const lease = yield* pool.lease("exclusive", "a")
+      db.after = Effect.sleep("1 second")
+      yield* lease.retire
+      yield* TestClock.adjust("500 millis")
+      db.after = Effect.zipRight(Effect.sleep("1 second"), Effect.die("no"))
+      const closing = yield* Effect.fork(close)
+      yield* TestClock.adjust("999 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
+      yield* TestClock.adjust("1 millis")
+      assert.isTrue(Exit.isSuccess(yield* Fiber.await(closing)))
+      assert.isTrue(lines.length === 1 && lines[0]!.startsWith("WARN A session failed to close"))
+    }).pipe(Effect.provide(logged(lines)))
+  })
+
+  it.live("an uncontended lease starts no fiber and no timer, and none is left at the end", () =>
+    Effect.gen(function* () {
+      const supervisor = yield* Supervisor.track
+      const set = vi.spyOn(globalThis, "setTimeout")
+      const clear = vi.spyOn(globalThis, "clearTimeout")
+      const ours = () => set.mock.calls.filter(([, millis]) => millis! >= 12_345).length
+      const stopped = () => new Set(clear.mock.calls.map(([handle]) => handle))
+      yield* Effect.gen(function* () {
+        const db = new FakeDatabase()
+        const { close, pool } = yield* scoped(db, {
+          max: 1,
+          sharing: "fifo",
+          acquireTimeout: "12345 millis",
+          idleTimeout: "12346 millis"
+        })
+        const first = yield* pool.lease("exclusive", "a")
+        yield* first.release
+        const [timers, fibers] = [ours(), (yield* supervisor.value).length]
+        for (let i = 0; i < 100; i++) {
+          const lease = yield* pool.lease("exclusive", "a")
+          yield* lease.release
+          pool.unsafeShare()
+        }
+        assert.strictEqual(ours(), timers)
+        assert.strictEqual((yield* supervisor.value).length, fibers)
+        yield* pool.lease("exclusive", "a")
+        yield* taker(pool, "exclusive", "b")
+        assert.strictEqual(ours(), timers + 1)
+        yield* close
+      }).pipe(Effect.supervised(supervisor))
+      const handles = set.mock.results.filter((_, i) => set.mock.calls[i]![1]! >= 12_345)
+      assert.isTrue(handles.every((result) => stopped().has(result.value)))
+      vi.restoreAllMocks()
+    })
+  )
+})

@@ -1,0 +1,246 @@
+import { assert, it } from "@effect/vitest"
+import { SqlClient } from "@sluice/sql"
+import { Effect, Fiber, Stream, TestClock } from "effect"
+import { countTo, onEngines, reasonOf, tempFile } from "../support.js"
+import { assertIdle, endless, open, timed } from "./stopping.js"
+
+onEngines("deadlines", (engine) => {
+  it.scopedLive("row 79: a deadline in the past: nothing runs", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t (n)`
+      for (const within of [0, -5]) {
+        const failure = yield* reasonOf(
+          Effect.provideService(sql`insert into t values (1)`, SqlClient.Deadline, performance.now() + within - 1)
+        )
+        assert.strictEqual(failure.reason, "StatementTimeout")
+        assert.strictEqual(failure.outcome, "notExecuted")
+      }
+      assert.strictEqual((yield* reasonOf(SqlClient.withDeadline(0)(sql`insert into t values (1)`))).reason, "StatementTimeout")
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+    })
+  )
+
+  it.scopedLive("row 80: a deadline that passes in the queue", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t (n)`
+      const blocker = yield* Effect.fork(sql.unsafe(endless(engine)))
+      yield* Effect.sleep(20)
+      // More than the worker takes at once: some wait on our side.
+      const results = yield* timed(
+        Effect.forEach(
+          Array.from({ length: 100 }, (_, i) => i),
+          (i) => reasonOf(SqlClient.withDeadline("60 millis")(sql`insert into t values (${i})`)),
+          { concurrency: "unbounded" }
+        )
+      )
+      assert.isAtLeast(results[0], 50)
+      assert.isBelow(results[0], 1_500)
+      for (const failure of results[1]) {
+        assert.strictEqual(failure.reason, "StatementTimeout")
+        assert.strictEqual(failure.outcome, "notExecuted")
+      }
+      yield* Fiber.interrupt(blocker)
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 81: the same failure in SQL and in a fill", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const inSql = yield* reasonOf(SqlClient.withDeadline("60 millis")(sql.unsafe(endless(engine))))
+      const inFill = yield* reasonOf(
+        Stream.runDrain(
+          SqlClient.withPrefetch(2)(
+            SqlClient.withDeadline("60 millis")(sql.unsafe(`${countTo(10)} union all select * from (${endless(engine)})`))
+          ).stream
+        )
+      )
+      for (const failure of [inSql, inFill]) {
+        assert.strictEqual(failure.reason, "StatementTimeout")
+        assert.isFalse(failure.isRetryable)
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  if (engine === "portable") {
+    it.scopedLive("row 81: a statement that does not stop loses its session a grace period after the deadline", () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine, { filename: yield* tempFile, grace: 200 })
+        const text = "with recursive up(n) as (select 1 union all select n + 1 from up limit 6000000) select count(*) from up"
+        const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline("50 millis")(sql.unsafe(text))))
+        assert.include(["StatementTimeout", "SessionLost"], failure.reason)
+        assert.isAtLeast(took, 40)
+        assert.isBelow(took, 3_000)
+        yield* assertIdle(sql)
+      })
+    )
+  }
+
+  it.scopedLive("row 82: a deadline set after the statement has started", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      // The reference belongs to the fiber; what is under way has captured its own.
+      const fiber = yield* Effect.fork(sql.unsafe(endless(engine)))
+      yield* Effect.sleep(20)
+      yield* Effect.provideService(Effect.sleep(100), SqlClient.Deadline, 1)
+      assert.strictEqual((yield* Fiber.poll(fiber))._tag, "None")
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  it.scopedLive("row 82: a stream keeps the deadline that it started with", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const count = yield* SqlClient.withPrefetch(2)(sql.unsafe(countTo(20))).stream.pipe(
+        Stream.mapEffect((row) => SqlClient.withDeadline(1)(Effect.as(Effect.sleep(2), row))),
+        Stream.runCount
+      )
+      assert.strictEqual(count, 20)
+    })
+  )
+
+  it.scopedLive("row 84: rows that are there come after the deadline, the next page fails", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const seen: Array<number> = []
+      const failure = yield* reasonOf(
+        Stream.runForEachChunk(
+          SqlClient.withPrefetch(5)(SqlClient.withDeadline("80 millis")(sql.unsafe<{ n: number }>(countTo(100)))).stream,
+          (chunk) =>
+            Effect.zipRight(
+              Effect.sleep(120),
+              Effect.sync(() => {
+                for (const { n } of chunk) {
+                  seen.push(n)
+                }
+              })
+            )
+        )
+      )
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      assert.deepStrictEqual(seen, [1, 2, 3, 4, 5])
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 86: the system clock moved back and forth", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const now = Date.now
+      yield* Effect.addFinalizer(() => Effect.sync(() => void (Date.now = now)))
+      const fiber = yield* Effect.fork(timed(reasonOf(SqlClient.withDeadline("100 millis")(sql.unsafe(endless(engine))))))
+      yield* Effect.sleep(20)
+      Date.now = () => now() - 3_600_000
+      const [took, failure] = yield* Fiber.join(fiber)
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      assert.isAtLeast(took, 90)
+      assert.isBelow(took, 1_000)
+      Date.now = () => now() + 3_600_000
+      assert.deepStrictEqual(yield* SqlClient.withDeadline("5 seconds")(sql`select 1 as one`), [{ one: 1 }])
+    })
+  )
+
+  it.scopedLive("an inner deadline can only be earlier", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const statement = SqlClient.withDeadline("1 minute")(sql.unsafe(endless(engine)))
+      const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline("60 millis")(Effect.asVoid(statement))))
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      assert.isBelow(took, 1_000)
+    })
+  )
+
+  if (engine === "native") {
+    it.scopedLive("a deadline is kept while the event loop is blocked", () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine, { filename: yield* tempFile })
+        yield* sql`create table t (n)`
+        const fiber = yield* Effect.fork(
+          reasonOf(
+            SqlClient.withDeadline("50 millis")(
+              sql`insert into t with recursive up(n) as (select 1 union all select n + 1 from up limit 100000000) select max(n) from up`
+            )
+          )
+        )
+        yield* Effect.sleep(10)
+        const until = performance.now() + 300
+        while (performance.now() < until) {
+          // blocked
+        }
+        const [took] = yield* timed(sql`select 1`)
+        assert.isBelow(took, 200)
+        assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
+        assert.deepStrictEqual(yield* sql`select * from t`, [])
+      })
+    )
+  }
+
+  it.scopedLive("a deadline covers waiting for a transaction of somebody else, for a level, and for a describe", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      yield* sql`create table t (n)`
+      const soon = SqlClient.withDeadline("60 millis")
+      const holder = yield* Effect.fork(sql.withTransaction(Effect.sleep("1 minute")))
+      yield* Effect.sleep(20)
+      const late = [
+        sql`insert into t values (1)`,
+        sql.withTransaction(sql`insert into t values (1)`),
+        Effect.scoped(sql.reserve),
+        sql.many("insert into t values (?)", [[1]]),
+        Stream.runDrain(sql`select n, 1 as other from t`.stream)
+      ]
+      for (const statement of late) {
+        const [took, failure] = yield* timed(reasonOf(soon(Effect.asVoid(statement))))
+        assert.strictEqual(failure.reason, "StatementTimeout")
+        assert.isBelow(took, 1_000)
+      }
+      yield* Fiber.interrupt(holder)
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          const inner = yield* Effect.fork(sql.withTransaction(Effect.sleep("1 minute")))
+          yield* Effect.sleep(20)
+          const [took, failure] = yield* timed(reasonOf(soon(Effect.asVoid(sql`insert into t values (1)`))))
+          assert.strictEqual(failure.reason, "StatementTimeout")
+          assert.isBelow(took, 1_000)
+          yield* Fiber.interrupt(inner)
+        })
+      )
+      const writer = yield* Effect.fork(sql`insert into t ${sql.literal(endless(engine))}`.pipe(Effect.ignore))
+      yield* Effect.sleep(20)
+      if (engine === "native") {
+        const [took, failure] = yield* timed(reasonOf(soon(Stream.runDrain(sql`select n, 2 as other from t`.stream))))
+        assert.strictEqual(failure.reason, "StatementTimeout")
+        assert.isBelow(took, 1_000)
+        yield* Fiber.interrupt(writer)
+        yield* assertIdle(sql)
+      } else {
+        yield* Fiber.interruptFork(writer)
+      }
+    })
+  )
+
+  it.scoped("a deadline on the TestClock", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const fiber = yield* Effect.fork(reasonOf(SqlClient.withDeadline("1 hour")(sql.unsafe(endless(engine)))))
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 30)))
+      yield* TestClock.adjust("59 minutes")
+      assert.strictEqual((yield* Fiber.poll(fiber))._tag, "None")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
+      assert.deepStrictEqual(yield* sql`select 1 as one`, [{ one: 1 }])
+    })
+  )
+
+  it.scopedLive("statementTimeout bounds every statement", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { statementTimeout: "60 millis" })
+      assert.strictEqual((yield* reasonOf(sql.unsafe(endless(engine)))).reason, "StatementTimeout")
+      yield* assertIdle(sql)
+    })
+  )
+})
