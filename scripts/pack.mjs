@@ -41,11 +41,14 @@ const checkContents = (name, paths, pump) => {
   for (const path of ["package.json", "README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "src/index.ts"]) {
     has(path)
   }
-  for (const target of Object.values(json(join(root, "packages", name, "package.json")).exports)) {
+  const { exports } = json(join(root, "packages", name, "package.json"))
+  for (const target of Object.values(exports)) {
     for (const path of typeof target === "string" ? [target] : Object.values(target)) has(path.replace("./", ""))
   }
   for (const path of paths) {
-    if (/(^|\/)(test|node_modules|\.tsbuild)\/|\.tsbuildinfo$|^native\/build\//.test(path)) {
+    const module = /^src\/([A-Z]\w*)\.ts$/.exec(path)?.[1]
+    if (module !== undefined && !(`./${module}` in exports)) fail(`@sluice/${name}: ${module} is not among the exports`)
+    if (/^(test|node_modules|\.tsbuild)\/|\.tsbuildinfo$|^native\/build\//.test(path)) {
       fail(`@sluice/${name}: ${path} has no business in the tarball`)
     }
     if (path.startsWith("dist/") && path.endsWith(".js")) {

@@ -26,7 +26,7 @@ import type { SqlClient } from "./SqlClient.js"
  * @since 0.1.0
  * @category type ids
  */
-export const TypeId: unique symbol = internal.TypeId
+export const TypeId: unique symbol = Symbol.for("@sluice/sql/Query")
 
 /**
  * @since 0.1.0
@@ -96,6 +96,10 @@ export {
 /** The types are the constructors' own; inside, a query is a query. */
 type Untyped = never
 
+/** Puts the definition on the function, where `check` finds it. */
+const tagged = <F extends object, A, R>(run: F, definition: internal.Definition<A, R>): F =>
+  Object.defineProperty(Object.assign(run, { [TypeId]: definition }), "name", { value: definition.name })
+
 const define = (options: internal.Options, rows: internal.Rows) => new internal.Definition<never, never>(options, rows)
 
 /**
@@ -128,7 +132,7 @@ export const all: {
   ): Query<[request: I], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "objects")
-  return internal.tagged(internal.all(definition), definition) as Untyped
+  return tagged(internal.all(definition), definition) as Untyped
 }
 
 /**
@@ -164,7 +168,7 @@ export const one: {
   ): Query<[request: I], Effect.Effect<A, NotFound | TooManyRows | SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "objects")
-  return internal.tagged(internal.one(definition), definition) as Untyped
+  return tagged(internal.one(definition), definition) as Untyped
 }
 
 /**
@@ -192,14 +196,10 @@ export const option: {
   ): Query<[], Effect.Effect<Option.Option<A>, TooManyRows | SqlError | ParseError, SqlClient | RA>>
   <I, II, RI, A, IA, RA>(
     options: WithRequest<I, II, RI, A, IA, RA>
-  ): Query<
-    [request: I],
-    Effect.Effect<Option.Option<A>, TooManyRows | SqlError | ParseError, SqlClient | RI | RA>,
-    RI
-  >
+  ): Query<[request: I], Effect.Effect<Option.Option<A>, TooManyRows | SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "objects")
-  return internal.tagged(internal.option(definition), definition) as Untyped
+  return tagged(internal.option(definition), definition) as Untyped
 }
 
 /**
@@ -233,7 +233,7 @@ export const stream: {
   ): Query<[request: I], Stream.Stream<A, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "objects")
-  return internal.tagged(internal.stream(definition), definition) as Untyped
+  return tagged(internal.stream(definition), definition) as Untyped
 }
 
 /**
@@ -263,7 +263,7 @@ export const values: {
   ): Query<[request: I], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "arrays")
-  return internal.tagged(internal.values(definition), definition) as Untyped
+  return tagged(internal.values(definition), definition) as Untyped
 }
 
 const void_: {
@@ -279,7 +279,7 @@ const void_: {
   }): Query<[request: I], Effect.Effect<void, SqlError | ParseError, SqlClient | RI>, RI>
 } = (options: internal.Options) => {
   const definition = define(options, "none")
-  return internal.tagged(internal.discard(definition), definition) as Untyped
+  return tagged(internal.discard(definition), definition) as Untyped
 }
 
 export {
@@ -395,7 +395,7 @@ export const batched = <I, II, RI, A, IA, RA, Rows extends BatchedRows = "one">(
   RI
 > => {
   const definition = new internal.Definition<unknown, unknown>(options, "objects", true)
-  return internal.tagged(batch.batched(definition, options), definition) as Untyped
+  return tagged(batch.batched(definition, options), definition) as Untyped
 }
 
 /**
@@ -451,7 +451,9 @@ export interface Report {
 export class CheckFailed extends Data.TaggedError("CheckFailed")<{ readonly report: Report }> {
   override get message(): string {
     const { name, problems, text } = this.report
-    return [`Query "${name}" does not fit its statement:`, ...problems.map(({ message }) => `- ${message}`), text].join("\n")
+    return [`Query "${name}" does not fit its statement:`, ...problems.map(({ message }) => `- ${message}`), text].join(
+      "\n"
+    )
   }
 }
 

@@ -201,3 +201,23 @@ export const withPrefetch: (rows: number) => <A extends settings.Runnable>(self:
  */
 export const withDeadline: (duration: Duration.DurationInput) => <A extends settings.Runnable>(self: A) => A =
   settings.withDeadline
+
+/**
+ * Whether integers come as `bigint`: false by default, and then one that a number cannot hold exactly is a failure
+ * (`ConversionFailed`). `@effect/sql`'s own reference, read for each statement.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@sluice/sql"
+ * import { Effect } from "effect"
+ *
+ * const exact = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`select 9223372036854775807 as max`
+ * }).pipe(Effect.provideService(SqlClient.SafeIntegers, true))
+ * ```
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export const SafeIntegers = EffectSql.SafeIntegers

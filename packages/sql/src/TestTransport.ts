@@ -17,10 +17,11 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
-import { type Parts, scriptedFailure } from "./internal/test/expectation.js"
-import { Plan } from "./internal/test/faultPlan.js"
+import * as expectation from "./internal/test/expectation.js"
+import type * as faultPlan from "./internal/test/faultPlan.js"
 import * as faultsInternal from "./internal/test/faults.js"
 import * as recordingInternal from "./internal/test/recording.js"
+import type * as redaction from "./internal/test/redaction.js"
 import * as replayInternal from "./internal/test/replay.js"
 import * as rolledBackInternal from "./internal/test/rolledBack.js"
 import * as scriptedInternal from "./internal/test/scripted.js"
@@ -45,74 +46,14 @@ export type Pattern = string | RegExp | ((request: SqlTransport.SqlRequest) => b
 export type Row = Readonly<Record<string, unknown>>
 
 /**
- * An expected statement and its answer: no rows and no changes, until told otherwise. A value: each method answers
- * another expectation.
+ * An expected statement and its answer: no rows and no changes, until told otherwise. A value: each of its methods answers
+ * another expectation. `rows`, `pages`, `changes`, `fails`, `dies`, `never` and `delay` say what it answers; `params`,
+ * `times` and `anyTimes` what it expects.
  *
  * @since 0.1.0
  * @category scripted
  */
-export interface Expectation {
-  /** Answers these rows; a stream gets them in pages of its prefetch. */
-  readonly rows: (rows: ReadonlyArray<Row>) => Expectation
-  /** Answers these pages, whatever the prefetch: for streams. Anything but a stream gets all the rows. */
-  readonly pages: (pages: ReadonlyArray<ReadonlyArray<Row>>) => Expectation
-  /** Answers that so many rows were changed. */
-  readonly changes: (changes: number) => Expectation
-  /** Fails. After `rows` or `pages`, a stream gets these first. */
-  readonly fails: (failure: SqlFailure.Reason | SqlError, details?: Partial<SqlFailure.Details>) => Expectation
-  /** Dies with a defect, as a driver with a bug would. */
-  readonly dies: (defect?: unknown) => Expectation
-  /** Never answers: for deadlines and interruption. */
-  readonly never: Expectation
-  /** Answers after so long, by the fiber's Clock: `TestClock.adjust` moves it on. */
-  readonly delay: (duration: Duration.DurationInput) => Expectation
-  /** Requires these parameters; for `sql.many` one array per row. */
-  readonly params: (params: ReadonlyArray<unknown> | ((params: ReadonlyArray<unknown>) => boolean)) => Expectation
-  /** Expects the statement so many times in a row; each gets the same answer. Default 1. */
-  readonly times: (times: number) => Expectation
-  /** Expects the statement at any moment and as often as it comes, or not at all. */
-  readonly anyTimes: Expectation
-}
-
-/** The expectation as the script sees it. */
-class ExpectationImpl implements Expectation {
-  constructor(readonly parts: Parts) {}
-
-  private with(parts: Partial<Parts>): ExpectationImpl {
-    return new ExpectationImpl({ ...this.parts, ...parts })
-  }
-
-  rows(rows: ReadonlyArray<Row>) {
-    return this.with({ pages: [rows], paged: false })
-  }
-  pages(pages: ReadonlyArray<ReadonlyArray<Row>>) {
-    return this.with({ pages, paged: true })
-  }
-  changes(changes: number) {
-    return this.with({ changes })
-  }
-  fails(failure: SqlFailure.Reason | SqlError, details?: Partial<SqlFailure.Details>) {
-    return this.with({ fails: scriptedFailure(failure, details) })
-  }
-  dies(defect: unknown = new Error("TestTransport: scripted defect")) {
-    return this.with({ dies: { defect } })
-  }
-  get never() {
-    return this.with({ never: true })
-  }
-  delay(delay: Duration.DurationInput) {
-    return this.with({ delay })
-  }
-  params(params: ReadonlyArray<unknown> | ((params: ReadonlyArray<unknown>) => boolean)) {
-    return this.with({ params })
-  }
-  times(times: number) {
-    return this.with({ times })
-  }
-  get anyTimes() {
-    return this.with({ times: "anyTimes" })
-  }
-}
+export type Expectation = expectation.Expectation
 
 /**
  * Expects a statement.
@@ -132,8 +73,7 @@ class ExpectationImpl implements Expectation {
  * @since 0.1.0
  * @category scripted
  */
-export const on = (pattern: Pattern): Expectation =>
-  new ExpectationImpl({ pattern, times: 1, paged: false, never: false })
+export const on = (pattern: Pattern): Expectation => expectation.make(pattern)
 
 /**
  * Options of a script.
@@ -187,33 +127,28 @@ export const scripted = (
 ): Layer.Layer<SqlTransport.SqlTransport> =>
   Layer.scoped(
     SqlTransport.SqlTransport,
-    scriptedInternal.make(
-      expectations.map((expectation) => (expectation as ExpectationImpl).parts),
-      {
-        order: options.order ?? "given",
-        sessions: options.sessions ?? 1,
-        unexpected: options.unexpected ?? "fail",
-        compiler: options.compiler
-      }
-    )
+    scriptedInternal.make(expectations.map(expectation.partsOf), {
+      order: options.order ?? "given",
+      sessions: options.sessions ?? 1,
+      unexpected: options.unexpected ?? "fail",
+      compiler: options.compiler
+    })
   )
 
-export type {
-  /**
-   * What a recording leaves out: names of columns, or `params` and `rows` apart.
-   *
-   * - Names: the columns of results that are called so, and all parameters of statements that mention one of them.
-   * - `params: true` takes all parameters, a function picks them: `(value, index, text) => boolean`.
-   * - `rows: true` takes all cells, a function replaces whole rows: `(row, text) => row`.
-   *
-   * A parameter that was left out equals any value when the file is replayed; a cell becomes an empty value of its type.
-   * A column that a query renames is not known by its name any more: use a function there.
-   *
-   * @since 0.1.0
-   * @category recording
-   */
-  Redact
-} from "./internal/test/redaction.js"
+/**
+ * What a recording leaves out: names of columns, or `params` and `rows` apart.
+ *
+ * - Names: the columns of results that are called so, and all parameters of statements that mention one of them.
+ * - `params: true` takes all parameters, a function picks them: `(value, index, text) => boolean`.
+ * - `rows: true` takes all cells, a function replaces whole rows: `(row, text) => row`.
+ *
+ * A parameter that was left out equals any value when the file is replayed; a cell becomes an empty value of its type.
+ * A column that a query renames is not known by its name any more: use a function there.
+ *
+ * @since 0.1.0
+ * @category recording
+ */
+export type Redact = redaction.Redact
 
 /**
  * The transport in the context, with everything it is asked and answers written to a file when the layer is closed.
@@ -242,7 +177,7 @@ export type {
  */
 export const recording = (
   file: string,
-  options: { readonly redact?: recordingInternal.Redact | undefined } = {}
+  options: { readonly redact?: Redact | undefined } = {}
 ): Layer.Layer<SqlTransport.SqlTransport, never, SqlTransport.SqlTransport | FileSystem.FileSystem> =>
   Layer.scoped(SqlTransport.SqlTransport, recordingInternal.make(file, options.redact))
 
@@ -292,24 +227,21 @@ export const replay = (
     replayInternal.make(file, { exhausted: options.exhausted ?? "repeat", compiler: options.compiler })
   )
 
-export type {
-  /**
-   * What goes wrong with one request; made by `fault`.
-   *
-   * @since 0.1.0
-   * @category faults
-   */
-  Fault,
-  /**
-   * A fault that was injected: which request it was, counted from 1.
-   *
-   * @since 0.1.0
-   * @category faults
-   */
-  Injected
-} from "./internal/test/faultPlan.js"
+/**
+ * What goes wrong with one request; made by `fault`.
+ *
+ * @since 0.1.0
+ * @category faults
+ */
+export type Fault = faultPlan.Fault
 
-type Fault = import("./internal/test/faultPlan.js").Fault
+/**
+ * A fault that was injected: into which request, counted from 1.
+ *
+ * @since 0.1.0
+ * @category faults
+ */
+export type Injected = faultPlan.Injected
 
 /**
  * What can go wrong with a request. `after`: once the database has done it, so that its outcome is `unknown`.
@@ -341,43 +273,13 @@ export const fault: {
 }
 
 /**
- * Which requests go wrong, and how. The same options and the same requests give the same faults.
+ * Which requests go wrong, and how: `schedule` by number, `rates` by chance from `seed`; `on` and `only` say which requests
+ * count. The same options and the same requests give the same faults.
  *
  * @since 0.1.0
  * @category faults
  */
-export interface FaultOptions {
-  /** Decides what chance decides. Default 0. */
-  readonly seed?: number | undefined
-  /** Faults of certain requests, by their number from 1. They come before chance. */
-  readonly schedule?: Readonly<Record<number, Fault>> | undefined
-  /** How likely each fault is for any one request, from 0 to 1; together at most 1. */
-  readonly rates?:
-    | {
-        readonly fail?: number
-        readonly failAfter?: number
-        readonly drop?: number
-        readonly dropAfter?: number
-        readonly delay?: number
-        readonly duplicate?: number
-        readonly lose?: number
-        readonly hang?: number
-      }
-    | undefined
-  /** The reason of failures by chance. Default `Unknown`. */
-  readonly reason?: SqlFailure.Reason | undefined
-  /** Delays by chance are up to this long. Default 10 milliseconds. */
-  readonly delay?: Duration.DurationInput | undefined
-  /**
-   * What is counted and may go wrong: statements (streams count once, when they open), further pages of streams, and the
-   * commands of transactions. Default: statements.
-   */
-  readonly on?: ReadonlyArray<"statement" | "page" | "control"> | undefined
-  /** Only these are counted and may go wrong. */
-  readonly only?: RegExp | ((request: SqlTransport.SqlRequest) => boolean) | undefined
-  /** Told of each fault. */
-  readonly onFault?: ((injected: import("./internal/test/faultPlan.js").Injected) => void) | undefined
-}
+export type FaultOptions = faultPlan.FaultOptions
 
 /**
  * The transport in the context, where some requests go wrong: by their number, or by chance from a seed.
@@ -402,26 +304,8 @@ export interface FaultOptions {
  */
 export const faults = (
   options: FaultOptions
-): Layer.Layer<SqlTransport.SqlTransport, never, SqlTransport.SqlTransport> => {
-  const { only } = options
-  return Layer.effect(
-    SqlTransport.SqlTransport,
-    // A plan of its own each time the layer is built: numbers start at 1 in every test.
-    faultsInternal.make(
-      () =>
-        new Plan({
-          seed: options.seed ?? 0,
-          schedule: options.schedule ?? {},
-          rates: options.rates ?? {},
-          on: options.on ?? ["statement"],
-          only: only === undefined ? () => true : typeof only === "function" ? only : ({ text }) => text.search(only) >= 0,
-          reason: options.reason ?? "Unknown",
-          delay: options.delay ?? "10 millis",
-          onFault: options.onFault ?? (() => {})
-        })
-    )
-  )
-}
+): Layer.Layer<SqlTransport.SqlTransport, never, SqlTransport.SqlTransport> =>
+  Layer.effect(SqlTransport.SqlTransport, faultsInternal.make(options))
 
 /**
  * The transport in the context, with one session that is inside a transaction from beginning to end and rolls it back

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
@@ -29,25 +30,20 @@ interface Request {
 
 /** What the test does to the pool; `settled`: everybody runs until they wait, before the next step. */
 const step = FastCheck.record({
-  act: FastCheck.oneof(
-    { weight: 6, arbitrary: FastCheck.constant("shared" as const) },
-    { weight: 6, arbitrary: FastCheck.constant("exclusive" as const) },
-    { weight: 6, arbitrary: FastCheck.constant("release" as const) },
-    { weight: 3, arbitrary: FastCheck.constant("interrupt" as const) },
-    { weight: 2, arbitrary: FastCheck.constant("advance" as const) },
-    {
-      weight: 8,
-      arbitrary: FastCheck.constantFrom(
-        "share",
-        "retire",
-        "die",
-        "failConnects",
-        "failChecks",
-        "slow",
-        "quick",
-        "again"
-      )
-    }
+  act: FastCheck.constantFrom(
+    ...([
+      "shared",
+      "shared",
+      "shared",
+      "exclusive",
+      "exclusive",
+      "exclusive",
+      "release",
+      "release",
+      "release"
+    ] as const),
+    ...(["interrupt", "interrupt", "advance", "retire", "die", "share", "again"] as const),
+    ...(["failConnects", "failChecks", "slow", "quick"] as const)
   ),
   index: FastCheck.nat(20),
   settled: FastCheck.boolean()
@@ -72,6 +68,8 @@ class Run {
   readonly settings: Settings
   readonly width: number
   pool!: SessionPool.SessionPool
+  /** What was wrong when a lease was granted, in a fiber where no assertion would be seen. */
+  readonly wrong: Array<string> = []
   checking = 0
   failConnects = 0
   failChecks = 0
@@ -130,10 +128,18 @@ class Run {
   /** Someone got a lease: nobody was overtaken, nobody is disturbed. */
   private granted(request: Request, lease: SessionPool.Lease): void {
     const session = lease.session as Mortal
-    const overtaken = this.requests.slice(0, this.requests.indexOf(request)).filter((r) => r.status === "waiting")
-    assert.deepStrictEqual(overtaken, [], `${request.name} overtook`)
-    assert.isTrue(!session.closed || session.died, `${request.name} got a closed session`)
-    assert.isTrue(request.kind === "shared" ? this.mayShare(session) : this.on(session).length === 0)
+    // The first in the queue may have been given theirs without having run since.
+    const given = Effect.runSync(this.pool.statistics).leases - this.with("held").length - 1
+    const earlier = this.requests.slice(0, this.requests.indexOf(request)).filter((r) => r.status === "waiting")
+    for (const overtaken of earlier.slice(given)) {
+      this.wrong.push(`${request.name} overtook ${overtaken.name}`)
+    }
+    if (session.closed && !session.died) {
+      this.wrong.push(`${request.name} got a closed session`)
+    }
+    if (request.kind === "shared" ? !this.mayShare(session) : this.on(session).length > 0) {
+      this.wrong.push(`${request.name} disturbs somebody`)
+    }
     request.lease = lease
     request.status = "held"
   }
@@ -211,6 +217,7 @@ class Run {
 
   readonly always = Effect.sync(() => {
     const { connecting, open } = this.db
+    assert.deepStrictEqual(this.wrong, [])
     assert.isAtMost(open.length + connecting, this.settings.max)
     for (const { lease, name } of this.with("held")) {
       const session = lease!.session as Mortal
@@ -273,7 +280,7 @@ const program = (settings: Settings, steps: ReadonlyArray<Step>, drain: boolean)
     yield* drain ? run.drain : Effect.void
     yield* Scope.close(scope, Exit.void)
     yield* run.closed
-  }).pipe(Effect.provide(TestContext.TestContext))
+  }).pipe(Effect.provide(TestContext.TestContext), Effect.provide(Logger.remove(Logger.defaultLogger)))
 
 describe("SessionPool: properties", () => {
   for (const seed of [1, 2, 3, 4]) {
@@ -285,7 +292,7 @@ describe("SessionPool: properties", () => {
           FastCheck.boolean(),
           (settings, steps, drain) => Effect.runPromise(program(settings, steps, drain))
         ),
-        { seed, numRuns: 60, endOnFailure: true }
+        { seed, numRuns: 40, endOnFailure: true }
       ))
   }
 })

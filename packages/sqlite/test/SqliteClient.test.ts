@@ -10,7 +10,17 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Config, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Queue, Stream, Tracer } from "effect"
-import { eventually, layerOf, layerOnFile, leftovers, onEngines, reasonOf, spinFor, tempDirectory, tempFile } from "./support.js"
+import {
+  eventually,
+  layerOf,
+  layerOnFile,
+  leftovers,
+  onEngines,
+  reasonOf,
+  spinFor,
+  tempDirectory,
+  tempFile
+} from "./support.js"
 
 const pump = fileURLToPath(new URL("../native/build/pump.node", import.meta.url))
 
@@ -162,7 +172,10 @@ onEngines("SqliteClient", (engine) => {
       const directory = yield* tempDirectory
       const sql = yield* make({ filename: join(directory, "source.db") })
       yield* sql`CREATE TABLE t(a, b)`
-      yield* sql.many("INSERT INTO t VALUES (?, ?)", Array.from({ length: 3_000 }, (_, i) => [i, "x".repeat(1_000)]))
+      yield* sql.many(
+        "INSERT INTO t VALUES (?, ?)",
+        Array.from({ length: 3_000 }, (_, i) => [i, "x".repeat(1_000)])
+      )
       const [metadata] = yield* Effect.all([sql.backup(join(directory, "copy.db")), sql`SELECT count(*) FROM t`], {
         concurrency: "unbounded"
       })
@@ -215,7 +228,10 @@ onEngines("SqliteClient", (engine) => {
   it.scopedLive("raw gives changes and lastInsertRowid for writes, rows for reads", () =>
     Effect.gen(function* () {
       const sql = yield* make()
-      assert.deepStrictEqual(yield* sql`CREATE TABLE t(id INTEGER PRIMARY KEY, a)`.raw, { changes: 0, lastInsertRowid: 0 })
+      assert.deepStrictEqual(yield* sql`CREATE TABLE t(id INTEGER PRIMARY KEY, a)`.raw, {
+        changes: 0,
+        lastInsertRowid: 0
+      })
       assert.deepStrictEqual(yield* sql`INSERT INTO t(a) VALUES (1), (2)`.raw, { changes: 2, lastInsertRowid: 2 })
       assert.deepStrictEqual(yield* sql`UPDATE t SET a = 3 WHERE id = 1`.raw, { changes: 1, lastInsertRowid: 2 })
       assert.deepStrictEqual(yield* sql`SELECT id, a FROM t ORDER BY id`.raw, [
@@ -293,13 +309,31 @@ onEngines("SqliteClient", (engine) => {
         Stream.runDrain(statement.stream)
       ]
       for (const run of runs) {
-        const exit = yield* Effect.exit(run as Effect.Effect<unknown, SqlError>)
+        const exit = yield* Effect.exit(run)
         assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Fail" && exit.cause.error instanceof SqlError)
-        const failure = yield* reasonOf(run as Effect.Effect<unknown, SqlError>)
+        const failure = yield* reasonOf(run)
         assert.strictEqual(failure.reason, "SqlSyntax")
         assert.strictEqual(failure.statement, "SELEKT 1")
       }
       assert.deepStrictEqual(yield* sql`SELECT 1 AS a`, [{ a: 1 }])
+    })
+  )
+
+  it.scopedLive("statements that are kept survive those beside them that are not", () =>
+    Effect.gen(function* () {
+      const sql = yield* make()
+      // Answers and next requests cross: what the session forgets must be the statement that was answered.
+      const kept = (n: number) => sql<{ a: number }>`SELECT ${n} AS a`
+      const turn = (n: number) => Effect.zipRight(kept(n), Effect.zipRight(kept(n).unprepared, kept(n)))
+      const rows = yield* Effect.forEach(
+        Array.from({ length: 3_000 }, (_, n) => n),
+        turn,
+        { concurrency: 3 }
+      )
+      assert.deepStrictEqual(
+        rows.map((answer) => answer[0]!.a),
+        Array.from({ length: 3_000 }, (_, n) => n)
+      )
     })
   )
 
@@ -323,7 +357,8 @@ onEngines("SqliteClient", (engine) => {
         { id: 3, name: "Cleo", nick: null }
       ]
       assert.deepStrictEqual(yield* sql`INSERT INTO t ${sql.insert(people).returning("*")}`, people)
-      const changed = yield* sql`UPDATE t SET ${sql.update({ id: 2, nick: "Bobby" }, ["id"])} WHERE id = 2 RETURNING nick`
+      const changed =
+        yield* sql`UPDATE t SET ${sql.update({ id: 2, nick: "Bobby" }, ["id"])} WHERE id = 2 RETURNING nick`
       assert.deepStrictEqual(changed, [{ nick: "Bobby" }])
       assert.deepStrictEqual(yield* sql`SELECT name FROM t WHERE ${sql.in("id", [1, 3])} ORDER BY id`, [
         { name: "Ada" },
@@ -406,7 +441,9 @@ onEngines("SqliteClient", (engine) => {
         sql`SELECT a FROM t`
       ])
       assert.deepStrictEqual(answers, [[], [{ id: 1 }], [{ a: "x" }]])
-      const failure = yield* reasonOf(sql.batch(["INSERT INTO t(a) VALUES ('y')", sql`INSERT INTO t(id) VALUES (${1})`]))
+      const failure = yield* reasonOf(
+        sql.batch(["INSERT INTO t(a) VALUES ('y')", sql`INSERT INTO t(id) VALUES (${1})`])
+      )
       assert.strictEqual(failure.reason, "UniqueViolation")
       assert.strictEqual(failure.failedRow, 1)
       const unsendable = yield* reasonOf(sql.batch(["SELECT 1", sql.unsafe("SELECT ?", [Symbol("no")])]))

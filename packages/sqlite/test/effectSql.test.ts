@@ -82,7 +82,10 @@ onEngines("effect/sql behaviours", (engine) => {
   it.scopedLive("each has its Statement: transforms and compilers are not shared through caches", () =>
     Effect.gen(function* () {
       const upper = yield* make({ transformResultNames: (name) => name.toUpperCase() })
-      const marked = yield* make({ transformQueryNames: (name) => `${name}_`, transformResultNames: (name) => `<${name}>` })
+      const marked = yield* make({
+        transformQueryNames: (name) => `${name}_`,
+        transformResultNames: (name) => `<${name}>`
+      })
       const plain = yield* make()
       const select = (sql: SqliteClient.SqliteClient) => sql`SELECT 1 AS ${sql("a")}`
       for (let round = 0; round < 2; round++) {
@@ -113,7 +116,7 @@ onEngines("effect/sql behaviours", (engine) => {
   it.scopedLive("what SQLite adds to the client is on the variant without transforms", () =>
     Effect.gen(function* () {
       const sql = yield* make({ transformResultNames: (name) => name.toUpperCase() })
-      const plain = sql.withoutTransforms() as SqliteClient.SqliteClient
+      const plain = sql.withoutTransforms()
       assert.strictEqual(plain.engine.kind, engine)
       assert.strictEqual(yield* plain.pragma("user_version"), 0)
       assert.deepStrictEqual(yield* plain.withTransaction(plain`SELECT 1 AS a`), [{ a: 1 }])
@@ -334,7 +337,10 @@ onEngines("effect/sql behaviours", (engine) => {
     Effect.gen(function* () {
       const sql = yield* withTable()
       const ended = yield* Deferred.make<void>()
-      const late = Effect.zipRight(Deferred.await(ended), Effect.all([reasonOf(add(sql, 1)), reasonOf(sql.withTransaction(add(sql, 2)))]))
+      const late = Effect.zipRight(
+        Deferred.await(ended),
+        Effect.all([reasonOf(add(sql, 1)), reasonOf(sql.withTransaction(add(sql, 2)))])
+      )
       const fiber = yield* sql.withTransaction(Effect.forkDaemon(late))
       yield* Deferred.succeed(ended, void 0)
       const failures = yield* Fiber.join(fiber)
@@ -397,10 +403,10 @@ onEngines("effect/sql behaviours", (engine) => {
       yield* add(sql, 1)
       const caught = yield* add(sql, 1).pipe(Effect.catchTag("SqlError", (error) => Effect.succeed(error)))
       assert.instanceOf(caught, SqlError)
-      const { cause } = caught as SqlError
+      const { cause } = caught
       assert.instanceOf(cause, Error)
       assert.instanceOf(cause, SqlFailure.SqlFailure)
-      assert.deepStrictEqual((cause as SqlFailure.SqlFailure).columns, ["a"])
+      assert.deepStrictEqual(cause.columns, ["a"])
     })
   )
 })

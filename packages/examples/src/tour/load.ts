@@ -1,6 +1,6 @@
 /** Loading: one transaction per table, batches of rows through one prepared statement. */
 import { SqlClient } from "@sluice/sql"
-import { Chunk, Duration, Effect, Stream } from "effect"
+import { Chunk, Effect, Stream } from "effect"
 import { tables, type Table } from "./data.js"
 import * as Progress from "./progress.js"
 import * as Report from "./report.js"
@@ -32,5 +32,4 @@ export const load = Effect.gen(function* () {
     yield* Report.line(table.name, `${Report.whole(table.rows.length)} rows`)
   }
   yield* Report.line("together", Report.time(took), `${Report.whole(rows)} rows, ${Report.rate(rows, took)}`)
-  return Duration.toMillis(took)
 })

@@ -87,7 +87,9 @@ export const make = (
     const assemble = (compiler: Statement.Compiler, transformRows: TransformRows): SqlClient => {
       const variant: Variant = { core, compiler, transformRows, constructorOf: () => client }
       const inside: Inside = { transactionOf: (context) => core.levelOf(context), transformRows }
-      const client = Object.assign(callable(variant, attributes), members, { [InsideId]: inside }) as unknown as SqlClient
+      const client = Object.assign(callable(variant, attributes), members, {
+        [InsideId]: inside
+      }) as unknown as SqlClient
       return Object.assign(client, { safe: client, withoutTransforms: () => client })
     }
 

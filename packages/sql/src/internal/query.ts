@@ -6,7 +6,7 @@ import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -16,8 +16,6 @@ import type { AnyFiber } from "./core.js"
 import { RowDecoder, titled } from "./queryDecoder.js"
 import { NotFound, TooManyRows } from "./queryErrors.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
-
-export const TypeId: unique symbol = Symbol.for("@sluice/sql/Query")
 
 /** What a query is made from, its types forgotten. */
 export interface Options {
@@ -58,7 +56,7 @@ export class Definition<A, R> {
     }
     const encoded = this.encodeRequest(request)
     if (Either.isEither(encoded) && encoded._tag === "Right") {
-      return encoded as Effect.Effect<unknown, never>
+      return Either.right(encoded.right)
     }
     return Effect.mapError(encoded, (issue) => titled(`request of query "${this.name}"`, request, issue))
   }
@@ -166,7 +164,9 @@ const decodePages = <A, R>(
       onInput: (page: Chunk.Chunk<unknown>): Decoding => {
         const encoded = Chunk.toReadonlyArray(page)
         const out: Array<A> = []
-        const emit = Channel.suspend(() => (out.length === 0 ? Channel.void : Channel.write(Chunk.unsafeFromArray(out))))
+        const emit = Channel.suspend(() =>
+          out.length === 0 ? Channel.void : Channel.write(Chunk.unsafeFromArray(out))
+        )
         const next = Channel.flatMap(emit, () => from(before + encoded.length))
         const rest = decoder.into(encoded, out, before)
         return rest === undefined
@@ -179,7 +179,12 @@ const decodePages = <A, R>(
       onFailure: (cause) => Channel.failCause(cause),
       onDone: () => Channel.void
     })
-  return Stream.fromChannel(Channel.pipeTo(Stream.toChannel(rows), Channel.suspend(() => from(0))))
+  return Stream.fromChannel(
+    Channel.pipeTo(
+      Stream.toChannel(rows),
+      Channel.suspend(() => from(0))
+    )
+  )
 }
 
 export const stream =
@@ -204,7 +209,3 @@ export const stream =
         )
       })
     )
-
-/** Puts the definition on the function, where `check` finds it. */
-export const tagged = <F extends object, A, R>(run: F, definition: Definition<A, R>): F =>
-  Object.defineProperty(Object.assign(run, { [TypeId]: definition }), "name", { value: definition.name })

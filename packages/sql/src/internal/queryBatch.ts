@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import type { SqlClient } from "../SqlClient.js"
 import type { AnyFiber } from "./core.js"
 import { insideOf } from "./inside.js"
@@ -68,8 +68,11 @@ class Lookup extends Request.Class<
   }
 > {
   [Equal.symbol](that: Equal.Equal): boolean {
-    return that instanceof Lookup && Equal.equals(this.key, that.key) &&
+    return (
+      that instanceof Lookup &&
+      Equal.equals(this.key, that.key) &&
       this.together.every((part, i) => part === that.together[i])
+    )
   }
 
   [Hash.symbol](): number {
@@ -108,7 +111,10 @@ export const batched = <A, R>(definition: Definition<A, R>, options: BatchOption
       const fiber = self as unknown as AnyFiber
       const attributes = [["db.operation.batch.size", asked.length]] as const
       return spanned(fiber, definition.name, attributes, () =>
-        definition.statement(client, asked.map(([lookup]) => lookup!.encoded))
+        definition.statement(
+          client,
+          asked.map(([lookup]) => lookup!.encoded)
+        )
       )
     })
     const exits = Effect.flatMap(statement, (rows) =>
@@ -207,9 +213,7 @@ const withLinks = <A, E, R>(
   asked: ReadonlyArray<ReadonlyArray<Lookup>>
 ): Effect.Effect<A, E, R> => {
   const spans = new Set(asked.flatMap((same) => same.flatMap(({ span }) => (span === undefined ? [] : [span]))))
-  return spans.size < 2
-    ? effect
-    : [...spans].slice(1).reduce((linked, span) => Effect.linkSpans(linked, span), effect)
+  return spans.size < 2 ? effect : [...spans].slice(1).reduce((linked, span) => Effect.linkSpans(linked, span), effect)
 }
 
 const complete = (

@@ -87,7 +87,9 @@ const generate = (schema: Schema.Schema.Any): Effect.Effect<ReadonlyArray<unknow
 /** Names as the rows will have them, after the client's own transform. */
 const namesOf = (sql: SqlClient.SqlClient, columns: ReadonlyArray<SqlTransport.Column>): ReadonlyArray<string> => {
   const { transformRows } = insideOf(sql)
-  return columns.map(({ name }) => (transformRows === undefined ? name : Object.keys(transformRows([{ [name]: null }])[0]!)[0]!))
+  return columns.map(({ name }) =>
+    transformRows === undefined ? name : Object.keys(transformRows([{ [name]: null }])[0]!)[0]!
+  )
 }
 
 const parameterProblems = ({ parameters }: SqlTransport.Description, given: number): ReadonlyArray<Problem> =>
@@ -127,7 +129,10 @@ const wantedOf = (ast: AST.AST): Wanted | undefined => {
     case "TypeLiteral":
       return {
         fields: new Map(
-          ast.propertySignatures.map(({ isOptional, name, type }) => [String(name), { required: !isOptional, types: [type] }])
+          ast.propertySignatures.map(({ isOptional, name, type }) => [
+            String(name),
+            { required: !isOptional, types: [type] }
+          ])
         ),
         open: ast.indexSignatures.length > 0
       }
@@ -240,8 +245,10 @@ const tupleProblems = (
     const message = `the result has ${names.length} columns, the schema wants ${wanted}`
     return [{ _tag: "ColumnCount", column: undefined, message }]
   }
-  return names.filter((_, i) => {
-    const type = elements[i]?.type ?? rest[0]?.type
-    return columns[i]!.nullable === true && type !== undefined && !acceptsNull(type)
-  }).map(nullable)
+  return names
+    .filter((_, i) => {
+      const type = elements[i]?.type ?? rest[0]?.type
+      return columns[i]!.nullable === true && type !== undefined && !acceptsNull(type)
+    })
+    .map(nullable)
 }

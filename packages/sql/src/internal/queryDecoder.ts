@@ -160,17 +160,27 @@ const compileTransformation = (ast: AST.Transformation): Fast | undefined => {
 const compileStruct = (ast: AST.TypeLiteral): Fast | undefined => {
   const { indexSignatures, propertySignatures } = ast
   // A name that every object has would be found in a row that lacks it.
-  const isFast = propertySignatures.length > 0 && indexSignatures.length === 0 &&
+  const isFast =
+    propertySignatures.length > 0 &&
+    indexSignatures.length === 0 &&
     propertySignatures.every(({ isOptional, name }) => !isOptional && typeof name === "string" && !(name in {}))
   return isFast
-    ? assemble(propertySignatures.map(({ name }) => name as string), propertySignatures.map(({ type }) => type), "object")
+    ? assemble(
+        propertySignatures.map(({ name }) => name as string),
+        propertySignatures.map(({ type }) => type),
+        "object"
+      )
     : undefined
 }
 
 const compileTuple = (ast: AST.TupleType): Fast | undefined => {
   const { elements, rest } = ast
   return elements.length > 0 && rest.length === 0 && elements.every(({ isOptional }) => !isOptional)
-    ? assemble(elements.map((_, i) => i), elements.map(({ type }) => type), "array")
+    ? assemble(
+        elements.map((_, i) => i),
+        elements.map(({ type }) => type),
+        "array"
+      )
     : undefined
 }
 

@@ -1,5 +1,5 @@
 /** From a configuration to a session: starts the worker, waits until the file is open, ends it with the scope. */
-import { MessageChannel, Worker } from "node:worker_threads"
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -28,7 +28,13 @@ export interface ConnectOptions extends Omit<SessionOptions, "onLost">, Omit<Sta
 /** The built entry, from the sources as well as from the package: both lie two folders below its root. */
 const defaultWorkerUrl = new URL("../../dist/worker.js", import.meta.url)
 
+/** Node takes a string for a path, also one that begins with `file:`. */
+const workerEntry = (url: URL | string | undefined): URL | string =>
+  url === undefined ? defaultWorkerUrl : typeof url === "string" && url.startsWith("file:") ? new URL(url) : url
+
 let sessions = 0
+
+const receive = (port: MessagePort) => receiveMessageOnPort(port) as { readonly message: ToLoop } | undefined
 
 /** A worker that has opened its file, or the reason why it has not. */
 class Thread {
@@ -68,28 +74,35 @@ class Thread {
       wal,
       busyTimeout
     }
-    port1.on("message", (message: ToLoop) => {
+    const hear = (message: ToLoop) => {
       if (message?.[0] === "ready") {
         this.worker.unref()
         once(Exit.succeed({ engine: { kind: message[1], version: message[2] }, journalMode: message[3] }))
       } else if (message?.[0] === "failed") {
         once(Exit.fail(failure.openFailure(message[1], filename)))
       }
-    })
+    }
+    port1.on("message", hear)
     this.session = new WorkerSession(this.memory, port1, { ...options, onLost })
-    this.worker = new Worker(options.workerUrl ?? defaultWorkerUrl, {
+    this.worker = new Worker(workerEntry(options.workerUrl), {
       name: id,
       workerData: start,
       transferList: [port2],
       // Loaders and inspectors of the main thread are not for this one: they would only make it start slower.
       execArgv: []
     })
+    // The worker is ending. Whoever waits for it must hear of that, even if nothing else keeps the process alive.
+    port1.on("close", () => this.worker.ref())
     this.worker.on("error", (error) => {
       this.lastError = error instanceof Error ? error.message : String(error)
     })
     this.ended = new Promise((resolve) => {
       this.worker.on("exit", (code) => {
         const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
+        // Its last word may still be on the way: the two come by different ways.
+        for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {
+          hear(last.message)
+        }
         once(Exit.fail(failure.openFailure({ code: -1, message }, filename)))
         // Asked to end it has answered everything, unless it died on the way or calls came too late for it.
         this.onEnd?.(message)

@@ -46,6 +46,9 @@ export interface SessionOptions {
   readonly onLost: (error: SqlError) => void
 }
 
+/** A microtask without the async resource that `queueMicrotask` makes for each. */
+const resolved = Promise.resolve()
+
 /** Pages decoded in one go before the event loop gets its turn again. */
 const pagesPerTurn = 4
 
@@ -283,7 +286,7 @@ export class WorkerSession {
     // Waking a thread costs more than a statement: all that is sent in one go is announced once, at its end.
     if (!this.waking) {
       this.waking = true
-      queueMicrotask(this.wake)
+      void resolved.then(this.wake)
     }
   }
 
@@ -468,7 +471,10 @@ export class WorkerSession {
         return failure.late(text, "notExecuted")
       case Why.cancelled:
         // Nobody reads this but the deadline's timer, which stops a call in the moment that it begins.
-        return call.request.deadline <= performance.now() ? failure.late(text, "notExecuted") : failure.interrupted(text)
+        // Nor anybody but the abort of a session, which has its own reason.
+        return call.request.deadline <= performance.now()
+          ? failure.late(text, "notExecuted")
+          : (this.failed ?? failure.interrupted(text))
       case Why.interrupted:
         return failure.interrupted(text)
       case Why.leftTransaction:

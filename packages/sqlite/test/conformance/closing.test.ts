@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { SqlFailure } from "@sluice/sql"
@@ -12,6 +14,7 @@ import {
   openFiles,
   reasonOf,
   spinFor,
+  tempDirectory,
   tempFile,
   workersAlive
 } from "../support.js"
@@ -134,27 +137,29 @@ onEngines("closing", (engine) => {
     }).pipe(Effect.scoped, Effect.timeout("10 seconds"))
   )
 
+  /** Runs a program of its own, with an open client in `sql`, and answers what it printed. */
+  const run = (lines: ReadonlyArray<string>, more = "") =>
+    execFileSync(
+      process.execPath,
+      [
+        "--input-type=module",
+        "-e",
+        [
+          `import { SqliteClient } from "@sluice/sqlite"`,
+          `import { Effect, Layer, Scope, Context } from "effect"`,
+          `import { writeFileSync } from "node:fs"`,
+          `const layer = SqliteClient.layer({ filename: ":memory:", engine: "${engine}", ${more} })`,
+          `const scope = Effect.runSync(Scope.make())`,
+          `const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))`,
+          `const sql = Context.get(context, SqliteClient.SqliteClient)`,
+          ...lines
+        ].join("\n")
+      ],
+      { cwd: fileURLToPath(new URL("../..", import.meta.url)), timeout: 20_000, encoding: "utf8" }
+    )
+
   it.live("row 99: a process with an open idle client reaches its end; one that waits for a statement does not", () =>
     Effect.sync(() => {
-      const directory = fileURLToPath(new URL("../..", import.meta.url))
-      const run = (lines: ReadonlyArray<string>) =>
-        execFileSync(
-          process.execPath,
-          [
-            "--input-type=module",
-            "-e",
-            [
-              `import { SqliteClient } from "@sluice/sqlite"`,
-              `import { Effect, Layer, Scope, Context } from "effect"`,
-              `const layer = SqliteClient.layer({ filename: ":memory:", engine: "${engine}" })`,
-              `const scope = Effect.runSync(Scope.make())`,
-              `const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))`,
-              `const sql = Context.get(context, SqliteClient.SqliteClient)`,
-              ...lines
-            ].join("\n")
-          ],
-          { cwd: directory, timeout: 20_000, encoding: "utf8" }
-        )
       assert.strictEqual(run([`await Effect.runPromise(sql\`select 1\`)`, `console.log("idle")`]), "idle\n")
       assert.strictEqual(
         run([`Effect.runPromise(sql.unsafe("${spinFor(300_000)}")).then((rows) => console.log(rows[0].n))`]),
@@ -164,6 +169,32 @@ onEngines("closing", (engine) => {
         run([`process.on("exit", (code) => console.log("code", code))`, `process.exit(0)`]),
         "code 0\n"
       )
+    })
+  )
+
+  it.scopedLive("row 5: a process hears of the death of its worker, also when nothing else keeps it alive", () =>
+    Effect.gen(function* () {
+      const worker = new URL("../../dist/worker.js", import.meta.url).href
+      for (let i = 0; i < 2; i++) {
+        const directory = yield* tempDirectory
+        const now = JSON.stringify(join(directory, "now"))
+        const entry = join(directory, "entry.mjs")
+        writeFileSync(
+          entry,
+          [
+            `import { existsSync } from "node:fs"`,
+            `const real = process.hrtime.bigint`,
+            `process.hrtime.bigint = () => { if (existsSync(${now})) { process.exit(7) } return real() }`,
+            `await import(${JSON.stringify(worker)})`
+          ].join("\n")
+        )
+        const program = [
+          `writeFileSync(${now}, "")`,
+          `const result = await Effect.runPromise(Effect.either(sql\`select 1\`))`,
+          `console.log(result._tag)`
+        ]
+        assert.strictEqual(run(program, `workerUrl: ${JSON.stringify(entry)}`), "Left\n")
+      }
     })
   )
 })

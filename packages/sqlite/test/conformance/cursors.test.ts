@@ -3,7 +3,7 @@ import { SqlClient } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import { Effect, Fiber, Stream } from "effect"
 import { countTo, onEngines, reasonOf, tempFile } from "../support.js"
-import { assertIdle, open } from "./stopping.js"
+import { assertIdle, open, timed } from "./stopping.js"
 
 const fill = (sql: SqliteClient.SqliteClient, count: number) => sql.unsafe(`create table t as ${countTo(count)}`)
 const count = (sql: SqliteClient.SqliteClient) =>
@@ -62,18 +62,61 @@ onEngines("cursors", (engine) => {
     )
   }
 
+  it.scopedLive(
+    "a stream on the shared session goes on beside a neighbour's transaction, and ends without ending it",
+    () =>
+      Effect.gen(function* () {
+        for (const take of [3, 25, 1_000]) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const sql = yield* open(engine)
+              yield* fill(sql, 40)
+              const streaming = yield* Effect.fork(
+                SqlClient.withPrefetch(2)(sql`select n from t`).stream.pipe(
+                  Stream.tap(() => Effect.sleep(2)),
+                  Stream.take(take),
+                  Stream.runCount
+                )
+              )
+              yield* Effect.sleep(10)
+              yield* sql.withTransaction(
+                Effect.gen(function* () {
+                  yield* sql`create table u (n)`
+                  for (let i = 0; i < 20; i++) {
+                    const [took] = yield* timed(sql`insert into u values (${i})`)
+                    assert.isBelow(took, 1_000)
+                    yield* Effect.sleep(2)
+                  }
+                  assert.strictEqual(yield* Fiber.join(streaming), Math.min(take, 40))
+                  yield* sql`insert into u values (20)`
+                })
+              )
+              assert.deepStrictEqual(yield* sql`select count(*) as c from u`, [{ c: 21 }])
+            })
+          )
+        }
+      })
+  )
+
   it.scopedLive("a stream on a reader of its own does not see uncommitted rows, nor what comes after its start", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
       yield* fill(sql, 100)
       yield* sql`select n from t`
-      const holder = yield* Effect.fork(sql.withTransaction(Effect.zipRight(sql`insert into t values (0)`, Effect.never)))
+      const holder = yield* Effect.fork(
+        sql.withTransaction(Effect.zipRight(sql`insert into t values (0)`, Effect.never))
+      )
       yield* Effect.sleep(30)
       const text = sql<{ n: number }>`select n, 1 as k from t`
       yield* Fiber.interrupt(holder)
       let rows = 0
       yield* SqlClient.withPrefetch(10)(text).stream.pipe(
-        Stream.runForEach(() => Effect.zipRight(sql`insert into t values (-1)`, Effect.sync(() => rows++)))
+        Stream.runForEach(() =>
+          Effect.zipRight(
+            sql`insert into t values (-1)`,
+            Effect.sync(() => rows++)
+          )
+        )
       )
       assert.strictEqual(rows, 100)
       assert.strictEqual(yield* count(sql), 200)
@@ -125,7 +168,9 @@ onEngines("cursors", (engine) => {
             const sql = yield* open(engine, config)
             yield* sql`create table t (n)`
             const rows = yield* SqlClient.withPrefetch(5)(
-              sql<{ n: number }>`insert into t with recursive up(n) as (select 1 union all select n + 1 from up limit 500) select n from up returning n`
+              sql<{
+                n: number
+              }>`insert into t with recursive up(n) as (select 1 union all select n + 1 from up limit 500) select n from up returning n`
             ).stream.pipe(
               Stream.tap(() => sql`insert into t values (1000)`),
               Stream.take(3),
@@ -147,7 +192,9 @@ onEngines("cursors", (engine) => {
       yield* fill(sql, 100)
       const stream = SqlClient.withPrefetch(10)(sql<{ n: number }>`select n from t`).stream
       const nest = (depth: number): Effect.Effect<number, unknown> =>
-        depth === 0 ? Effect.succeed(0) : Stream.runFoldEffect(Stream.take(stream, 1), 0, () => Effect.map(nest(depth - 1), (n) => n + 1))
+        depth === 0
+          ? Effect.succeed(0)
+          : Stream.runFoldEffect(Stream.take(stream, 1), 0, () => Effect.map(nest(depth - 1), (n) => n + 1))
       assert.strictEqual(yield* nest(10), 10)
       const failure = yield* reasonOf(nest(17))
       assert.strictEqual(failure.reason, "PoolTimeout")
@@ -200,13 +247,25 @@ onEngines("cursors", (engine) => {
       yield* Effect.all(
         [
           forever(Effect.tap(sql`insert into t values (1)`, () => Effect.sync(() => written++))),
-          forever(sql.withTransaction(Effect.zipRight(sql`select max(n) from t`, sql`update t set n = n + 1 where n = 5`))),
+          forever(
+            sql.withTransaction(Effect.zipRight(sql`select max(n) from t`, sql`update t set n = n + 1 where n = 5`))
+          ),
           forever(sql.transaction({ readOnly: true })(sql`select count(*) from t`)),
           forever(sql`select count(*) as c from t where n > 3`),
           forever(Stream.runDrain(Stream.take(sql`select n from t`.stream, 300))),
-          forever(Effect.zipRight(sql.many("insert into t values (?)", Array.from({ length: 50 }, (_, i) => [i])), Effect.sleep(5))),
+          forever(
+            Effect.zipRight(
+              sql.many(
+                "insert into t values (?)",
+                Array.from({ length: 50 }, (_, i) => [i])
+              ),
+              Effect.sleep(5)
+            )
+          ),
           forever(Effect.zipRight(sql`pragma wal_checkpoint(passive)`, Effect.sleep(20))),
-          forever(Effect.zipRight(sql`create table if not exists u (a)`, Effect.zipRight(sql`drop table u`, Effect.sleep(20))))
+          forever(
+            Effect.zipRight(sql`create table if not exists u (a)`, Effect.zipRight(sql`drop table u`, Effect.sleep(20)))
+          )
         ],
         { concurrency: "unbounded", discard: true }
       )

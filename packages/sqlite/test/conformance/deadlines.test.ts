@@ -16,7 +16,10 @@ onEngines("deadlines", (engine) => {
         assert.strictEqual(failure.reason, "StatementTimeout")
         assert.strictEqual(failure.outcome, "notExecuted")
       }
-      assert.strictEqual((yield* reasonOf(SqlClient.withDeadline(0)(sql`insert into t values (1)`))).reason, "StatementTimeout")
+      assert.strictEqual(
+        (yield* reasonOf(SqlClient.withDeadline(0)(sql`insert into t values (1)`))).reason,
+        "StatementTimeout"
+      )
       assert.deepStrictEqual(yield* sql`select * from t`, [])
     })
   )
@@ -54,7 +57,9 @@ onEngines("deadlines", (engine) => {
       const inFill = yield* reasonOf(
         Stream.runDrain(
           SqlClient.withPrefetch(2)(
-            SqlClient.withDeadline("60 millis")(sql.unsafe(`${countTo(10)} union all select * from (${endless(engine)})`))
+            SqlClient.withDeadline("60 millis")(
+              sql.unsafe(`${countTo(10)} union all select * from (${endless(engine)})`)
+            )
           ).stream
         )
       )
@@ -70,7 +75,8 @@ onEngines("deadlines", (engine) => {
     it.scopedLive("row 81: a statement that does not stop loses its session a grace period after the deadline", () =>
       Effect.gen(function* () {
         const sql = yield* open(engine, { filename: yield* tempFile, grace: 200 })
-        const text = "with recursive up(n) as (select 1 union all select n + 1 from up limit 6000000) select count(*) from up"
+        const text =
+          "with recursive up(n) as (select 1 union all select n + 1 from up limit 6000000) select count(*) from up"
         const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline("50 millis")(sql.unsafe(text))))
         assert.include(["StatementTimeout", "SessionLost"], failure.reason)
         assert.isAtLeast(took, 40)
@@ -109,7 +115,8 @@ onEngines("deadlines", (engine) => {
       const seen: Array<number> = []
       const failure = yield* reasonOf(
         Stream.runForEachChunk(
-          SqlClient.withPrefetch(5)(SqlClient.withDeadline("80 millis")(sql.unsafe<{ n: number }>(countTo(100)))).stream,
+          SqlClient.withPrefetch(5)(SqlClient.withDeadline("80 millis")(sql.unsafe<{ n: number }>(countTo(100))))
+            .stream,
           (chunk) =>
             Effect.zipRight(
               Effect.sleep(120),
@@ -132,7 +139,9 @@ onEngines("deadlines", (engine) => {
       const sql = yield* open(engine)
       const now = Date.now
       yield* Effect.addFinalizer(() => Effect.sync(() => void (Date.now = now)))
-      const fiber = yield* Effect.fork(timed(reasonOf(SqlClient.withDeadline("100 millis")(sql.unsafe(endless(engine))))))
+      const fiber = yield* Effect.fork(
+        timed(reasonOf(SqlClient.withDeadline("100 millis")(sql.unsafe(endless(engine)))))
+      )
       yield* Effect.sleep(20)
       Date.now = () => now() - 3_600_000
       const [took, failure] = yield* Fiber.join(fiber)

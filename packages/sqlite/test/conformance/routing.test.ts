@@ -16,7 +16,9 @@ onEngines("routing", (engine) => {
     Effect.gen(function* () {
       const { sql } = yield* file
       yield* sql`select n from t`
-      const holder = yield* Effect.fork(sql.withTransaction(Effect.zipRight(sql`insert into t values (2)`, Effect.never)))
+      const holder = yield* Effect.fork(
+        sql.withTransaction(Effect.zipRight(sql`insert into t values (2)`, Effect.never))
+      )
       yield* Effect.sleep(30)
       // The uncommitted row is not seen.
       assert.deepStrictEqual(yield* Effect.timeout(sql`select n from t`, 2_000), [{ n: 1 }])
@@ -44,7 +46,10 @@ onEngines("routing", (engine) => {
       yield* sql`create temp table t (n)`
       for (let i = 0; i < 5; i++) {
         assert.deepStrictEqual(yield* sql`select n from t`, [])
-        assert.deepStrictEqual(yield* Stream.runCollect(sql`select n from t`.stream).pipe(Effect.map((c) => [...c])), [])
+        assert.deepStrictEqual(
+          yield* Stream.runCollect(sql`select n from t`.stream).pipe(Effect.map((c) => [...c])),
+          []
+        )
       }
     })
   )
@@ -133,7 +138,10 @@ onEngines("routing", (engine) => {
       yield* sql.unsafe(`create table t as ${countTo(10)}`)
       assert.strictEqual(yield* Stream.runCount(sql`select n from t`.stream), 10)
       const statistics = yield* sql.statistics
-      assert.deepStrictEqual(statistics.map(({ open }) => open), [1])
+      assert.deepStrictEqual(
+        statistics.map(({ open }) => open),
+        [1]
+      )
     })
   )
 })

@@ -150,7 +150,7 @@ onEngines("scripts", (engine) => {
       const all = [{ c: "c" }, { a: 2, b: "b" }, { a: 3, b: "x" }]
       assert.deepStrictEqual(yield* sql.unsafe(text, [2, "b", "c", 3, 1]), all)
       yield* sql`delete from t`
-      assert.deepStrictEqual((yield* collect(sql.unsafe(text, [2, "b", "c", 3, 1]).stream)), all)
+      assert.deepStrictEqual(yield* collect(sql.unsafe(text, [2, "b", "c", 3, 1]).stream), all)
       for (const params of [[2, "b", "c", 3], [2, "b", "c", 3, 1, 1], [], [1]]) {
         const failure = yield* reasonOf(sql.unsafe(text, params))
         assert.strictEqual(failure.reason, "InvalidParameter", params.join())
@@ -212,10 +212,7 @@ onEngines("scripts", (engine) => {
         drop table u`
       const all = [{ a: 1 }, { a: 2 }, { b: 10 }, { b: 20 }, { n: 2 }]
       for (const prefetch of [1, 64]) {
-        assert.deepStrictEqual(
-          (yield* collect(sql.unsafe(script).pipe(SqlClient.withPrefetch(prefetch)).stream)),
-          all
-        )
+        assert.deepStrictEqual(yield* collect(sql.unsafe(script).pipe(SqlClient.withPrefetch(prefetch)).stream), all)
       }
       assert.deepStrictEqual(yield* sql.unsafe(script), all)
     }).pipe(Effect.provide(layerOf(engine)))

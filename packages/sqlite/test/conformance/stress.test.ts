@@ -71,7 +71,15 @@ const life = (sql: SqliteClient.SqliteClient, engine: EngineName, ledger: Ledger
         }
       } else if (kind < 0.75) {
         const ids = [id, id + 1, id + 2]
-        note(yield* chance(sql.many("insert into ledger values (?)", ids.map((n) => [n]))), ids)
+        note(
+          yield* chance(
+            sql.many(
+              "insert into ledger values (?)",
+              ids.map((n) => [n])
+            )
+          ),
+          ids
+        )
       } else if (kind < 0.85) {
         const ids = [id, id + 1]
         const all = Effect.forEach(ids, (n) => sql`insert into ledger values (${n})`)
@@ -118,8 +126,12 @@ const compare = (sql: SqliteClient.SqliteClient, ledger: Ledger, seed: number) =
     assert.strictEqual(set.size, found.length, `seed ${seed}: something was done twice`)
     const wrong = [...ledger.told].filter(([id, told]) => told !== "either" && set.has(id) !== (told === "there"))
     assert.deepStrictEqual(wrong, [], `seed ${seed}: [id, what was told]`)
-    assert.deepStrictEqual(ledger.wrong, [], `seed ${seed}`)
-    assert.deepStrictEqual(found.filter((id) => !ledger.told.has(id)), [], `seed ${seed}: nobody asked for these`)
+    assert.deepStrictEqual(ledger.wrong.slice(0, 5).join("; "), "", `seed ${seed}`)
+    assert.deepStrictEqual(
+      found.filter((id) => !ledger.told.has(id)),
+      [],
+      `seed ${seed}: nobody asked for these`
+    )
     const tally = (told: Told) => [...ledger.told.values()].filter((t) => t === told).length
     assert.isTrue(tally("there") > 0 && tally("absent") > 0 && tally("either") > 0, `seed ${seed} tries too little`)
   })

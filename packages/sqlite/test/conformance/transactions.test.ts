@@ -16,7 +16,10 @@ onEngines("transactions", (engine) => {
     Effect.gen(function* () {
       const sql = yield* memory
       yield* sql.withTransaction(add(sql, 1))
-      assert.strictEqual(yield* sql.withTransaction(Effect.zipRight(add(sql, 2), Effect.fail("mine"))).pipe(Effect.flip), "mine")
+      assert.strictEqual(
+        yield* sql.withTransaction(Effect.zipRight(add(sql, 2), Effect.fail("mine"))).pipe(Effect.flip),
+        "mine"
+      )
       const died = yield* Effect.exit(sql.withTransaction(Effect.zipRight(add(sql, 3), Effect.die("bug"))))
       assert.isTrue(Exit.isFailure(died) && Cause.isDie(died.cause))
       const fiber = yield* Effect.fork(sql.withTransaction(Effect.zipRight(add(sql, 4), Effect.never)))
@@ -59,9 +62,13 @@ onEngines("transactions", (engine) => {
         )
       )
       yield* Deferred.await(inside)
-      yield* Effect.forEach([10, 11, 12], (n) => Effect.tap(add(sql, n), () => Effect.sync(() => order.push("other"))), {
-        concurrency: "unbounded"
-      })
+      yield* Effect.forEach(
+        [10, 11, 12],
+        (n) => Effect.tap(add(sql, n), () => Effect.sync(() => order.push("other"))),
+        {
+          concurrency: "unbounded"
+        }
+      )
       yield* Fiber.await(holder)
       assert.deepStrictEqual(order, ["transaction", "other", "other", "other"])
       assert.deepStrictEqual(yield* numbers(sql), [10, 11, 12])
@@ -152,7 +159,9 @@ onEngines("transactions", (engine) => {
       yield* sql`create table t (n)`
       yield* sql`create table parent (id integer primary key)`
       yield* sql`create table child (id references parent deferrable initially deferred)`
-      const violated = yield* reasonOf(sql.withTransaction(Effect.zipRight(add(sql, 1), sql`insert into child values (7)`)))
+      const violated = yield* reasonOf(
+        sql.withTransaction(Effect.zipRight(add(sql, 1), sql`insert into child values (7)`))
+      )
       assert.strictEqual(violated.reason, "Constraint")
       // Without WAL a reader keeps a writer from committing.
       const reader = yield* open(engine, config)
@@ -174,8 +183,12 @@ onEngines("transactions", (engine) => {
       const sql = yield* memory
       const holder = yield* Effect.fork(sql.withTransaction(Effect.sleep(100)))
       yield* Effect.sleep(10)
-      const waiting = yield* Effect.forEach(Array.from({ length: 20 }, (_, i) => i), (i) =>
-        Effect.fork(i % 2 === 0 ? sql.withTransaction(add(sql, i)) : Effect.scoped(Effect.zipRight(sql.reserve, Effect.void)))
+      const waiting = yield* Effect.forEach(
+        Array.from({ length: 20 }, (_, i) => i),
+        (i) =>
+          Effect.fork(
+            i % 2 === 0 ? sql.withTransaction(add(sql, i)) : Effect.scoped(Effect.zipRight(sql.reserve, Effect.void))
+          )
       )
       yield* Effect.sleep(10)
       yield* Fiber.interruptAll(waiting)
@@ -251,7 +264,10 @@ onEngines("transactions", (engine) => {
         Effect.gen(function* () {
           const inner = (n: number) =>
             sql.withTransaction(
-              Effect.zipRight(add(sql, n), Effect.zipRight(Effect.sleep(10), n % 2 === 0 ? Effect.fail(n) : Effect.void))
+              Effect.zipRight(
+                add(sql, n),
+                Effect.zipRight(Effect.sleep(10), n % 2 === 0 ? Effect.fail(n) : Effect.void)
+              )
             )
           const siblings = yield* Effect.fork(
             Effect.forEach([1, 2, 3, 4], (n) => Effect.ignore(inner(n)), { concurrency: "unbounded" })
@@ -274,7 +290,9 @@ onEngines("transactions", (engine) => {
       )
       yield* Deferred.succeed(ended, void 0)
       assert.strictEqual((yield* Fiber.join(daemon)).reason, "TransactionGone")
-      const inner = yield* sql.withTransaction(Effect.forkDaemon(reasonOf(Effect.delay(sql.withTransaction(add(sql, 3)), 30))))
+      const inner = yield* sql.withTransaction(
+        Effect.forkDaemon(reasonOf(Effect.delay(sql.withTransaction(add(sql, 3)), 30)))
+      )
       assert.strictEqual((yield* Fiber.join(inner)).reason, "TransactionGone")
       assert.deepStrictEqual(yield* numbers(sql), [1])
     })
@@ -283,7 +301,11 @@ onEngines("transactions", (engine) => {
   it.scopedLive("a statement that leaves a transaction open is rolled back and Unsupported", () =>
     Effect.gen(function* () {
       const sql = yield* memory
-      for (const text of ["begin", "begin immediate; insert into t values (1)", "savepoint a; insert into t values (1)"]) {
+      for (const text of [
+        "begin",
+        "begin immediate; insert into t values (1)",
+        "savepoint a; insert into t values (1)"
+      ]) {
         const failure = yield* reasonOf(sql.unsafe(text))
         assert.strictEqual(failure.reason, "Unsupported")
         assert.include(failure.message, "sql.transaction")
@@ -339,7 +361,8 @@ onEngines("transactions", (engine) => {
       }
       assert.strictEqual((yield* numbers(sql)).length, 20)
       assert.strictEqual(
-        (yield* reasonOf(sql.transaction({ readOnly: true })(sql.transaction({ readOnly: false })(Effect.void)))).reason,
+        (yield* reasonOf(sql.transaction({ readOnly: true })(sql.transaction({ readOnly: false })(Effect.void))))
+          .reason,
         "Unsupported"
       )
       assert.strictEqual(
@@ -355,8 +378,9 @@ onEngines("transactions", (engine) => {
       yield* Effect.all(
         [
           Effect.forEach(Array.from({ length: 150 }), () => sql.transaction({ readOnly: true })(sql`select 1`)),
-          Effect.forEach(Array.from({ length: 300 }, (_, i) => i), (i) =>
-            Effect.withMaxOpsBeforeYield(add(sql, i), 12 + (i % 9))
+          Effect.forEach(
+            Array.from({ length: 300 }, (_, i) => i),
+            (i) => Effect.withMaxOpsBeforeYield(add(sql, i), 12 + (i % 9))
           )
         ],
         { concurrency: 2 }
@@ -389,64 +413,70 @@ onEngines("transactions", (engine) => {
     })
   )
 
-  it.scopedLive("afterCommit: after the commit, never after a rollback, at once outside, with statements of its own", () =>
-    Effect.gen(function* () {
-      const sql = yield* memory
-      const order: Array<string> = []
-      const note = (text: string) => Effect.sync(() => void order.push(text))
-      yield* sql.afterCommit(note("outside"))
-      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(sql.afterCommit(note("never")), Effect.fail("undo"))))
-      yield* Effect.timeout(
-        sql.withTransaction(
-          Effect.gen(function* () {
-            yield* sql.afterCommit(Effect.zipRight(add(sql, 2), note("committed")))
-            yield* sql.afterCommit(sql.withTransaction(add(sql, 3)))
-            yield* Effect.ignore(sql.withTransaction(Effect.zipRight(sql.afterCommit(note("undone")), Effect.fail("undo"))))
-            yield* add(sql, 1)
-            yield* note("body")
-          })
-        ),
-        5_000
-      )
-      assert.deepStrictEqual(order, ["outside", "body", "committed"])
-      assert.deepStrictEqual(yield* numbers(sql), [1, 2, 3])
-    })
+  it.scopedLive(
+    "afterCommit: after the commit, never after a rollback, at once outside, with statements of its own",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* memory
+        const order: Array<string> = []
+        const note = (text: string) => Effect.sync(() => void order.push(text))
+        yield* sql.afterCommit(note("outside"))
+        yield* Effect.ignore(sql.withTransaction(Effect.zipRight(sql.afterCommit(note("never")), Effect.fail("undo"))))
+        yield* Effect.timeout(
+          sql.withTransaction(
+            Effect.gen(function* () {
+              yield* sql.afterCommit(Effect.zipRight(add(sql, 2), note("committed")))
+              yield* sql.afterCommit(sql.withTransaction(add(sql, 3)))
+              yield* Effect.ignore(
+                sql.withTransaction(Effect.zipRight(sql.afterCommit(note("undone")), Effect.fail("undo")))
+              )
+              yield* add(sql, 1)
+              yield* note("body")
+            })
+          ),
+          5_000
+        )
+        assert.deepStrictEqual(order, ["outside", "body", "committed"])
+        assert.deepStrictEqual(yield* numbers(sql), [1, 2, 3])
+      })
   )
 
-  it.scopedLive("another process's lock: LockTimeout after the busy timeout; the wait stops at once, and at a deadline", () =>
-    Effect.gen(function* () {
-      const filename = yield* tempFile
-      const other = yield* open(engine, { filename })
-      yield* other`create table t (n)`
-      const sql = yield* open(engine, { filename, busyTimeout: 300 })
-      const patient = yield* open(engine, { filename, busyTimeout: 30_000 })
-      yield* other.withTransaction(
-        Effect.gen(function* () {
-          yield* add(other, 1)
-          const [took, failure] = yield* timed(reasonOf(add(sql, 2)))
-          assert.strictEqual(failure.reason, "LockTimeout")
-          assert.isTrue(failure.isRetryable)
-          assert.isAtLeast(took, 250)
-          assert.isBelow(took, 3_000)
-          const waiting = yield* Effect.fork(add(patient, 3))
-          yield* Effect.sleep(30)
-          const [stopped] = yield* timed(Fiber.interrupt(waiting))
-          assert.isBelow(stopped, 500)
-          const beginning = yield* Effect.fork(patient.withTransaction(add(patient, 3)))
-          yield* Effect.sleep(30)
-          const [ended] = yield* timed(Fiber.interrupt(beginning))
-          assert.isBelow(ended, 500)
-          for (const late of [add(patient, 4), patient.withTransaction(add(patient, 5))]) {
-            const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline(50)(Effect.asVoid(late))))
-            assert.strictEqual(failure.reason, "StatementTimeout")
-            assert.isBelow(took, 1_000)
-          }
-        }).pipe((effect) => Effect.provideService(effect, SqlClient.Prefetch, 64))
-      )
-      yield* add(patient, 6)
-      assert.deepStrictEqual(yield* numbers(sql), [1, 6])
-      yield* assertIdle(patient)
-    })
+  it.scopedLive(
+    "another process's lock: LockTimeout after the busy timeout; the wait stops at once, and at a deadline",
+    () =>
+      Effect.gen(function* () {
+        const filename = yield* tempFile
+        const other = yield* open(engine, { filename })
+        yield* other`create table t (n)`
+        const sql = yield* open(engine, { filename, busyTimeout: 300 })
+        const patient = yield* open(engine, { filename, busyTimeout: 30_000 })
+        yield* other.withTransaction(
+          Effect.gen(function* () {
+            yield* add(other, 1)
+            const [took, failure] = yield* timed(reasonOf(add(sql, 2)))
+            assert.strictEqual(failure.reason, "LockTimeout")
+            assert.isTrue(failure.isRetryable)
+            assert.isAtLeast(took, 250)
+            assert.isBelow(took, 3_000)
+            const waiting = yield* Effect.fork(add(patient, 3))
+            yield* Effect.sleep(30)
+            const [stopped] = yield* timed(Fiber.interrupt(waiting))
+            assert.isBelow(stopped, 500)
+            const beginning = yield* Effect.fork(patient.withTransaction(add(patient, 3)))
+            yield* Effect.sleep(30)
+            const [ended] = yield* timed(Fiber.interrupt(beginning))
+            assert.isBelow(ended, 500)
+            for (const late of [add(patient, 4), patient.withTransaction(add(patient, 5))]) {
+              const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline(50)(Effect.asVoid(late))))
+              assert.strictEqual(failure.reason, "StatementTimeout")
+              assert.isBelow(took, 1_000)
+            }
+          }).pipe((effect) => Effect.provideService(effect, SqlClient.Prefetch, 64))
+        )
+        yield* add(patient, 6)
+        assert.deepStrictEqual(yield* numbers(sql), [1, 6])
+        yield* assertIdle(patient)
+      })
   )
 
   it.scopedLive("an open that waits for a lock is interrupted at once", () =>
@@ -488,19 +518,24 @@ onEngines("transactions", (engine) => {
       yield* Effect.forEach(
         Array.from({ length: 50 }, (_, n) => n),
         (n) =>
-          sql.withTransaction(
-            Effect.gen(function* () {
-              const [{ c }] = (yield* sql<{ c: number }>`select count(*) as c from t`) as [{ c: number }]
-              yield* Effect.yieldNow()
-              yield* add(sql, c)
-              if (n % 10 === 0) {
-                return yield* Effect.fail("undo")
-              }
-            })
-          ).pipe(Effect.ignore),
+          sql
+            .withTransaction(
+              Effect.gen(function* () {
+                const [{ c }] = (yield* sql<{ c: number }>`select count(*) as c from t`) as [{ c: number }]
+                yield* Effect.yieldNow()
+                yield* add(sql, c)
+                if (n % 10 === 0) {
+                  return yield* Effect.fail("undo")
+                }
+              })
+            )
+            .pipe(Effect.ignore),
         { concurrency: "unbounded" }
       )
-      assert.deepStrictEqual(yield* numbers(sql), Array.from({ length: 45 }, (_, i) => i))
+      assert.deepStrictEqual(
+        yield* numbers(sql),
+        Array.from({ length: 45 }, (_, i) => i)
+      )
     })
   )
 
@@ -535,7 +570,9 @@ onEngines("transactions", (engine) => {
       assert.strictEqual(commands, 1)
       assert.strictEqual((yield* sql.statistics)[0]!.lent, lent + 2)
       assert.strictEqual((yield* numbers(sql)).length, 100)
-      const failure = yield* reasonOf(sql.batch([sql`insert into t values (1000)`, sql`insert into nowhere values (1)`]))
+      const failure = yield* reasonOf(
+        sql.batch([sql`insert into t values (1000)`, sql`insert into nowhere values (1)`])
+      )
       assert.strictEqual(failure.failedRow, 1)
       assert.strictEqual((yield* numbers(sql)).length, 100)
       const rows = yield* sql.batch([sql`select 1 as a`, sql`select ${spinFor(1)} as b`])

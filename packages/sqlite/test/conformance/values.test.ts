@@ -30,7 +30,7 @@ onEngines("values", (engine) => {
       yield* sql.unsafe("delete from kept")
       yield* sql.unsafe("insert into kept values (?)", [value])
       yield* sql.many("insert into kept values (?)", [[value]])
-      const kept = (yield* sql.unsafe("select v, typeof(v) from kept").values)
+      const kept = yield* sql.unsafe("select v, typeof(v) from kept").values
       for (const other of [
         array,
         streamed._tag === "Some" ? [streamed.value["v"], streamed.value["t"]] : [],

@@ -9,6 +9,30 @@ import { encode, show, textOf } from "./values.js"
 
 export type Pattern = string | RegExp | ((request: SqlTransport.SqlRequest) => boolean)
 
+/** An expected statement and its answer. */
+export interface Expectation {
+  /** Answers these rows; a stream gets them in pages of its prefetch. */
+  readonly rows: (rows: ReadonlyArray<Row>) => Expectation
+  /** Answers these pages, whatever the prefetch: for streams. Anything but a stream gets all the rows. */
+  readonly pages: (pages: ReadonlyArray<ReadonlyArray<Row>>) => Expectation
+  /** Answers that so many rows were changed. */
+  readonly changes: (changes: number) => Expectation
+  /** Fails. After `rows` or `pages`, a stream gets these first. */
+  readonly fails: (failure: SqlFailure.Reason | SqlError, details?: Partial<SqlFailure.Details>) => Expectation
+  /** Dies with a defect, as a driver with a bug would. */
+  readonly dies: (defect?: unknown) => Expectation
+  /** Never answers: for deadlines and interruption. */
+  readonly never: Expectation
+  /** Answers after so long, by the fiber's Clock: `TestClock.adjust` moves it on. */
+  readonly delay: (duration: Duration.DurationInput) => Expectation
+  /** Requires these parameters; for `sql.many` one array per row. */
+  readonly params: (params: ReadonlyArray<unknown> | ((params: ReadonlyArray<unknown>) => boolean)) => Expectation
+  /** Expects the statement so many times in a row; each gets the same answer. Default 1. */
+  readonly times: (times: number) => Expectation
+  /** Expects the statement at any moment and as often as it comes, or not at all. */
+  readonly anyTimes: Expectation
+}
+
 /** The parameters of one run: those of the request, or one array per row of a batch. */
 export type Params = ReadonlyArray<unknown>
 
@@ -80,3 +104,47 @@ export const scriptedFailure =
       : details === undefined
         ? reason
         : SqlFailure.annotate(reason, details)
+
+/** The expectation as the script sees it. */
+class Impl implements Expectation {
+  constructor(readonly parts: Parts) {}
+
+  private with(parts: Partial<Parts>): Impl {
+    return new Impl({ ...this.parts, ...parts })
+  }
+
+  rows(rows: ReadonlyArray<Row>) {
+    return this.with({ pages: [rows], paged: false })
+  }
+  pages(pages: ReadonlyArray<ReadonlyArray<Row>>) {
+    return this.with({ pages, paged: true })
+  }
+  changes(changes: number) {
+    return this.with({ changes })
+  }
+  fails(failure: SqlFailure.Reason | SqlError, details?: Partial<SqlFailure.Details>) {
+    return this.with({ fails: scriptedFailure(failure, details) })
+  }
+  dies(defect: unknown = new Error("TestTransport: scripted defect")) {
+    return this.with({ dies: { defect } })
+  }
+  get never() {
+    return this.with({ never: true })
+  }
+  delay(delay: Duration.DurationInput) {
+    return this.with({ delay })
+  }
+  params(params: ReadonlyArray<unknown> | ((params: ReadonlyArray<unknown>) => boolean)) {
+    return this.with({ params })
+  }
+  times(times: number) {
+    return this.with({ times })
+  }
+  get anyTimes() {
+    return this.with({ times: "anyTimes" })
+  }
+}
+
+export const make = (pattern: Pattern): Expectation => new Impl({ pattern, times: 1, paged: false, never: false })
+
+export const partsOf = (expectation: Expectation): Parts => (expectation as Impl).parts

@@ -13,7 +13,7 @@ export type Fault =
 export type Kind = "statement" | "page" | "control"
 
 /** What chance may choose from. */
-export type Chance = "fail" | "failAfter" | "drop" | "dropAfter" | "delay" | "duplicate" | "lose" | "hang"
+type Chance = keyof NonNullable<FaultOptions["rates"]>
 
 export interface Injected {
   readonly number: number
@@ -22,28 +22,42 @@ export interface Injected {
   readonly fault: Fault
 }
 
-export interface Settings {
-  readonly seed: number
-  readonly schedule: Readonly<Record<number, Fault>>
-  readonly rates: Readonly<Partial<Record<Chance, number>>>
-  readonly on: ReadonlyArray<Kind>
-  readonly only: (request: SqlTransport.SqlRequest) => boolean
-  readonly reason: SqlFailure.Reason
-  readonly delay: Duration.DurationInput
-  readonly onFault: (injected: Injected) => void
+/** Which requests go wrong, and how. */
+export interface FaultOptions {
+  /** Decides what chance decides. Default 0. */
+  readonly seed?: number | undefined
+  /** Faults of certain requests, by their number from 1. They come before chance. */
+  readonly schedule?: Readonly<Record<number, Fault>> | undefined
+  /** How likely each fault is for any one request, from 0 to 1; together at most 1. */
+  readonly rates?:
+    | {
+        readonly fail?: number
+        readonly failAfter?: number
+        readonly drop?: number
+        readonly dropAfter?: number
+        readonly delay?: number
+        readonly duplicate?: number
+        readonly lose?: number
+        readonly hang?: number
+      }
+    | undefined
+  /** The reason of failures by chance. Default `Unknown`. */
+  readonly reason?: SqlFailure.Reason | undefined
+  /** Delays by chance are up to this long. Default 10 milliseconds. */
+  readonly delay?: Duration.DurationInput | undefined
+  /**
+   * What is counted and may go wrong: statements (streams count once, when they open), further pages of streams, and the
+   * commands of transactions. Default: statements.
+   */
+  readonly on?: ReadonlyArray<"statement" | "page" | "control"> | undefined
+  /** Only these are counted and may go wrong. */
+  readonly only?: RegExp | ((request: SqlTransport.SqlRequest) => boolean) | undefined
+  /** Told of each fault. */
+  readonly onFault?: ((injected: Injected) => void) | undefined
 }
 
 /** In this order chance is divided among them, whatever the order in which they were given. */
-const chances: ReadonlyArray<Chance> = [
-  "fail",
-  "failAfter",
-  "drop",
-  "dropAfter",
-  "delay",
-  "duplicate",
-  "lose",
-  "hang"
-]
+const chances: ReadonlyArray<Chance> = ["fail", "failAfter", "drop", "dropAfter", "delay", "duplicate", "lose", "hang"]
 
 /** A number in [0, 1) that depends on nothing but these two: requests in another order keep their chances. */
 const chance = (seed: number, number: number): number => {
@@ -58,23 +72,31 @@ const chance = (seed: number, number: number): number => {
 export class Plan {
   private count = 0
 
-  constructor(private readonly settings: Settings) {}
+  constructor(private readonly options: FaultOptions) {}
+
+  private concerns(kind: Kind, request: SqlTransport.SqlRequest): boolean {
+    const { on = ["statement"], only } = this.options
+    return (
+      on.includes(kind) &&
+      (only === undefined || (typeof only === "function" ? only(request) : request.text.search(only) >= 0))
+    )
+  }
 
   next(kind: Kind, request: SqlTransport.SqlRequest): Fault | undefined {
-    const { on, onFault, only, schedule } = this.settings
-    if (!on.includes(kind) || !only(request)) {
+    if (!this.concerns(kind, request)) {
       return undefined
     }
+    const { onFault, schedule } = this.options
     const number = ++this.count
-    const fault = schedule[number] ?? this.byChance(number)
+    const fault = schedule?.[number] ?? this.byChance(number)
     if (fault !== undefined) {
-      onFault({ number, kind, text: request.text, fault })
+      onFault?.({ number, kind, text: request.text, fault })
     }
     return fault
   }
 
   private byChance(number: number): Fault | undefined {
-    const { rates, seed } = this.settings
+    const { rates = {}, seed = 0 } = this.options
     let left = chance(seed, number)
     for (const name of chances) {
       left -= rates[name] ?? 0
@@ -86,7 +108,7 @@ export class Plan {
   }
 
   private fault(name: Chance, number: number): Fault {
-    const { delay, reason, seed } = this.settings
+    const { delay = 10, reason = "Unknown", seed = 0 } = this.options
     switch (name) {
       case "fail":
       case "failAfter":

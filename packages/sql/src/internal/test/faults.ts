@@ -6,7 +6,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as SqlFailure from "../../SqlFailure.js"
 import * as SqlTransport from "../../SqlTransport.js"
 import { around, InControl } from "./control.js"
-import type { Fault, Kind, Plan } from "./faultPlan.js"
+import { type Fault, type FaultOptions, type Kind, Plan } from "./faultPlan.js"
 import * as wrapped from "./wrapped.js"
 
 const gone = (id: string, outcome: SqlFailure.Outcome, statement?: string): SqlError =>
@@ -24,11 +24,7 @@ const injected = (reason: SqlFailure.Reason, statement: string, after: boolean):
 const stuck: Effect.Effect<never> = Effect.uninterruptible(Effect.async<never>(() => {}))
 
 /** A session whose requests meet the faults of a plan. */
-const faulty = (
-  inner: SqlTransport.Session,
-  plan: Plan,
-  lost: Deferred.Deferred<SqlError>
-): SqlTransport.Session => {
+const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred<SqlError>): SqlTransport.Session => {
   let dropped = false
 
   const drop = (text: string) =>
@@ -110,10 +106,11 @@ const faulty = (
 }
 
 export const make = (
-  makePlan: () => Plan
+  options: FaultOptions
 ): Effect.Effect<SqlTransport.SqlTransport, never, SqlTransport.SqlTransport> =>
   Effect.map(SqlTransport.SqlTransport, (inner) => {
-    const plan = makePlan()
+    // A plan of its own each time the layer is built: numbers start at 1 in every test.
+    const plan = new Plan(options)
     return wrapped.transport(inner, {
       transactions: around(inner.transactions, (_verb, _session, effect) => effect),
       connect: (profile) =>

@@ -61,7 +61,10 @@ export class Recorded {
     const free = answers.filter((answer) => !this.used.has(answer))
     if (free.length === 0 && this.exhausted === "fail") {
       return Either.left(
-        this.failure(text, `the statement was recorded ${answers.length} times with these parameters, and runs once more`)
+        this.failure(
+          text,
+          `the statement was recorded ${answers.length} times with these parameters, and runs once more`
+        )
       )
     }
     const from = free.length === 0 ? [...answers].reverse() : free
@@ -71,7 +74,10 @@ export class Recorded {
   }
 
   describe(text: string): AnswerData | undefined {
-    return this.byText.get(text)?.flatMap(({ answers }) => answers).find(({ use }) => use === "describe")
+    return this.byText
+      .get(text)
+      ?.flatMap(({ answers }) => answers)
+      .find(({ use }) => use === "describe")
   }
 
   undescribed(text: string): SqlError {
@@ -95,12 +101,17 @@ export class Recorded {
     const same = this.byText.get(text)?.filter(({ answers }) => answers.some(({ use }) => use !== "describe")) ?? []
     const hint =
       same.length > 0
-        ? ["  The same text is recorded:", ...same.slice(0, named).map((statement) => `    ${differs(statement.params, given)}`)]
+        ? [
+            "  The same text is recorded:",
+            ...same.slice(0, named).map((statement) => `    ${differs(statement.params, given)}`)
+          ]
         : ["  The nearest that are recorded:", ...this.nearest(text).map((near) => `    ${near}`)]
     const nothing = this.byText.size === 0 ? ["  Nothing is recorded."] : hint
     return this.failure(
       text,
-      [`the statement is not recorded${same.length > 0 ? " with these parameters" : ""}`, `  ${text}`, ...nothing].join("\n")
+      [`the statement is not recorded${same.length > 0 ? " with these parameters" : ""}`, `  ${text}`, ...nothing].join(
+        "\n"
+      )
     )
   }
 

@@ -15,8 +15,6 @@ import { make as makeRedaction, type Redact, type Redaction } from "./redaction.
 import { encode, textOf } from "./values.js"
 import * as wrapped from "./wrapped.js"
 
-export type { Redact } from "./redaction.js"
-
 type Mutable<A> = { -readonly [K in keyof A]: A[K] extends ReadonlyArray<infer B> ? Array<B> : A[K] }
 
 /** What has been recorded so far. */
@@ -49,7 +47,9 @@ class Recorder {
       known = { verb, options, answers: [] }
       this.control.set(key, known)
     }
-    known.answers.push(failure === undefined ? {} : { failure: failureData(failure), ...(inTransaction ? {} : { ended: true }) })
+    known.answers.push(
+      failure === undefined ? {} : { failure: failureData(failure), ...(inTransaction ? {} : { ended: true }) }
+    )
   }
 }
 
@@ -78,7 +78,7 @@ class Entry {
     const columns = page.columns.map(({ name }) => name)
     data.columns ??= page.columns.map(({ name, nullable, precision, scale, type }) => ({
       name,
-      ...JSON.parse(JSON.stringify({ type, nullable, precision, scale })) as object
+      ...(JSON.parse(JSON.stringify({ type, nullable, precision, scale })) as object)
     }))
     data.rows ??= []
     for (const row of page.length === 0 ? [] : page.arrays()) {
@@ -104,7 +104,10 @@ class Entry {
 
   fail(error: SqlError): void {
     const failure = failureData(error)
-    this.data.failure = { ...failure, message: this.recorder.redaction.message(failure.message, this.params.flat(), this.text) }
+    this.data.failure = {
+      ...failure,
+      message: this.recorder.redaction.message(failure.message, this.params.flat(), this.text)
+    }
   }
 
   /** What became of a request: its answer is written by `page` and `answer`, everything else here. */
@@ -198,11 +201,7 @@ const save = (fs: FileSystem.FileSystem, file: string, content: string): Effect.
 export const make = (
   file: string,
   redact: Redact | undefined
-): Effect.Effect<
-  SqlTransport.SqlTransport,
-  never,
-  Scope.Scope | SqlTransport.SqlTransport | FileSystem.FileSystem
-> =>
+): Effect.Effect<SqlTransport.SqlTransport, never, Scope.Scope | SqlTransport.SqlTransport | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const inner = yield* SqlTransport.SqlTransport
     const fs = yield* FileSystem.FileSystem

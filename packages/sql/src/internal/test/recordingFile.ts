@@ -77,7 +77,9 @@ export const write = ({ control, statements, ...head }: RecordingData): string =
     format,
     version,
     ...head,
-    control: [...control].sort((a, b) => compare(JSON.stringify([a.verb, a.options]), JSON.stringify([b.verb, b.options]))),
+    control: [...control].sort((a, b) =>
+      compare(JSON.stringify([a.verb, a.options]), JSON.stringify([b.verb, b.options]))
+    ),
     statements: [...statements].sort((a, b) => compare(a.text, b.text) || compare(textOf(a.params), textOf(b.params)))
   }
   return `${render(sorted, "")}\n`

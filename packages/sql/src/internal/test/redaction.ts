@@ -3,10 +3,7 @@ import type { Row } from "./rows.js"
 import { encode, type Json, redactedParameter } from "./values.js"
 
 /** Secret parameters: all, those of statements that mention one of these columns, or those that a function picks. */
-export type RedactParams =
-  | true
-  | ReadonlyArray<string>
-  | ((value: unknown, index: number, text: string) => boolean)
+export type RedactParams = true | ReadonlyArray<string> | ((value: unknown, index: number, text: string) => boolean)
 
 /** Secret cells: all, those in columns of these names, or whatever a function replaces. */
 export type RedactRows = true | ReadonlyArray<string> | ((row: Row, text: string) => Row)

@@ -24,7 +24,10 @@ const failed = (data: AnswerData): SqlError | undefined =>
   data.failure === undefined ? undefined : SqlFailure.make(data.failure)
 
 const rowsOf = ({ columns, rows }: AnswerData): Rows =>
-  fromArrays(columns ?? [], (rows ?? []).map((row) => decode(row as Json) as ReadonlyArray<unknown>))
+  fromArrays(
+    columns ?? [],
+    (rows ?? []).map((row) => decode(row as Json) as ReadonlyArray<unknown>)
+  )
 
 class ReplaySession implements SqlTransport.Session {
   readonly keepsContract = false

@@ -61,7 +61,10 @@ class RolledBackSession implements SqlTransport.Session {
       const verb = parse(request.text)?.verb
       if (verb === "begin" || verb === "commit" || verb === "rollback") {
         return Effect.fail(
-          unsupported("BEGIN, COMMIT and ROLLBACK as statements would end the test's transaction. Use sql.transaction", request.text)
+          unsupported(
+            "BEGIN, COMMIT and ROLLBACK as statements would end the test's transaction. Use sql.transaction",
+            request.text
+          )
         )
       }
       return this.inner.inTransaction()
@@ -69,7 +72,8 @@ class RolledBackSession implements SqlTransport.Session {
         : Effect.fail(
             SqlFailure.make({
               reason: "TransactionGone",
-              message: "TestTransport.rolledBack: the database has ended the test's transaction, and all it did is undone",
+              message:
+                "TestTransport.rolledBack: the database has ended the test's transaction, and all it did is undone",
               statement: request.text
             })
           )

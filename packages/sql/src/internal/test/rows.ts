@@ -82,8 +82,7 @@ export const cursor = (
 ): SqlTransport.Cursor => {
   const columns = pages.find((page) => page.columns.length > 0)?.columns ?? []
   const nothing: Rows = { columns, objects: [], arrays: [] }
-  const page = (index: number) =>
-    answer({ ...(pages[index] ?? nothing), columns }, facts(index >= pages.length - 1))
+  const page = (index: number) => answer({ ...(pages[index] ?? nothing), columns }, facts(index >= pages.length - 1))
   let next = 1
   return {
     first: page(0),

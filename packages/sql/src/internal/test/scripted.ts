@@ -113,7 +113,11 @@ class ScriptedSession implements SqlTransport.Session {
   private whole(parts: Parts, shape: "objects" | "arrays"): SqlTransport.Answer {
     const rows = fromObjects((parts.pages ?? []).flat())
     const changes = parts.changes ?? (parts.pages === undefined ? 0 : undefined)
-    return answer(rows, { inTransaction: this.transaction.open, changes, raw: parts.pages === undefined ? { changes } : [] }, shape)
+    return answer(
+      rows,
+      { inTransaction: this.transaction.open, changes, raw: parts.pages === undefined ? { changes } : [] },
+      shape
+    )
   }
 
   private paged(parts: Parts, { prefetch, text }: SqlTransport.SqlRequest): SqlTransport.Cursor {

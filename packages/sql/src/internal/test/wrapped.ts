@@ -32,6 +32,8 @@ export const session = (
   lost: inner.lost,
   inTransaction: () => inner.inTransaction(),
   // The pool asks sessions that can tell for their load.
-  ...("pending" in inner && typeof inner.pending === "function" ? { pending: inner.pending.bind(inner) as () => number } : {}),
+  ...("pending" in inner && typeof inner.pending === "function"
+    ? { pending: inner.pending.bind(inner) as () => number }
+    : {}),
   ...own
 })

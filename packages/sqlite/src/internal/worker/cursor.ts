@@ -1,4 +1,5 @@
 /** A result handed out page by page. */
+import { Transaction } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import type { Execution } from "./execution.js"
 import type { Place } from "./outbox.js"
@@ -10,12 +11,19 @@ export class Cursor {
   /** Pages stepped ahead of their pulls, and what they weigh. */
   private readonly waiting: Array<ArrayBuffer> = []
   private bytes = 0
+  /** The transaction that is open on the session is not this cursor's doing. */
+  foreign = false
 
   constructor(
     readonly execution: Execution,
     readonly maxRows: number,
     readonly transaction: number
   ) {}
+
+  /** How it stands to the transaction that is open, if one is. */
+  get use(): number {
+    return this.foreign ? Transaction.free : this.transaction
+  }
 
   get finished(): boolean {
     return this.execution.finished && this.waiting.length === 0

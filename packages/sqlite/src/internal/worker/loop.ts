@@ -286,6 +286,8 @@ export class Loop {
   private answerPage(slot: number, seq: number, id: number, cursor: Cursor): void {
     const queue = this.queueNanos(slot)
     const { execution } = cursor
+    // Open before this page and not because of this cursor: somebody else's, not to be undone or held for it.
+    cursor.foreign = this.holder !== id && this.connection.inTransaction()
     let place: Place | undefined
     do {
       this.runAhead(slot, cursor)
@@ -311,7 +313,7 @@ export class Loop {
       place = this.step(execution, cursor.maxRows, place, slot)
     } while (isEmpty(place) && !execution.finished)
     if (execution.finished) {
-      this.undoLeftOpen(cursor.transaction, place)
+      this.undoLeftOpen(cursor.use, place)
     }
     this.settle(id, cursor)
     this.outbox.publish(place, seq, false, queue)
@@ -334,7 +336,7 @@ export class Loop {
       cursor.runAhead(this.scratch, (scratch) => {
         const place = this.step(execution, cursor.maxRows, scratch, slot)
         if (execution.finished) {
-          this.undoLeftOpen(cursor.transaction, place)
+          this.undoLeftOpen(cursor.use, place)
         }
         return { place, bytes: lengthOf(place) }
       })
@@ -348,7 +350,7 @@ export class Loop {
     }
     const holds =
       !cursor.execution.finished &&
-      (cursor.execution.writes || (cursor.transaction === Transaction.none && this.connection.inTransaction()))
+      (cursor.execution.writes || (cursor.use === Transaction.none && this.connection.inTransaction()))
     if (holds) {
       this.holder = id
     } else if (this.holder === id) {
