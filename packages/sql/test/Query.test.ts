@@ -291,6 +291,51 @@ describe("Query", () => {
       })
     )
 
+    it.effect("encodes what the schema itself would encode, and refuses what it would refuse", () =>
+      Effect.gen(function* () {
+        const schemas: ReadonlyArray<Schema.Schema.AnyNoContext> = [
+          Schema.Number,
+          Schema.Date,
+          Schema.NullOr(Schema.String),
+          Schema.Literal("a", 0),
+          Schema.Struct({ a: Schema.Number, b: Schema.NullOr(Schema.String) }),
+          Schema.Struct({ a: Schema.NumberFromString, b: Schema.Unknown }),
+          Schema.Array(Schema.Number),
+          Person
+        ]
+        const given = [
+          1,
+          "a",
+          -0,
+          null,
+          undefined,
+          new Date(0),
+          [1, 2],
+          { a: 1, b: null, c: 3 },
+          new Person({ id: 1, name: "A" })
+        ]
+        for (const schema of schemas) {
+          let encoded: unknown
+          const query = Query.void({
+            name: "q",
+            Request: schema as Schema.Schema<unknown, unknown>,
+            execute: (sql, request) => {
+              encoded = request
+              return sql`select 1`
+            }
+          })
+          for (const request of given) {
+            const expected = yield* Effect.either(Schema.encodeUnknown(schema)(request))
+            const actual = yield* Effect.either(using(rows(), () => query(request)))
+            assert.strictEqual(actual._tag, expected._tag, `${String(schema.ast)} ${JSON.stringify(request)}`)
+            if (expected._tag === "Right") {
+              assert.deepStrictEqual(encoded, expected.right)
+            }
+          }
+        }
+      })
+    )
+
     it.effect("classes come out as instances", () =>
       Effect.gen(function* () {
         const [person] = yield* decodeAll(Person, { id: 1, name: "A" })

@@ -39,6 +39,20 @@ describe("SessionPool: age", () => {
     })
   )
 
+  it.scoped("keeps min of them, the warmest, however cold", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 3, min: 1, idleTimeout: "60 seconds" })
+      const leases = yield* Effect.replicateEffect(pool.lease("exclusive", "a"), 3)
+      yield* Effect.forEach(leases, (lease) => lease.release)
+      yield* TestClock.adjust("600 seconds")
+      assert.deepStrictEqual(
+        db.open.map((session) => session.id),
+        [leases[2]!.session.id]
+      )
+    })
+  )
+
   it.scoped("the idle timeout is 10 minutes by default, and never when infinite", () =>
     Effect.gen(function* () {
       const db = new FakeDatabase()
@@ -203,12 +217,12 @@ describe("SessionPool: close", () => {
       const db = new FakeDatabase()
       const { close, pool } = yield* scoped(db, { max: 3, min: 2 })
       const lease = yield* pool.lease("exclusive", "a")
-      db.after = Effect.sleep("1 second")
+      db.after = Effect.sleep("3 seconds")
       yield* lease.retire
-      yield* TestClock.adjust("500 millis")
+      yield* TestClock.adjust("1 seconds")
       db.after = Effect.zipRight(Effect.sleep("1 second"), Effect.die("no"))
       const closing = yield* Effect.fork(close)
-      yield* TestClock.adjust("999 millis")
+      yield* TestClock.adjust("1999 millis")
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
       yield* TestClock.adjust("1 millis")
       assert.isTrue(Exit.isSuccess(yield* Fiber.await(closing)))
@@ -221,7 +235,8 @@ describe("SessionPool: close", () => {
       const supervisor = yield* Supervisor.track
       const set = vi.spyOn(globalThis, "setTimeout")
       const clear = vi.spyOn(globalThis, "clearTimeout")
-      const ours = () => set.mock.calls.filter(([, millis]) => millis! >= 12_345).length
+      const isOurs = (millis: number | undefined) => millis! >= 12_345 || millis === 1_000
+      const ours = () => set.mock.calls.filter(([, millis]) => isOurs(millis)).length
       const stopped = () => new Set(clear.mock.calls.map(([handle]) => handle))
       yield* Effect.gen(function* () {
         const db = new FakeDatabase()
@@ -241,12 +256,15 @@ describe("SessionPool: close", () => {
         }
         assert.strictEqual(ours(), timers)
         assert.strictEqual((yield* supervisor.value).length, fibers)
-        yield* pool.lease("exclusive", "a")
+        const retired = yield* pool.lease("exclusive", "a")
         yield* taker(pool, "exclusive", "b")
         assert.strictEqual(ours(), timers + 1)
+        yield* retired.retire
+        assert.strictEqual(ours(), timers + 2)
+        yield* settle
         yield* close
       }).pipe(Effect.supervised(supervisor))
-      const handles = set.mock.results.filter((_, i) => set.mock.calls[i]![1]! >= 12_345)
+      const handles = set.mock.results.filter((_, i) => isOurs(set.mock.calls[i]![1]))
       assert.isTrue(handles.every((result) => stopped().has(result.value)))
       vi.restoreAllMocks()
     }).pipe(Effect.provide(logged([])))

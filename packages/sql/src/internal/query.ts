@@ -7,13 +7,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
+import type * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as SqlClient from "../SqlClient.js"
 import type { AnyFiber } from "./core.js"
-import { RowDecoder, titled } from "./queryDecoder.js"
+import { makeEncoder, RowDecoder, titled } from "./queryDecoder.js"
 import { NotFound, TooManyRows } from "./queryErrors.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 
@@ -43,10 +43,7 @@ export class Definition<A, R> {
   ) {
     this.name = options.name
     this.decoder = options.Result === undefined ? undefined : new RowDecoder(options.name, options.Result)
-    this.encodeRequest =
-      options.Request === undefined
-        ? undefined
-        : ParseResult.encodeUnknown(options.Request as Schema.Schema<unknown, unknown, R>)
+    this.encodeRequest = options.Request === undefined ? undefined : makeEncoder(options.Request)
   }
 
   /** The request as the statement takes it: an `Either` where the schema needs no Effect. */
@@ -123,8 +120,13 @@ export const values =
   (request: unknown): Effect.Effect<ReadonlyArray<A>, Failure, R> =>
     run(definition, request, (statement) => Effect.flatMap(statement.values, (rows) => decoderOf(definition).all(rows)))
 
-const first = <A, R>(definition: Definition<A, R>, rows: ReadonlyArray<unknown>) =>
-  Effect.mapError(decoderOf(definition).one(rows[0]), (issue) => decoderOf(definition).failure(rows, 0, issue))
+const first = <A, R>(definition: Definition<A, R>, rows: ReadonlyArray<unknown>) => {
+  const decoder = decoderOf(definition)
+  const decoded = decoder.one(rows[0])
+  return Either.isEither(decoded) && decoded._tag === "Right"
+    ? Either.right(decoded.right as A)
+    : Effect.mapError(decoded, (issue) => decoder.failure(rows, 0, issue))
+}
 
 export const one =
   <A, R>(definition: Definition<A, R>) =>

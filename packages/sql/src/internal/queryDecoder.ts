@@ -135,6 +135,30 @@ const compile = (ast: AST.AST): Fast | undefined => {
   return AST.isTypeLiteral(ast) ? compileStruct(ast) : AST.isTupleType(ast) ? compileTuple(ast) : undefined
 }
 
+/** Encodes requests; the plain ones (a struct or a single value, nothing to transform) as fast as rows are decoded. */
+export const makeEncoder = <R>(schema: Schema.Schema.Any): ((request: unknown) => Decoded<unknown, R>) => {
+  const slow = ParseResult.encodeUnknown(schema as Schema.Schema<unknown, unknown, R>)
+  const fast = isPlain(schema.ast) && !isTransformed(schema.ast) ? compile(wrapped(schema.ast)) : undefined
+  if (fast === undefined) {
+    return slow
+  }
+  const isStruct = AST.isTypeLiteral(schema.ast)
+  return (request) => {
+    const encoded = fast(isStruct ? request : [request])
+    return encoded === declined ? slow(request) : Either.right(isStruct ? encoded : (encoded as [unknown])[0])
+  }
+}
+
+/** Whether anything but a test stands between a value and its encoded form. */
+const isTransformed = (ast: AST.AST): boolean =>
+  AST.isTypeLiteral(ast)
+    ? ast.propertySignatures.some(({ type }) => test(type, "v") === undefined)
+    : test(ast, "v") === undefined
+
+/** A single value is compiled as a row of one. */
+const wrapped = (ast: AST.AST): AST.AST =>
+  AST.isTypeLiteral(ast) ? ast : new AST.TupleType([new AST.OptionalType(ast, false)], [], true)
+
 /** What a `Schema.Class` is: a struct, given to a constructor. */
 const compileTransformation = (ast: AST.Transformation): Fast | undefined => {
   const { transformation } = ast

@@ -609,8 +609,10 @@ export class WorkerSession {
       this.finish(call, error, undefined)
     }
     this.queuedBytes = 0
-    for (const call of this.calls) {
-      if (call !== undefined && !call.done && call.op !== Op.close) {
+    // The last first: what stands behind a statement that is stopped would begin before it is stopped itself.
+    const sent = this.calls.filter((call) => call !== undefined).sort((a, b) => b.seq - a.seq)
+    for (const call of sent) {
+      if (!call.done && call.op !== Op.close) {
         const running = !this.stop(call)
         if (running) {
           this.drop(call)

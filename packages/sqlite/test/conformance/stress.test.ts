@@ -146,7 +146,7 @@ onEngines("stress", (engine) => {
     ["file", 12],
     ["file with readers", 13]
   ] as const) {
-    it.scopedLive(`${total / 3} statements of six fibers, stopped at random (${where}, seed ${seed})`, () =>
+    it.scopedLive(`${Math.round(total / 3)} statements of six fibers, stopped at random (${where}, seed ${seed})`, () =>
       Effect.gen(function* () {
         const sql = yield* open(
           engine,
@@ -178,7 +178,7 @@ onEngines("stress", (engine) => {
       const next = random(21)
       const checker = yield* open(engine, { filename })
       yield* setUp(checker)
-      for (let round = 0; round < (engine === "native" ? 40 : 15); round++) {
+      for (let round = 0; round < (engine === "native" ? 16 : 8); round++) {
         const scope = yield* Scope.make()
         const sql = yield* Scope.extend(
           open(engine, {

@@ -16,6 +16,8 @@ const unsupported = (message: string, statement?: string): SqlError =>
 class RolledBackSession implements SqlTransport.Session {
   /** Of the program; the real one is open all the time. */
   readonly transaction = new OpenTransaction()
+  /** The statement that ended the real transaction on purpose: what was done by then may be committed. */
+  endedBy: string | undefined
 
   constructor(readonly inner: SqlTransport.Session) {}
 
@@ -68,7 +70,14 @@ class RolledBackSession implements SqlTransport.Session {
         )
       }
       return this.inner.inTransaction()
-        ? use({ ...request, transaction: "required" })
+        ? Effect.onExit(use({ ...request, transaction: "required" }), () =>
+            Effect.sync(() => {
+              // A script may hide a COMMIT; a write that was stopped only takes along what was never committed.
+              if (!this.inner.inTransaction() && /\b(?:commit|end)\b/i.test(request.text)) {
+                this.endedBy = request.text
+              }
+            })
+          )
         : Effect.fail(
             SqlFailure.make({
               reason: "TransactionGone",
@@ -135,6 +144,13 @@ export const make: Effect.Effect<SqlTransport.SqlTransport, SqlError, Scope.Scop
       Effect.ignoreLogged(inner.transactions.rollback(real))
     )
     const session = new RolledBackSession(real)
+    yield* Effect.addFinalizer(() =>
+      session.endedBy === undefined
+        ? Effect.void
+        : Effect.dieMessage(
+            `TestTransport.rolledBack: a script has ended the test's transaction, so it cannot be undone: ${session.endedBy}`
+          )
+    )
     let connected = false
     return {
       system: inner.system,

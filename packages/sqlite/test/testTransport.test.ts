@@ -1,0 +1,171 @@
+/** The layers of TestTransport that go around a transport, around a real one. */
+import { mkdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { NodeFileSystem } from "@effect/platform-node"
+import * as EffectSql from "@effect/sql/SqlClient"
+import { assert, describe, it } from "@effect/vitest"
+import { SqlClient, SqlTransport, TestTransport } from "@sluice/sql"
+import { SqliteTransport } from "@sluice/sqlite"
+import { Cause, Chunk, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { reasonOf, spin, tempDirectory, tempFile } from "./support.js"
+
+const rolledBack = (filename: string) =>
+  SqlClient.layer.pipe(Layer.provide(TestTransport.rolledBack), Layer.provide(SqliteTransport.layer({ filename })))
+
+const plain = (filename: string) => SqlClient.layer.pipe(Layer.provide(SqliteTransport.layer({ filename })))
+
+/** A file with a table `t (n)` that holds 1. */
+const prepared = Effect.tap(tempFile, (filename) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    Effect.zipRight(sql`create table t (n integer primary key)`, sql`insert into t values (1)`)
+  ).pipe(Effect.provide(plain(filename)))
+)
+
+const content = Effect.flatMap(SqlClient.SqlClient, (sql) => sql<{ n: number }>`select n from t order by n`).pipe(
+  Effect.map((rows) => rows.map(({ n }) => n))
+)
+
+describe("TestTransport.rolledBack", () => {
+  it.scopedLive("undoes everything, committed transactions and new tables included", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`insert into t values (2)`
+        yield* sql.withTransaction(Effect.zipRight(sql`delete from t where n = 1`, sql`insert into t values (3)`))
+        yield* Effect.ignore(sql.withTransaction(Effect.zipRight(sql`insert into t values (4)`, Effect.fail("undo"))))
+        yield* sql.many("insert into t values (?)", [[5], [6]])
+        yield* sql`create table other (n)`
+        assert.deepStrictEqual(yield* content, [2, 3, 5, 6])
+      }).pipe(Effect.provide(rolledBack(filename)))
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        assert.deepStrictEqual(yield* content, [1])
+        assert.deepStrictEqual(yield* sql`select name from sqlite_master`, [{ name: "t" }])
+      }).pipe(Effect.provide(plain(filename)))
+    })
+  )
+
+  it.scopedLive("undoes what a test did before it failed or was interrupted", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      const test = (end: Effect.Effect<never, string>) =>
+        Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.zipRight(sql`delete from t`, end)).pipe(
+          Effect.provide(rolledBack(filename))
+        )
+      yield* Effect.exit(test(Effect.fail("mine")))
+      yield* Effect.exit(test(Effect.dieMessage("bug")))
+      yield* Effect.exit(test(Effect.interrupt))
+      assert.deepStrictEqual(yield* Effect.provide(content, plain(filename)), [1])
+    })
+  )
+
+  it.scopedLive("refuses what would end the test's transaction, and what one transaction cannot give", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        for (const text of ["begin", "COMMIT;", "rollback", "end transaction"]) {
+          const refused = yield* reasonOf(sql.unsafe(text))
+          assert.strictEqual(refused.reason, "Unsupported")
+          assert.include(refused.message, "Use sql.transaction")
+        }
+        assert.strictEqual((yield* reasonOf(sql.transaction({ readOnly: true })(sql`select 1`))).reason, "Unsupported")
+        yield* sql`insert into t values (2)`
+      }).pipe(Effect.provide(rolledBack(filename)))
+      assert.deepStrictEqual(yield* Effect.provide(content, plain(filename)), [1])
+    })
+  )
+
+  it.scopedLive("a script that commits is noticed: nothing runs after it, and the close complains", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      const exit = yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* Effect.exit(sql.unsafe("insert into t values (2); commit"))
+        assert.strictEqual((yield* reasonOf(sql`insert into t values (3)`)).reason, "TransactionGone")
+      }).pipe(Effect.provide(rolledBack(filename)), Effect.exit)
+      assert.isTrue(Exit.isFailure(exit))
+      assert.include(String(exit), "a script has ended the test's transaction")
+      assert.notInclude(yield* Effect.provide(content, plain(filename)), 3)
+    })
+  )
+
+  it.scopedLive("has one session: a second client at the same time is told so, a later one is not", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      const transport = yield* Layer.build(Layer.provide(TestTransport.rolledBack, SqliteTransport.layer({ filename })))
+      const use = <A, E>(effect: Effect.Effect<A, E, SqlClient.SqlClient>) =>
+        effect.pipe(Effect.provide(Layer.fresh(SqlClient.layer)), Effect.provide(transport))
+      const second = yield* use(reasonOf(use(content)))
+      assert.strictEqual(second.reason, "Unsupported")
+      assert.include(second.message, "another client has it")
+      assert.deepStrictEqual(yield* use(content), [1])
+    })
+  )
+})
+
+describe("TestTransport.recording on SQLite", () => {
+  it.scopedLive("replays values, failures, transactions, streams and a stopped statement as they were", () =>
+    Effect.gen(function* () {
+      const folder = yield* tempDirectory
+      mkdirSync(join(folder, "a"))
+      const file = join(folder, "a", "recording.json")
+      const program = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`create table v (id integer primary key, i, r, s, b)`
+        yield* sql`insert into v values (1, ${2n ** 60n}, ${-0.5}, ${"é\u0000x"}, ${new Uint8Array([1, 0, 255])})`
+        const rows = yield* Effect.provideService(sql`select i, r, s, b from v`, EffectSql.SafeIntegers, true)
+        const twice = yield* reasonOf(sql`insert into v (id) values (1)`)
+        const undone = yield* Effect.exit(
+          sql.withTransaction(Effect.zipRight(sql`insert into v (id) values (2)`, Effect.fail("undo")))
+        )
+        yield* sql.transaction({ mode: "deferred" })(sql`insert into v (id) values (3)`)
+        const ids = yield* Effect.forEach([1, 2, 3], (id) => sql`select id from v where id = ${id}`, {
+          concurrency: "unbounded"
+        })
+        const streamed = yield* Stream.runCollect(
+          sql`select id from v order by id`.pipe(SqlClient.withPrefetch(1)).stream
+        )
+        const stuck = yield* Effect.fork(sql.unsafe(spin))
+        yield* Effect.sleep(30)
+        const stopped = Exit.isInterrupted(yield* Fiber.interrupt(stuck))
+        return {
+          rows,
+          failed: [twice.reason, twice.message, twice.code, twice.constraint, twice.columns],
+          undone: Exit.isFailure(undone) ? Cause.squash(undone.cause) : undefined,
+          ids,
+          streamed: Chunk.toReadonlyArray(streamed),
+          stopped
+        }
+      }).pipe(Effect.provide(SqlClient.layer))
+      const record = program.pipe(
+        Effect.provide(TestTransport.recording(file)),
+        Effect.provide(SqliteTransport.layer({ filename: join(folder, "test.db"), readers: 1 })),
+        Effect.provide(NodeFileSystem.layer)
+      )
+      const recorded = yield* record
+      assert.deepStrictEqual(recorded.ids, [[{ id: 1 }], [], [{ id: 3 }]])
+      const replayed = yield* program.pipe(
+        Effect.provide(TestTransport.replay(file)),
+        Effect.provide(NodeFileSystem.layer)
+      )
+      assert.deepStrictEqual(replayed, recorded)
+      assert.match(readFileSync(file, "utf8"), /"system": "sqlite"/)
+    })
+  )
+
+  it.scopedLive("adds nothing that the client could see: the session keeps its own contract", () =>
+    Effect.gen(function* () {
+      const file = join(yield* tempDirectory, "recording.json")
+      const kept = yield* Effect.flatMap(SqlTransport.SqlTransport, (transport) =>
+        Effect.map(transport.connect({ access: "write", use: "statement" }), (session) => session.keepsContract)
+      ).pipe(
+        Effect.provide(TestTransport.recording(file)),
+        Effect.provide(SqliteTransport.layerMemory),
+        Effect.provide(NodeFileSystem.layer)
+      )
+      assert.isTrue(kept)
+    })
+  )
+})
