@@ -303,5 +303,4 @@ export const insideTransaction: SqlError = (() => {
  * @category models
  */
 export type RowSource<E = never, R = never> =
-  | Iterable<ReadonlyArray<unknown>>
-  | Stream.Stream<ReadonlyArray<unknown>, E, R>
+  Iterable<ReadonlyArray<unknown>> | Stream.Stream<ReadonlyArray<unknown>, E, R>

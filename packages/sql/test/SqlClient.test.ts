@@ -53,19 +53,17 @@ describe("SqlClient", () => {
   )
 
   it.effect("two clients with different transforms do not share what Statement.make remembers", () =>
-    using(
-      { run: () => Effect.succeed(answer([{ a_b: 1 }])) },
-      (plain) =>
-        using(
-          { run: () => Effect.succeed(answer([{ a_b: 1 }])) },
-          (upper) =>
-            Effect.gen(function* () {
-              assert.deepStrictEqual(yield* upper`select 1`, [{ A_B: 1 }])
-              assert.deepStrictEqual(yield* upper.withoutTransforms()`select 1`, [{ a_b: 1 }])
-              assert.deepStrictEqual(yield* plain`select 1`, [{ a_b: 1 }])
-            }),
-          { transformRows: Statement.defaultTransforms((name) => name.toUpperCase()).array }
-        )
+    using({ run: () => Effect.succeed(answer([{ a_b: 1 }])) }, (plain) =>
+      using(
+        { run: () => Effect.succeed(answer([{ a_b: 1 }])) },
+        (upper) =>
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* upper`select 1`, [{ A_B: 1 }])
+            assert.deepStrictEqual(yield* upper.withoutTransforms()`select 1`, [{ a_b: 1 }])
+            assert.deepStrictEqual(yield* plain`select 1`, [{ a_b: 1 }])
+          }),
+        { transformRows: Statement.defaultTransforms((name) => name.toUpperCase()).array }
+      )
     )
   )
 
@@ -106,7 +104,9 @@ describe("SqlClient", () => {
             const run = Stream.runDrain(sql`select 1`.stream)
             yield* run
             yield* run.pipe(SqlClient.withPrefetch(20))
-            yield* Stream.runDrain(sql`select 1`.pipe(SqlClient.withPrefetch(30)).stream).pipe(SqlClient.withPrefetch(20))
+            yield* Stream.runDrain(sql`select 1`.pipe(SqlClient.withPrefetch(30)).stream).pipe(
+              SqlClient.withPrefetch(20)
+            )
             assert.deepStrictEqual(
               seen.requests.map((request) => request.prefetch),
               [10, 20, 30]
@@ -132,7 +132,10 @@ describe("SqlClient", () => {
     it.effect("only tighten, and are absolute once their scope began", () =>
       using({}, (sql) =>
         Effect.gen(function* () {
-          const now = yield* Effect.map(Effect.clockWith((clock) => clock.currentTimeNanos), (nanos) => Number(nanos) / 1e6)
+          const now = yield* Effect.map(
+            Effect.clockWith((clock) => clock.currentTimeNanos),
+            (nanos) => Number(nanos) / 1e6
+          )
           const inner = yield* SqlClient.Deadline.pipe(
             SqlClient.withDeadline("10 seconds"),
             SqlClient.withDeadline("2 seconds")
@@ -253,26 +256,22 @@ describe("SqlClient", () => {
 
   describe("transactions", () => {
     it.effect("a failed begin is a typed failure, no rollback is sent, the session goes on", () =>
-      using(
-        { run: ({ text }) => (text === "BEGIN" ? Effect.fail(failure("LockTimeout")) : undefined) },
-        (sql, seen) =>
-          Effect.gen(function* () {
-            assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`select 1`))).reason, "LockTimeout")
-            assert.deepStrictEqual(seen.sessions[0]!.texts, ["BEGIN"])
-            yield* sql`select 2`
-            assert.lengthOf(seen.sessions, 1)
-          })
+      using({ run: ({ text }) => (text === "BEGIN" ? Effect.fail(failure("LockTimeout")) : undefined) }, (sql, seen) =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`select 1`))).reason, "LockTimeout")
+          assert.deepStrictEqual(seen.sessions[0]!.texts, ["BEGIN"])
+          yield* sql`select 2`
+          assert.lengthOf(seen.sessions, 1)
+        })
       )
     )
 
     it.effect("a failed commit is a typed failure, followed by a rollback", () =>
-      using(
-        { run: ({ text }) => (text === "COMMIT" ? Effect.fail(failure("LockTimeout")) : undefined) },
-        (sql, seen) =>
-          Effect.gen(function* () {
-            assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`select 1`))).reason, "LockTimeout")
-            assert.deepStrictEqual(seen.sessions[0]!.texts, ["BEGIN", "select 1", "COMMIT", "ROLLBACK"])
-          })
+      using({ run: ({ text }) => (text === "COMMIT" ? Effect.fail(failure("LockTimeout")) : undefined) }, (sql, seen) =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`select 1`))).reason, "LockTimeout")
+          assert.deepStrictEqual(seen.sessions[0]!.texts, ["BEGIN", "select 1", "COMMIT", "ROLLBACK"])
+        })
       )
     )
 
@@ -293,7 +292,9 @@ describe("SqlClient", () => {
       let tries = 0
       return using({}, (sql) =>
         Effect.gen(function* () {
-          const flaky = Effect.suspend(() => (++tries < 3 ? Effect.fail(failure("Serialization")) : Effect.succeed(tries)))
+          const flaky = Effect.suspend(() =>
+            ++tries < 3 ? Effect.fail(failure("Serialization")) : Effect.succeed(tries)
+          )
           assert.strictEqual(yield* sql.transaction({ retry: SqlFailure.retryPolicy })(flaky).pipe(whileTimePasses), 3)
           tries = 0
           const broken = Effect.suspend(() => Effect.fail(failure(++tries > 0 ? "Constraint" : "Unknown")))
@@ -337,7 +338,9 @@ describe("SqlClient", () => {
       (sql, seen) =>
         Effect.gen(function* () {
           const rows: Array<unknown> = []
-          const failed = yield* reasonOf(Stream.runForEach(sql`select 1`.stream, (row) => Effect.sync(() => rows.push(row))))
+          const failed = yield* reasonOf(
+            Stream.runForEach(sql`select 1`.stream, (row) => Effect.sync(() => rows.push(row)))
+          )
           assert.deepStrictEqual(rows, [{ n: 1 }, { n: 2 }])
           assert.strictEqual(failed.reason, "Constraint")
           assert.strictEqual(seen.sessions[0]!.texts.at(-1), "close cursor")
@@ -388,7 +391,10 @@ describe("SqlClient", () => {
     return using({}, (sql) => sql`select ${"secret"}`.pipe(Effect.withSpan("outer"), Effect.withTracer(tracer))).pipe(
       Effect.map(() => {
         const span = spans.find(({ name }) => name === "sql.execute")!
-        assert.strictEqual(Option.getOrThrow(span.parent), spans.find(({ name }) => name === "outer"))
+        assert.strictEqual(
+          Option.getOrThrow(span.parent),
+          spans.find(({ name }) => name === "outer")
+        )
         assert.strictEqual(span.status._tag, "Ended")
         assert.strictEqual(span.attributes.get("db.operation.name"), "SELECT")
         assert.strictEqual(span.attributes.get("db.query.text"), "select ?")

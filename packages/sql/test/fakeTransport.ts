@@ -114,15 +114,13 @@ export const fake = (options: FakeOptions = {}) => {
     limits: options.limits ?? { read: 0, write: 1, transaction: 0 },
     sharing: options.sharing ?? "fifo",
     connect: () =>
-      Effect.acquireRelease(
-        Effect.sync(connect),
-        (session) =>
-          Effect.zipRight(
-            Effect.sync(() => {
-              sessions.find((fake) => fake.id === session.id)!.closed = true
-            }),
-            options.close ?? Effect.void
-          )
+      Effect.acquireRelease(Effect.sync(connect), (session) =>
+        Effect.zipRight(
+          Effect.sync(() => {
+            sessions.find((fake) => fake.id === session.id)!.closed = true
+          }),
+          options.close ?? Effect.void
+        )
       )
   }
   return { sessions, requests, layer: Layer.succeed(SqlTransport.SqlTransport, transport) }

@@ -97,8 +97,7 @@ export const SqliteClient: Context.Tag<SqliteClient, SqliteClient> =
  * @category models
  */
 export interface SqliteClientConfig
-  extends SqliteTransport.Config,
-    Pick<SqlClient.Options, "spanAttributes" | "statementTimeout" | "pool"> {
+  extends SqliteTransport.Config, Pick<SqlClient.Options, "spanAttributes" | "statementTimeout" | "pool"> {
   /** The same as `statementCacheSize`. Default 200. */
   readonly prepareCacheSize?: number | undefined
   /** Accepted and not used: statements are kept by use, not by age. */
@@ -147,7 +146,7 @@ export const make = (
           : Statement.defaultTransforms(config.transformResultNames).array
     }).pipe(Effect.provideService(SqlTransport.SqlTransport, transport))
     return Object.assign(client, {
-      [TypeId]: TypeId as TypeId,
+      [TypeId]: TypeId,
       config,
       ...operations.make(client, transport)
     }) as unknown as SqliteClient

@@ -142,17 +142,14 @@ export const make = (config: Config): SqliteTransport => {
       }
       const options = connectOptions(config, extensions)
       const reads = profile.access === "read"
-      return Effect.tap(
-        connect(reads ? { ...options, queryOnly: true, wal: false } : options),
-        (made) => {
-          opened = true
-          if (!reads) {
-            readersPossible = !memory && made.journalMode === "wal"
-          }
-          sessions.push(made)
-          return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))
+      return Effect.tap(connect(reads ? { ...options, queryOnly: true, wal: false } : options), (made) => {
+        opened = true
+        if (!reads) {
+          readersPossible = !memory && made.journalMode === "wal"
         }
-      )
+        sessions.push(made)
+        return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))
+      })
     }).pipe(Effect.map((made) => made.session))
 
   return {

@@ -134,7 +134,10 @@ const trial = ({ control, pieces, seed, statements, transport }: Trial) =>
       )
 
       calm = true
-      const found = yield* Effect.retry(sql<{ n: number }>`select n from ledger`, { times: 50, schedule: Schedule.spaced("10 millis") })
+      const found = yield* Effect.retry(sql<{ n: number }>`select n from ledger`, {
+        times: 50,
+        schedule: Schedule.spaced("10 millis")
+      })
       const present = new Set(found.map(({ n }) => n))
       all.forEach((piece, i) => {
         const there = piece.rows.filter((n) => present.has(n))

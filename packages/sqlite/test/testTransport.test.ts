@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { NodeFileSystem } from "@effect/platform-node"
 import * as EffectSql from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
-import { SqlClient, SqlTransport, TestTransport } from "@sluice/sql"
+import { SqlClient, SqlFailure, SqlTransport, TestTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
 import { Cause, Chunk, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { reasonOf, spin, tempDirectory, tempFile } from "./support.js"
@@ -167,5 +167,26 @@ describe("TestTransport.recording on SQLite", () => {
       )
       assert.isTrue(kept)
     })
+  )
+})
+
+describe("TestTransport.faults on SQLite", () => {
+  it.live("a COMMIT that is refused once: the retry does the transaction once", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`create table t (n)`
+      yield* sql.transaction({ retry: SqlFailure.retryPolicy })(sql`insert into t values (1)`)
+      assert.deepStrictEqual(yield* content, [1])
+    }).pipe(
+      Effect.provide(SqlClient.layer),
+      Effect.provide(
+        TestTransport.faults({
+          on: ["control"],
+          only: /^commit/i,
+          schedule: { 1: TestTransport.fault.fail("Serialization") }
+        })
+      ),
+      Effect.provide(SqliteTransport.layerMemory)
+    )
   )
 })

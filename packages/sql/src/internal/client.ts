@@ -38,7 +38,10 @@ const openPools = (
     const { limits } = transport
     return {
       write,
-      read: limits.read > 0 ? yield* open("read", limits.read, limits.read, { access: "read", use: "statement" }) : undefined,
+      read:
+        limits.read > 0
+          ? yield* open("read", limits.read, limits.read, { access: "read", use: "statement" })
+          : undefined,
       cursor:
         (limits.cursor ?? 0) > 0
           ? yield* open("cursor", limits.cursor!, 0, { access: "read", use: "cursor" })
@@ -65,10 +68,17 @@ export const make = (
       ...transport.attributes
     ]
     const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
-    const core = new Core(transport, pools, timeout, options.prefetch, attributes, `@sluice/sql/Transaction/${++clients}`)
+    const core = new Core(
+      transport,
+      pools,
+      timeout,
+      options.prefetch,
+      attributes,
+      `@sluice/sql/Transaction/${++clients}`
+    )
 
     const members = {
-      [EffectSql.TypeId as EffectSql.TypeId]: EffectSql.TypeId as EffectSql.TypeId,
+      [EffectSql.TypeId]: EffectSql.TypeId,
       reserve: reserve(core),
       session: Effect.map(reserve(core), (connection) => connection.level.session),
       withTransaction: transaction(core, {}),
@@ -110,10 +120,7 @@ const withMembersOf = (plain: SqlClient, client: SqlClient): SqlClient => {
 }
 
 /** The template function with `@effect/sql`'s helpers; only the statements it makes are ours. */
-const callable = (
-  variant: Variant,
-  attributes: ReadonlyArray<readonly [string, unknown]>
-): Statement.Constructor => {
+const callable = (variant: Variant, attributes: ReadonlyArray<readonly [string, unknown]>): Statement.Constructor => {
   // A fresh acquirer each time: `Statement.make` remembers what it made by it. It is never run.
   const upstream = Statement.make(
     Effect.dieMessage("statements of this client acquire sessions by themselves"),
@@ -126,5 +133,5 @@ const callable = (
     typeof strings === "string" ? upstream(strings) : wrap(upstream(strings, ...args))
   return Object.assign(tag, upstream, {
     unsafe: (text: string, params?: ReadonlyArray<unknown>) => wrap(upstream.unsafe(text, params))
-  }) as unknown as Statement.Constructor
+  })
 }

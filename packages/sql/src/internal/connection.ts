@@ -3,7 +3,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
 import type { Level } from "./level.js"
 import { pages, type TransformRows } from "./rows.js"
 import * as Stream from "effect/Stream"
@@ -36,7 +36,7 @@ export class LevelConnection implements Connection {
     use: (request: SqlTransport.SqlRequest) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
     return Effect.withFiberRuntime((fiber) => {
-      const request = this.core.request(fiber as unknown as AnyFiber, sql, params, shape, prepared, undefined)
+      const request = this.core.request(fiber, sql, params, shape, prepared, undefined)
       return request instanceof SqlError ? Effect.fail(request) : use(request)
     })
   }

@@ -56,8 +56,7 @@ export class Core {
       return own
     }
     const generic = context.unsafeMap.get(EffectSql.TransactionConnection.key) as
-      | readonly [Connection, number]
-      | undefined
+      readonly [Connection, number] | undefined
     return generic !== undefined && generic[0] instanceof LevelConnection && generic[0].core === this
       ? generic[0].level
       : undefined

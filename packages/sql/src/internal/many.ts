@@ -19,7 +19,11 @@ const weigh = (row: ReadonlyArray<unknown>): number => {
   for (let i = 0; i < row.length; i++) {
     const value = row[i]
     bytes +=
-      typeof value === "string" ? value.length : ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? value.byteLength : 8
+      typeof value === "string"
+        ? value.length
+        : ArrayBuffer.isView(value) || value instanceof ArrayBuffer
+          ? value.byteLength
+          : 8
   }
   return bytes
 }
@@ -72,7 +76,9 @@ export const many = <E, R>(
     const fiber = self as unknown as AnyFiber
     const sum: Sum = { rows: 0, changes: 0 }
     const all: Effect.Effect<void, SqlError | E, R> = isStream(rows)
-      ? Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) => sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
+      ? Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
+          sendAll(core, text, Chunk.toReadonlyArray(chunk), sum)
+        )
       : sendAll(core, text, rows, sum)
     // Inside a transaction the whole call is one step: all of it or nothing. A batch alone is that already.
     const whole =
@@ -113,7 +119,8 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
           return Effect.fail(numbered(answer.error, first))
         }
         sum.rows += rows.length
-        sum.changes = answer.changes === undefined || sum.changes === undefined ? undefined : sum.changes + answer.changes
+        sum.changes =
+          answer.changes === undefined || sum.changes === undefined ? undefined : sum.changes + answer.changes
         return Effect.void
       }
     })

@@ -1,9 +1,14 @@
 /** The fibers of a pool: what takes time happens in them, and none outlives the pool. */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
+import { after } from "./poolTimer.js"
+
+/** How long a session that is being closed keeps its place, in milliseconds. */
+const closeGraceMillis = 1_000
 
 /** Closes a session's scope. What goes wrong is logged: nobody is left whom it would help. */
 export const closeScope = (scope: Scope.CloseableScope): Effect.Effect<void> =>
@@ -18,10 +23,18 @@ export class PoolFibers {
   private readonly working = new Set<Fiber.RuntimeFiber<void>>()
   /** They close one. To be waited for. */
   private readonly closing = new Set<Fiber.RuntimeFiber<void>>()
+  /** Sessions being closed that still keep their place. */
+  private readonly keeping = new Set<Scope.CloseableScope>()
   private readonly runtime: Runtime.Runtime<never>
+  private readonly clock: Clock.Clock
 
-  constructor(runtime: Runtime.Runtime<never>) {
+  constructor(runtime: Runtime.Runtime<never>, clock: Clock.Clock) {
     this.runtime = runtime
+    this.clock = clock
+  }
+
+  get leaving(): number {
+    return this.keeping.size
   }
 
   get closings(): number {
@@ -32,11 +45,22 @@ export class PoolFibers {
     this.fork(this.working, effect)
   }
 
-  /** Tells when it is closed. */
-  close(scope: Scope.CloseableScope, closed: () => void): void {
+  /**
+   * Closes a session; `freed` is told when another may be opened in its place. That is when it is closed, but one that is
+   * slow to close, or never does, keeps nobody waiting for long.
+   */
+  close(scope: Scope.CloseableScope, freed: () => void): void {
+    const leave = () => {
+      if (this.keeping.delete(scope)) {
+        cancelGrace()
+        freed()
+      }
+    }
+    this.keeping.add(scope)
+    const cancelGrace = after(this.clock, closeGraceMillis, leave, true)
     this.fork(
       this.closing,
-      Effect.flatMap(closeScope(scope), () => Effect.sync(closed))
+      Effect.flatMap(closeScope(scope), () => Effect.sync(leave))
     )
   }
 

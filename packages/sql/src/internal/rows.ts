@@ -23,6 +23,9 @@ export const pages = <A>(cursor: SqlTransport.Cursor, transformRows: TransformRo
     const chunk = Channel.write(Chunk.unsafeFromArray(transformRows === undefined ? rows : transformRows(rows)))
     return after === undefined ? chunk : Channel.flatMap(chunk, () => after)
   }
-  const next: Pages<A> = Channel.flatMap(Channel.suspend(() => Channel.fromEffect(cursor.next)), (page) => emit(page))
+  const next: Pages<A> = Channel.flatMap(
+    Channel.suspend(() => Channel.fromEffect(cursor.next)),
+    (page) => emit(page)
+  )
   return Stream.fromChannel(Channel.suspend(() => emit(cursor.first)))
 }

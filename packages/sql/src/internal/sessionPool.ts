@@ -11,7 +11,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Kind, Lease, Options, SessionPool, Statistics } from "../SessionPool.js"
 import type { Session } from "../SqlTransport.js"
 import { connectSession } from "./poolConnect.js"
@@ -24,16 +24,11 @@ import { Upkeep } from "./poolUpkeep.js"
 import { type Wait, type Waiter, Waiters } from "./poolWaiters.js"
 import { clockOf } from "./settings.js"
 
-/** How long a session that is being closed keeps its place. */
-const closeGraceMillis = 1_000
-
 class Pool implements SessionPool, Lender {
   readonly name: string
   private readonly slots: PoolSlots
   private readonly waiters = new Waiters()
   private readonly counts = { timeouts: 0, opened: 0, failed: 0, retired: 0, lost: 0 }
-  /** Out of the pool, and not closed yet. */
-  private readonly leaving = new Set<Slot>()
   private opening = 0
   private preparing = 0
   private closed = false
@@ -52,7 +47,7 @@ class Pool implements SessionPool, Lender {
     this.settings = settings
     this.clock = clock
     this.slots = new PoolSlots(settings.width)
-    this.fibers = new PoolFibers(runtime)
+    this.fibers = new PoolFibers(runtime, clock)
     this.upkeep = new Upkeep(clock, settings, this.slots.all, (slot) => this.retire(slot))
     this.tooSlow = Settings.tooSlow(this.name, settings)
   }
@@ -86,7 +81,9 @@ class Pool implements SessionPool, Lender {
 
   readonly scoped = (kind: Kind, holder: string): Effect.Effect<Lease, SqlError, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.tap(this.lease(kind, holder, restore), (lease) => Effect.addFinalizer(() => lease.release))
+      Effect.flatMap(Effect.scope, (scope) =>
+        Effect.tap(this.lease(kind, holder, restore), (lease) => Scope.addFinalizer(scope, lease.release))
+      )
     )
 
   // --- wait: none is there
@@ -141,7 +138,7 @@ class Pool implements SessionPool, Lender {
   // --- open
 
   private hasRoom(): boolean {
-    return !this.closed && this.slots.all.length + this.leaving.size + this.opening < this.settings.max
+    return !this.closed && this.slots.all.length + this.fibers.leaving + this.opening < this.settings.max
   }
 
   private open(): void {
@@ -283,18 +280,9 @@ class Pool implements SessionPool, Lender {
     }
   }
 
-  /** Its place is free when it is closed; but one that is slow to close, or never does, keeps nobody waiting for long. */
   private remove(slot: Slot): void {
-    const leave = () => {
-      if (this.leaving.delete(slot)) {
-        cancelGrace()
-        this.serve()
-      }
-    }
     this.slots.remove(slot)
-    this.leaving.add(slot)
-    const cancelGrace = after(this.clock, closeGraceMillis, leave, true)
-    this.fibers.close(slot.scope, leave)
+    this.fibers.close(slot.scope, () => this.serve())
     this.serve()
   }
 

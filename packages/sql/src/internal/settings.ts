@@ -47,7 +47,9 @@ export const withPrefetch =
       return self[Override]({ prefetch: rows }) as A
     }
     return (
-      isStream(self) ? Stream.provideService(self, Prefetch, rows) : Effect.provideService(self as AnyEffect, Prefetch, rows)
+      isStream(self)
+        ? Stream.provideService(self, Prefetch, rows)
+        : Effect.provideService(self as AnyEffect, Prefetch, rows)
     ) as A
   }
 

@@ -43,10 +43,7 @@ const map = <A>(mode: Mode, transformRows: TransformRows) => {
   }
 }
 
-export class StatementImpl<A>
-  extends Effectable.Class<ReadonlyArray<A>, SqlError>
-  implements Statement.Statement<A>
-{
+export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> implements Statement.Statement<A> {
   get [Statement.FragmentId]() {
     return identity
   }

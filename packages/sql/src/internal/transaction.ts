@@ -79,7 +79,7 @@ const body = <A, E, R>(
     if (span !== undefined) {
       context = Context.add(context, Tracer.ParentSpan, span)
     }
-    return Effect.exit(Effect.locally(restore(effect), FiberRef.currentContext, context as Context.Context<never>))
+    return Effect.exit(Effect.locally(restore(effect), FiberRef.currentContext, context))
   })
 
 const outermost = <A, E, R>(
@@ -136,32 +136,38 @@ const onSession = <A, E, R>(
     Effect.suspend(() => control.rollback(session)),
     () => retire
   )
-  const begin = deadline === Infinity ? control.begin(session, options) : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
-  return Effect.flatMap(Effect.onError(restore(begin), () => clean), () => {
-    const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
-    return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {
-      // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
-      return level.turn.hold(
-        Effect.uninterruptible,
-        Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-          const gone = level.ended()
-          level.close()
-          if (Exit.isFailure(exit)) {
-            span?.event("db.transaction.rollback", spanTime(fiber))
-            return Effect.zipRight(clean, exit)
-          }
-          if (gone !== undefined) {
-            return Effect.zipRight(clean, Effect.fail(gone))
-          }
-          span?.event("db.transaction.commit", spanTime(fiber))
-          return Effect.zipRight(
-            Effect.onError(control.commit(session), () => clean),
-            exit
-          )
-        })
-      )
-    })
-  })
+  const begin =
+    deadline === Infinity
+      ? control.begin(session, options)
+      : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
+  return Effect.flatMap(
+    Effect.onError(restore(begin), () => clean),
+    () => {
+      const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
+      return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {
+        // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
+        return level.turn.hold(
+          Effect.uninterruptible,
+          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+            const gone = level.ended()
+            level.close()
+            if (Exit.isFailure(exit)) {
+              span?.event("db.transaction.rollback", spanTime(fiber))
+              return Effect.zipRight(clean, exit)
+            }
+            if (gone !== undefined) {
+              return Effect.zipRight(clean, Effect.fail(gone))
+            }
+            span?.event("db.transaction.commit", spanTime(fiber))
+            return Effect.zipRight(
+              Effect.onError(control.commit(session), () => clean),
+              exit
+            )
+          })
+        )
+      })
+    }
+  )
 }
 
 const nested = <A, E, R>(
@@ -194,27 +200,30 @@ const nested = <A, E, R>(
     if (late !== undefined) {
       return Effect.fail(late)
     }
-    return Effect.flatMap(Effect.onError(restore(control.savepoint(session, name)), () => Effect.ignore(undo)), () => {
-      const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
-      const afterCommits = root.afterCommit.length
-      return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
-        level.turn.hold(
-          Effect.uninterruptible,
-          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-            const gone = level.ended()
-            level.close()
-            if (Exit.isFailure(exit)) {
-              root.afterCommit.length = afterCommits
-              span?.event("db.transaction.rollback", spanTime(fiber))
-              // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
-              return Effect.zipRight(Effect.ignoreLogged(undo), exit)
-            }
-            span?.event("db.transaction.savepoint", spanTime(fiber))
-            return gone !== undefined ? Effect.fail(gone) : Effect.zipRight(control.release(session, name), exit)
-          })
+    return Effect.flatMap(
+      Effect.onError(restore(control.savepoint(session, name)), () => Effect.ignore(undo)),
+      () => {
+        const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
+        const afterCommits = root.afterCommit.length
+        return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
+          level.turn.hold(
+            Effect.uninterruptible,
+            Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+              const gone = level.ended()
+              level.close()
+              if (Exit.isFailure(exit)) {
+                root.afterCommit.length = afterCommits
+                span?.event("db.transaction.rollback", spanTime(fiber))
+                // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
+                return Effect.zipRight(Effect.ignoreLogged(undo), exit)
+              }
+              span?.event("db.transaction.savepoint", spanTime(fiber))
+              return gone !== undefined ? Effect.fail(gone) : Effect.zipRight(control.release(session, name), exit)
+            })
+          )
         )
-      )
-    })
+      }
+    )
   })
   const deadline = monotonicDeadline(fiber)
   return parent.turn.hold(

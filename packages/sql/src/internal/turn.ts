@@ -99,10 +99,7 @@ export class Turn {
   }
 
   /** Runs the effect while passing; `bound` may put a limit on the waiting. */
-  pass<A, E, R, E2 = never>(
-    effect: Effect.Effect<A, E, R>,
-    bound: Bound<E2> = unbounded
-  ): Effect.Effect<A, E | E2, R> {
+  pass<A, E, R, E2 = never>(effect: Effect.Effect<A, E, R>, bound: Bound<E2> = unbounded): Effect.Effect<A, E | E2, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false, bound), () =>
         Effect.ensuring(

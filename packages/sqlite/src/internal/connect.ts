@@ -185,25 +185,28 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
         }
       })
       const abandoned = Effect.suspend(() => thread?.abandon(options.grace) ?? Effect.void)
-      return Effect.flatMap(Effect.onError(restore(opening), () => abandoned), (opened) => {
-        const { id, session } = thread!
-        const close = Effect.suspend(() => {
-          if (stuck) {
-            return Effect.void
-          }
-          if (options.onClose === "interrupt") {
-            session.abort(failure.closed())
-          }
-          thread!.close()
-          return thread!.gone
-        })
-        return Effect.as(
-          Effect.addFinalizer(() => close),
-          {
-            ...opened,
-            session: new SqliteSession(id, session, Deferred.await(lost), options.grace, onLost)
-          }
-        )
-      })
+      return Effect.flatMap(
+        Effect.onError(restore(opening), () => abandoned),
+        (opened) => {
+          const { id, session } = thread!
+          const close = Effect.suspend(() => {
+            if (stuck) {
+              return Effect.void
+            }
+            if (options.onClose === "interrupt") {
+              session.abort(failure.closed())
+            }
+            thread!.close()
+            return thread!.gone
+          })
+          return Effect.as(
+            Effect.addFinalizer(() => close),
+            {
+              ...opened,
+              session: new SqliteSession(id, session, Deferred.await(lost), options.grace, onLost)
+            }
+          )
+        }
+      )
     })
   )

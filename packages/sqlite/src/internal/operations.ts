@@ -1,6 +1,6 @@
 /** What the SQLite client has beyond `SqlClient`: made from the client and its transport. */
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Statement from "@effect/sql/Statement"
+import type * as Statement from "@effect/sql/Statement"
 import { type SqlClient, SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
@@ -91,7 +91,9 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
           )
         }
         const assigned =
-          value === undefined ? "" : `=${typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : Number(value)}`
+          value === undefined
+            ? ""
+            : `=${typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : Number(value)}`
         return Effect.map(client.unsafe(`PRAGMA ${name}${assigned}`).values, (rows) => rows[0]?.[0])
       }),
 

@@ -247,9 +247,7 @@ export class WorkerSession {
       case Op.run:
       case Op.open:
       case Op.batch:
-        return call.request.prepared
-          ? this.statements.get(call.request.text)
-          : this.statements.once(call.request.text)
+        return call.request.prepared ? this.statements.get(call.request.text) : this.statements.once(call.request.text)
       case Op.describe:
         return this.statements.once(call.request.text)
       default:
@@ -741,4 +739,3 @@ const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array
   }
   return before
 }
-

@@ -38,10 +38,10 @@ export class SqliteSession implements SqlTransport.Session {
     })
 
   readonly describe = (text: string): Effect.Effect<SqlTransport.Description, SqlError> =>
-    Effect.map(
-      this.value(Op.describe, { ...emptyRequest, text }),
-      (value) => ({ ...(value as Omit<SqlTransport.Description, "private">), private: false })
-    )
+    Effect.map(this.value(Op.describe, { ...emptyRequest, text }), (value) => ({
+      ...(value as Omit<SqlTransport.Description, "private">),
+      private: false
+    }))
 
   get check(): Effect.Effect<void, SqlError> {
     return this.command({ _tag: "Check" })
@@ -59,9 +59,7 @@ export class SqliteSession implements SqlTransport.Session {
 
   readonly interrupt: Effect.Effect<void> = Effect.sync(() => this.worker.interrupt())
 
-  readonly open = (
-    request: SqlTransport.SqlRequest
-  ): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
+  readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         const cursor = this.worker.nextCursor()
@@ -76,18 +74,21 @@ export class SqliteSession implements SqlTransport.Session {
             this.worker.closeCursor(cursor)
           }
         })
-        return Effect.flatMap(Effect.onError(restore(first), () => abandoned), (page) => {
-          if (page.error !== undefined && page.length === 0) {
-            return Effect.fail(page.error)
+        return Effect.flatMap(
+          Effect.onError(restore(first), () => abandoned),
+          (page) => {
+            if (page.error !== undefined && page.length === 0) {
+              return Effect.fail(page.error)
+            }
+            const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
+            return page.done || page.error !== undefined
+              ? Effect.succeed(made)
+              : Effect.as(
+                  Effect.addFinalizer(() => made.close),
+                  made
+                )
           }
-          const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
-          return page.done || page.error !== undefined
-            ? Effect.succeed(made)
-            : Effect.as(
-                Effect.addFinalizer(() => made.close),
-                made
-              )
-        })
+        )
       })
     )
 
@@ -211,30 +212,32 @@ class SqliteCursor implements SqlTransport.Cursor {
     return this.first.columns
   }
 
-  readonly next: Effect.Effect<SqlTransport.Page, SqlError> = Effect.suspend((): Effect.Effect<SqlTransport.Page, SqlError> => {
-    if (this.poisoned || this.arrived !== this.taken) {
-      return Effect.fail(failure.poisoned(this.request.text))
-    }
-    if (this.ended) {
-      return Effect.succeed(endOf(this.first))
-    }
-    const pull = this.session.pull(
-      this.request,
-      this.cursor,
-      this.entry,
-      () => {
-        this.arrived++
-      },
-      () => {
-        this.poisoned = true
+  readonly next: Effect.Effect<SqlTransport.Page, SqlError> = Effect.suspend(
+    (): Effect.Effect<SqlTransport.Page, SqlError> => {
+      if (this.poisoned || this.arrived !== this.taken) {
+        return Effect.fail(failure.poisoned(this.request.text))
       }
-    )
-    return Effect.map(pull, (page) => {
-      this.taken++
-      this.ended = page.done || page.error !== undefined
-      return page
-    })
-  })
+      if (this.ended) {
+        return Effect.succeed(endOf(this.first))
+      }
+      const pull = this.session.pull(
+        this.request,
+        this.cursor,
+        this.entry,
+        () => {
+          this.arrived++
+        },
+        () => {
+          this.poisoned = true
+        }
+      )
+      return Effect.map(pull, (page) => {
+        this.taken++
+        this.ended = page.done || page.error !== undefined
+        return page
+      })
+    }
+  )
 
   /** Nothing to do when the worker has closed it already: at its end, after an error, after a stopped pull. */
   readonly close: Effect.Effect<void> = Effect.suspend(() =>

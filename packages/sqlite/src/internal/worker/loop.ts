@@ -448,8 +448,6 @@ export class Loop {
   }
 }
 
-
-
 const parametersOffset = (slot: number) => requestOffset + slot * requestBytes + Request.bytes
 
 const wordsOf = (place: Place) => new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)

@@ -39,7 +39,12 @@ export class Outbox {
   }
 
   inline(slot: number): Place {
-    return { bytes: this.shared, offset: replyOffset + slot * replyBytes, capacity: replyBytes, reply: Reply.inline | slot }
+    return {
+      bytes: this.shared,
+      offset: replyOffset + slot * replyBytes,
+      capacity: replyBytes,
+      reply: Reply.inline | slot
+    }
   }
 
   /** A free page slot; waits for the loop to give one back. Undefined when `stop` says so meanwhile. */
@@ -87,7 +92,8 @@ export class Outbox {
     words[Header.flags] = (words[Header.flags]! & ~Flag.more) | (more ? Flag.more : 0)
     new Float64Array(buffer, at, 12)[Header8.queueNanos] = queueNanos
     if ((place.reply & Reply.kind) === Reply.buffer) {
-      this.post(["buffer", seq, buffer as ArrayBuffer], [buffer as ArrayBuffer])
+      const own: ArrayBuffer = buffer as ArrayBuffer
+      this.post(["buffer", seq, own], [own])
     }
     this.announce(place.reply)
   }
