@@ -112,8 +112,10 @@ class Thread {
     })
   }
 
-  /** Completes when the thread is gone. */
-  readonly gone: Effect.Effect<void> = Effect.promise(() => this.ended)
+  /** Told when the thread is gone. */
+  onGone(told: () => void): void {
+    void this.ended.then(told)
+  }
 
   /** Waits for that no longer than so many milliseconds; answers whether it is gone. */
   private goneWithin(millis: number): Effect.Effect<boolean> {
@@ -171,12 +173,14 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
     Effect.flatMap(Deferred.make<SqlError>(), (lost) => {
       // Set when the statement that runs cannot be stopped: the thread is left to end by itself.
       let stuck = false
+      let onStuck = () => {}
       let thread: Thread | undefined
       const onLost = (error: SqlError) => {
         stuck = true
         thread?.session.abort(error)
         thread?.close()
         Deferred.unsafeDone(lost, Effect.succeed(error))
+        onStuck()
       }
       const opening = start(options, onLost, (started) => {
         thread = started
@@ -189,15 +193,16 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
         Effect.onError(restore(opening), () => abandoned),
         (opened) => {
           const { id, session } = thread!
-          const close = Effect.suspend(() => {
+          const close = Effect.async<void>((resume) => {
+            onStuck = () => resume(Effect.void)
             if (stuck) {
-              return Effect.void
+              return onStuck()
             }
             if (options.onClose === "interrupt") {
               session.abort(failure.closed())
             }
             thread!.close()
-            return thread!.gone
+            thread!.onGone(onStuck)
           })
           return Effect.as(
             Effect.addFinalizer(() => close),

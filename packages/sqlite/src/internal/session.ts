@@ -590,10 +590,14 @@ export class WorkerSession {
     }
   }
 
-  /** Stops whatever statement runs now; its caller gets reason `Interrupted`. Nothing runs: nothing happens. */
+  /**
+   * Stops whatever statement runs now; its caller gets reason `Interrupted`. Nothing runs: nothing happens. Nor to the
+   * end of a transaction: a rollback that is stopped would cost the session.
+   */
   interrupt(): void {
     const running = Atomics.load(this.control, Word.running)
-    if (running !== 0) {
+    const call = this.calls.find((call) => call?.seq === running)
+    if (call !== undefined && !(call.request.transaction === "free" && endsTransaction.test(call.request.text))) {
       Atomics.store(this.control, Word.interrupt, running)
       Atomics.add(this.control, Word.credit, 1)
       Atomics.notify(this.control, Word.credit)
@@ -729,6 +733,8 @@ export const emptyRequest = {
   prepared: true,
   transaction: "free"
 } as const
+
+const endsTransaction = /^(commit|rollback|release)\b/i
 
 const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {
   if (before === undefined) {

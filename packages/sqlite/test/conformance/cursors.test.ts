@@ -273,4 +273,26 @@ onEngines("cursors", (engine) => {
       yield* assertIdle(sql)
     })
   )
+
+  it.scopedLive("a streamed script does not go on inside somebody else's transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* fill(sql, 6)
+      const script = sql.unsafe("select n from t; insert into t values (100)").pipe(SqlClient.withPrefetch(3)).stream
+      const pull = yield* Stream.toPull(script)
+      assert.strictEqual((yield* pull).length, 3)
+      const failure = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`insert into t values (200)`
+          // What is left of the open result is handed out; the next statement is not begun.
+          return yield* reasonOf(
+            Effect.forever(Effect.mapError(pull, (end) => (end._tag === "Some" ? end.value : "end of the script")))
+          )
+        })
+      )
+      assert.strictEqual(failure.reason, "LockTimeout")
+      assert.strictEqual(yield* count(sql), 7)
+      yield* assertIdle(sql)
+    })
+  )
 })

@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
 import { Effect, Fiber, Stream, TestClock } from "effect"
 import { countTo, onEngines, reasonOf, tempFile } from "../support.js"
-import { assertIdle, endless, open, timed } from "./stopping.js"
+import { assertIdle, endless, open, slowInsert, timed } from "./stopping.js"
 
 onEngines("deadlines", (engine) => {
   it.scopedLive("row 79: a deadline in the past: nothing runs", () =>
@@ -218,7 +218,7 @@ onEngines("deadlines", (engine) => {
           yield* Fiber.interrupt(inner)
         })
       )
-      const writer = yield* Effect.fork(sql`insert into t ${sql.literal(endless(engine))}`.pipe(Effect.ignore))
+      const writer = yield* Effect.fork(sql.unsafe(slowInsert(engine, "t")).pipe(Effect.ignore))
       yield* Effect.sleep(20)
       if (engine === "native") {
         const [took, failure] = yield* timed(reasonOf(soon(Stream.runDrain(sql`select n, 2 as other from t`.stream))))

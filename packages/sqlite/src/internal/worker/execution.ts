@@ -31,6 +31,11 @@ export class Execution {
     private readonly keep: boolean
   ) {}
 
+  /** Whether one statement has ended and another of the text is next. */
+  get between(): boolean {
+    return !this.first && this.current === undefined && !this.finished
+  }
+
   /** Whether the statement that is being stepped writes. */
   get writes(): boolean {
     return this.current?.readonly === false

@@ -290,6 +290,12 @@ export class Loop {
     cursor.foreign = this.holder !== id && this.connection.inTransaction()
     let place: Place | undefined
     do {
+      if (execution.between && this.refuseNext(slot, seq, id, cursor)) {
+        if (place !== undefined) {
+          this.outbox.release(place)
+        }
+        return
+      }
       this.runAhead(slot, cursor)
       const page = cursor.next()
       if (page !== undefined) {
@@ -317,6 +323,24 @@ export class Loop {
     }
     this.settle(id, cursor)
     this.outbox.publish(place, seq, false, queue)
+  }
+
+  /** The next statement of a script must find what its first found: no transaction of others, or its own. */
+  private refuseNext(slot: number, seq: number, id: number, cursor: Cursor): boolean {
+    const open = this.connection.inTransaction()
+    const gone = cursor.transaction === Transaction.required && !open
+    const others = cursor.transaction === Transaction.none && cursor.foreign && open
+    if (gone || others) {
+      this.end(id)
+      this.answerEmpty(
+        slot,
+        seq,
+        gone
+          ? { why: Why.noTransaction }
+          : { code: 5, message: "the script cannot go on while another fiber's transaction is open on its session" }
+      )
+    }
+    return gone || others
   }
 
   /** Steps the statements that write and come next to their ends. Not past rows that nobody has asked for yet. */
