@@ -2,39 +2,19 @@
  * The loop's side of one worker: sends calls into the shared ring, drains replies, keeps deadlines, stops what is to be
  * stopped. Everything here is synchronous; Effects begin in `sqliteSession.ts`.
  */
-import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
+import type { MessagePort } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqliteAnswer } from "./answer.js"
-import {
-  cancelWord,
-  deadlineOffset,
-  Op,
-  pageBytes,
-  pageOffset,
-  Reply,
-  replyBytes,
-  replyOffset,
-  replyRingOffset,
-  replyRingSize,
-  Request,
-  requestBytes,
-  RequestFlag,
-  requestOffset,
-  requestRingOffset,
-  requestRingSize,
-  slots,
-  statementSlots,
-  type ToLoop,
-  type ToWorker,
-  Transaction,
-  Word
-} from "./boundary.js"
+import type { SqliteAnswer } from "./answer.js"
+import { cancelWord, Op, slots, statementSlots, Word } from "./boundary.js"
 import { Call } from "./call.js"
-import { makeDecoder, type PageSource, readColumns, readError, UnsafeIntegerError, views } from "./decoder.js"
+import type { PageSource } from "./decoder.js"
 import * as failure from "./failure.js"
-import { Flag, Header, Header8, Why } from "./page.js"
-import { encode, encodeInto, encodeRows, ParameterError, parameterView } from "./parameters.js"
-import { NulInText, StatementCache, type StatementEntry } from "./statementCache.js"
+import { Flag, Header } from "./page.js"
+import { encode, encodeRows, ParameterError } from "./parameters.js"
+import { readPage } from "./readPage.js"
+import { ReplyReader } from "./replyReader.js"
+import { RequestWriter } from "./requestWriter.js"
+import { NulInText } from "./statementCache.js"
 
 export interface SessionOptions {
   readonly statementCacheSize: number
@@ -46,29 +26,10 @@ export interface SessionOptions {
   readonly onLost: (error: SqlError) => void
 }
 
-/** A microtask without the async resource that `queueMicrotask` makes for each. */
-const resolved = Promise.resolve()
-
-/** Pages decoded in one go before the event loop gets its turn again. */
-const pagesPerTurn = 4
-
-const nanos = (): number => Number(process.hrtime.bigint())
-
-/** `performance.now()` 0 in ns of `process.hrtime`: deadlines come in the first, workers read the second. */
-const origin = nanos() - performance.now() * 1e6
-
-const transactionFlag = { none: Transaction.none, required: Transaction.required, free: Transaction.free } as const
-
 export class WorkerSession {
   private readonly control: Int32Array
-  private readonly deadlines: BigInt64Array
-  private readonly requestRing: Int32Array
-  private readonly replyRing: Int32Array
-  private readonly words: Int32Array
-  private readonly times: Float64Array
-  private readonly shared: PageSource
-  private readonly parameters
-  private readonly statements: StatementCache
+  private readonly requests: RequestWriter
+  private readonly replies: ReplyReader
 
   private readonly calls: Array<Call | undefined> = new Array<Call | undefined>(slots).fill(undefined)
   private readonly freeStatementSlots: Array<number> = []
@@ -77,19 +38,12 @@ export class WorkerSession {
   private readonly cursorQueue: Array<Call> = []
   private queuedBytes = 0
   private active = 0
-  private lastSeq = 0
   private lastCursor = 0
-  private head = 0
-  private tail = 0
-  /** Pages and values that came as messages before their reply was drained. */
-  private readonly messages = new Map<number, ToLoop>()
 
   private failed: SqlError | undefined
   private transaction = false
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
-  private resuming = false
-  private waking = false
 
   constructor(
     memory: SharedArrayBuffer,
@@ -97,22 +51,24 @@ export class WorkerSession {
     private readonly options: SessionOptions
   ) {
     this.control = new Int32Array(memory, 0, 1024)
-    this.deadlines = new BigInt64Array(memory, deadlineOffset, slots)
-    this.requestRing = new Int32Array(memory, requestRingOffset, requestRingSize)
-    this.replyRing = new Int32Array(memory, replyRingOffset, replyRingSize)
-    this.words = new Int32Array(memory, requestOffset, (slots * requestBytes) / 4)
-    this.times = new Float64Array(memory, requestOffset, (slots * requestBytes) / 8)
-    this.shared = views(memory)
-    this.parameters = parameterView(memory)
+    this.requests = new RequestWriter(memory, port, options.statementCacheSize)
     for (let slot = slots - 1; slot >= 0; slot--) {
       ;(slot < statementSlots ? this.freeStatementSlots : this.freeCursorSlots).push(slot)
     }
-    this.statements = new StatementCache(
-      options.statementCacheSize,
-      (id, text) => this.post(["text", id, text]),
-      (id) => this.post(["forget", id])
-    )
-    port.on("message", (message: ToLoop) => this.receive(message))
+    this.replies = new ReplyReader(memory, port, {
+      seqOf: (slot) => this.calls[slot]!.seq,
+      page: (slot, source, base) => this.page(slot, source, base),
+      value: (slot, value) => {
+        const call = this.calls[slot]!
+        this.release(call)
+        this.finish(call, undefined, undefined, value)
+      },
+      error: (slot, error) => {
+        const call = this.calls[slot]!
+        this.release(call)
+        this.finish(call, failure.sqliteFailure(error, call.request.text || undefined), undefined)
+      }
+    })
     port.unref()
   }
 
@@ -191,112 +147,13 @@ export class WorkerSession {
   }
 
   private send(call: Call, slot: number): void {
-    const { request } = call
-    const at = slot * (requestBytes / 4)
-    const { words } = this
-    let length: number
     try {
-      length = this.writeParameters(call, slot)
-      call.entry = this.entryOf(call)
+      this.requests.send(call, slot)
+      this.calls[slot] = call
     } catch (error) {
       this.giveSlot(slot)
-      return this.finish(call, this.unsendable(error, call), undefined)
+      this.finish(call, this.unsendable(error, call), undefined)
     }
-    call.slot = slot
-    call.seq = this.lastSeq = (this.lastSeq % 0x7ffffffe) + 1
-    words[at + Request.op] = call.op
-    words[at + Request.seq] = call.seq
-    words[at + Request.flags] = transactionFlag[request.transaction] | (request.prepared ? 0 : RequestFlag.unprepared)
-    words[at + Request.length] = length
-    words[at + Request.maxRows] = request.prefetch
-    words[at + Request.cursor] = call.cursor
-    switch (call.op) {
-      case Op.fetch:
-      case Op.closeCursor:
-        words[at + Request.id] = call.cursor
-        break
-      case Op.command:
-        this.post(["command", call.seq, call.command!])
-        break
-      case Op.close:
-        break
-      default:
-        words[at + Request.id] = call.entry!.id
-        words[at + Request.parameters] = call.parameterRows?.[0]?.length ?? request.params.length
-        words[at + Request.rows] = call.parameterRows?.length ?? 1
-    }
-    if (length < 0) {
-      const bytes = call.encoded!
-      call.encoded = undefined
-      this.post(["parameters", call.seq, bytes], [bytes])
-    }
-    this.times[slot * (requestBytes / 8) + Request.sentAt / 2] = nanos()
-    this.calls[slot] = call
-    Atomics.store(this.control, cancelWord + slot, 0)
-    Atomics.store(
-      this.deadlines,
-      slot,
-      request.deadline === Infinity ? 0n : BigInt(Math.max(1, Math.round(origin + request.deadline * 1e6)))
-    )
-    this.publish(slot)
-  }
-
-  /** The statement by which the worker knows the text; pulls and closes keep their cursor's. */
-  private entryOf(call: Call): StatementEntry | undefined {
-    switch (call.op) {
-      case Op.run:
-      case Op.open:
-      case Op.batch:
-        return call.request.prepared ? this.statements.get(call.request.text) : this.statements.once(call.request.text)
-      case Op.describe:
-        return this.statements.once(call.request.text)
-      default:
-        return call.entry
-    }
-  }
-
-  /** Parameters go into the slot when they fit, else they are a message: −1. */
-  private writeParameters(call: Call, slot: number): number {
-    const at = requestOffset + slot * requestBytes + Request.bytes
-    const room = requestBytes - Request.bytes
-    if (call.encoded !== undefined) {
-      if (call.encoded.byteLength > room) {
-        return -1
-      }
-      this.shared.bytes.set(new Uint8Array(call.encoded), at)
-      return call.encoded.byteLength
-    }
-    if (call.parameterRows !== undefined) {
-      call.encoded = encodeRows(call.parameterRows)
-      return -1
-    }
-    const bytes = encodeInto(call.request.params, this.parameters, at, room)
-    if (bytes < 0) {
-      call.encoded = encode(call.request.params)
-    }
-    return bytes
-  }
-
-  private publish(slot: number): void {
-    Atomics.store(this.requestRing, this.head & (requestRingSize - 1), slot)
-    this.head = (this.head + 1) | 0
-    Atomics.store(this.control, Word.requestHead, this.head)
-    // Waking a thread costs more than a statement: all that is sent in one go is announced once, at its end.
-    if (!this.waking) {
-      this.waking = true
-      void resolved.then(this.wake)
-    }
-  }
-
-  private readonly wake = () => {
-    this.waking = false
-    if (Atomics.load(this.control, Word.sleeping) === 1) {
-      Atomics.notify(this.control, Word.requestHead)
-    }
-  }
-
-  private post(message: ToWorker, transfer: Array<ArrayBuffer> = []): void {
-    this.port.postMessage(message, transfer)
   }
 
   /** The process stays alive while calls are under way, and only then. */
@@ -314,189 +171,21 @@ export class WorkerSession {
 
   // ------------------------------------------------------------------------------------------------------ receiving
 
-  private receive(message: ToLoop): void {
-    if (message !== null) {
-      this.keep(message)
-    }
-    Atomics.store(this.control, Word.wakePending, 0)
-    this.drain(pagesPerTurn)
-  }
-
-  private keep(message: ToLoop): void {
-    if (message !== null && (message[0] === "buffer" || message[0] === "value" || message[0] === "error")) {
-      this.messages.set(message[1], message)
-    }
-  }
-
-  /** The message that belongs to a reply: it was posted before the reply was announced. */
-  private messageOf(seq: number): ToLoop {
-    for (;;) {
-      const message = this.messages.get(seq)
-      if (message !== undefined) {
-        this.messages.delete(seq)
-        return message
-      }
-      const received = receiveMessageOnPort(this.port) as { readonly message: ToLoop } | undefined
-      if (received === undefined) {
-        throw new Error("a reply came without its message")
-      }
-      if (received.message === null) {
-        // A wake was swallowed here; what it announced is drained by the loop that called.
-        Atomics.store(this.control, Word.wakePending, 0)
-      } else {
-        this.keep(received.message)
-      }
-    }
-  }
-
-  /** Takes replies in order. After `budget` large pages the rest waits for the next turn of the event loop. */
-  private drain(budget: number): void {
-    const { control } = this
-    let pages = 0
-    while (this.tail !== Atomics.load(control, Word.replyHead)) {
-      if (pages >= budget) {
-        return this.resume()
-      }
-      const reply = Atomics.load(this.replyRing, this.tail & (replyRingSize - 1))
-      this.tail = (this.tail + 1) | 0
-      Atomics.store(control, Word.replyTail, this.tail)
-      if ((reply & Reply.kind) !== Reply.inline) {
-        pages++
-      }
-      this.take(reply)
-    }
-  }
-
-  private resume(): void {
-    if (!this.resuming) {
-      this.resuming = true
-      setImmediate(() => {
-        this.resuming = false
-        this.drain(pagesPerTurn)
-      })
-    }
-  }
-
-  private take(reply: number): void {
-    const slot = reply & 0xff
+  private page(slot: number, source: PageSource, base: number): void {
     const call = this.calls[slot]!
-    switch (reply & Reply.kind) {
-      case Reply.inline:
-        return this.page(call, this.shared, replyOffset + slot * replyBytes)
-      case Reply.page: {
-        const page = reply >> 12
-        this.page(call, this.shared, pageOffset + page * pageBytes)
-        Atomics.store(this.control, Word.page + page, 0)
-        Atomics.add(this.control, Word.credit, 1)
-        Atomics.notify(this.control, Word.credit)
-        return
-      }
-      case Reply.buffer: {
-        const message = this.messageOf(call.seq) as readonly ["buffer", number, ArrayBuffer]
-        return this.page(call, views(message[2], true), 0)
-      }
-      default: {
-        const message = this.messageOf(call.seq)
-        this.release(call)
-        return message![0] === "error"
-          ? this.finish(call, failure.sqliteFailure(message![2], call.request.text || undefined), undefined)
-          : this.finish(call, undefined, undefined, (message as readonly ["value", number, unknown])[2])
-      }
-    }
-  }
-
-  private page(call: Call, source: PageSource, base: number): void {
-    const word = base >> 2
-    const flags = source.u32[word + Header.flags]!
+    const flags = source.u32[(base >> 2) + Header.flags]!
     this.transaction = (flags & Flag.inTransaction) !== 0
-    const { request } = call
-    const entry = call.entry
-    if ((flags & Flag.columns) !== 0 && entry !== undefined) {
-      entry.columns = readColumns(source, base) ?? []
-      entry.decoder = makeDecoder(entry.columns)
-    }
-    let rows: Array<unknown> = []
-    if (source.u32[word + Header.rows]! > 0 && !call.abandoned && call.error === undefined) {
-      try {
-        rows = entry!.decoder!.decode(source, base, request.shape, request.integers)
-      } catch (error) {
-        if (!(error instanceof UnsafeIntegerError)) {
-          throw error
-        }
-        call.error = failure.unsafeInteger(error.column, request.text)
-      }
-    }
-    if ((flags & Flag.more) !== 0) {
-      call.rows = append(call.rows, rows)
+    const answer = readPage(call, source, base, this.failed)
+    if (answer === undefined) {
       return
     }
-    if (call.rows !== undefined) {
-      rows = append(call.rows, rows)
-    }
-    const error = call.error ?? this.errorOf(call, source, base)
-    call.opened = call.op === Op.open && (flags & Flag.done) === 0
     if (call.error !== undefined && call.cursor !== 0 && (flags & Flag.done) === 0) {
       // The failure ends the result for whoever reads it; the worker knows nothing of it.
       call.opened = false
       this.closeCursor(call.cursor)
     }
-    const double = base >> 3
-    const answer = new SqliteAnswer(
-      entry?.columns ?? [],
-      rows,
-      request.shape,
-      flags,
-      source.f64[double + Header8.changes]!,
-      source.i64[double + Header8.lastInsertRowid]!,
-      request.integers,
-      source.f64[double + Header8.queueNanos]!,
-      source.f64[double + Header8.engineNanos]!,
-      error
-    )
     this.release(call)
     this.finish(call, undefined, answer)
-  }
-
-  private errorOf(call: Call, source: PageSource, base: number): SqlError | undefined {
-    const word = base >> 2
-    const why = source.u32[word + Header.why]!
-    const code = source.i32[word + Header.code]!
-    const { text } = call.request
-    switch (why) {
-      case Why.none:
-        break
-      case Why.deadline:
-        return failure.late(text, "notExecuted")
-      case Why.cancelled:
-        // Nobody reads this but the deadline's timer, which stops a call in the moment that it begins.
-        // Nor anybody but the abort of a session, which has its own reason.
-        return call.request.deadline <= performance.now()
-          ? failure.late(text, "notExecuted")
-          : (this.failed ?? failure.interrupted(text))
-      case Why.interrupted:
-        return failure.interrupted(text)
-      case Why.leftTransaction:
-        return failure.leftTransaction(text)
-      case Why.noTransaction:
-        return failure.noTransaction(text)
-      case Why.parameters:
-        return failure.wrongCount(
-          source.i32[word + Header.detail]!,
-          call.parameterRows?.[0]?.length ?? call.request.params.length,
-          text
-        )
-      case Why.closed:
-        return failure.closed(text)
-      case Why.insideTransaction:
-        return failure.insideTransaction
-    }
-    if (code === 0) {
-      return undefined
-    }
-    const message = readError(source, base) ?? `SQLite result code ${code}`
-    const error = failure.sqliteFailure({ code, message }, text)
-    const row = source.i32[word + Header.detail]!
-    return call.op === Op.batch && row >= 0 ? failure.atRow(error, row) : error
   }
 
   /** Gives the slot back and sends what waited for one. */
@@ -564,7 +253,7 @@ export class WorkerSession {
       return false
     }
     // Either it has ended, and then its reply is in the ring already, or it has not begun, and never will.
-    this.drain(Infinity)
+    this.replies.drain(Infinity)
     if (!call.done) {
       this.drop(call)
     }
@@ -699,7 +388,7 @@ export class WorkerSession {
 
   /** The worker is gone: whoever still waits is told, with what is known about the statement, or why it was to end. */
   lose(message: string): void {
-    this.drain(Infinity)
+    this.replies.drain(Infinity)
     const running = Atomics.load(this.control, Word.running)
     const failed = this.failed
     this.failed ??= failure.lost(message, "notExecuted")
@@ -735,13 +424,3 @@ export const emptyRequest = {
 } as const
 
 const endsTransaction = /^(commit|rollback|release)\b/i
-
-const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {
-  if (before === undefined) {
-    return rows
-  }
-  for (let i = 0; i < rows.length; i++) {
-    before.push(rows[i])
-  }
-  return before
-}

@@ -80,7 +80,7 @@ export class SqliteSession implements SqlTransport.Session {
             if (page.error !== undefined && page.length === 0) {
               return Effect.fail(page.error)
             }
-            const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
+            const made = new SqliteCursor(this, cursor, request, page, ownEntry(opening!.entry))
             return page.done || page.error !== undefined
               ? Effect.succeed(made)
               : Effect.as(
@@ -244,6 +244,9 @@ class SqliteCursor implements SqlTransport.Cursor {
     this.ended ? Effect.void : this.session.closeCursor(this.cursor)
   )
 }
+
+/** Another cursor over the same script may be in another of its statements, with other columns. */
+const ownEntry = (entry: StatementEntry | undefined) => (entry === undefined ? undefined : { ...entry })
 
 /** What follows the end: the end again. */
 const endOf = (page: SqliteAnswer): SqlTransport.Page => ({

@@ -292,6 +292,23 @@ onEngines("scripts", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
+  it.scopedLive("row 20: two streams of one script, each in another statement, keep their own columns", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const script = sql.unsafe("select 1 as a union all select 2; select 'x' as b union all select 'y'")
+      const first = yield* Stream.toPull(script.pipe(SqlClient.withPrefetch(1)).stream)
+      const second = yield* Stream.toPull(script.pipe(SqlClient.withPrefetch(1)).stream)
+      const next = (pull: typeof first) => Effect.map(pull, (rows) => Chunk.toReadonlyArray(rows)[0])
+      assert.deepStrictEqual(yield* next(first), { a: 1 })
+      assert.deepStrictEqual(yield* next(first), { a: 2 })
+      assert.deepStrictEqual(yield* next(first), { b: "x" })
+      assert.deepStrictEqual(yield* next(second), { a: 1 })
+      assert.deepStrictEqual(yield* next(first), { b: "y" })
+      assert.deepStrictEqual(yield* next(second), { a: 2 })
+      assert.deepStrictEqual(yield* next(second), { b: "x" })
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("a NUL in the text is a typed failure, not a cut", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient

@@ -1,0 +1,113 @@
+/** From a page to what the caller gets: rows decoded, the failure named. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqliteAnswer } from "./answer.js"
+import { Op } from "./boundary.js"
+import type { Call } from "./call.js"
+import { makeDecoder, type PageSource, readColumns, readError, UnsafeIntegerError } from "./decoder.js"
+import * as failure from "./failure.js"
+import { Flag, Header, Header8, Why } from "./page.js"
+
+/**
+ * Takes a page of a call; undefined while more pages of the same answer follow. `failed` is the session's own reason,
+ * where it has been ended.
+ */
+export const readPage = (
+  call: Call,
+  source: PageSource,
+  base: number,
+  failed: SqlError | undefined
+): SqliteAnswer | undefined => {
+  const word = base >> 2
+  const flags = source.u32[word + Header.flags]!
+  const { request } = call
+  const entry = call.entry
+  if ((flags & Flag.columns) !== 0 && entry !== undefined) {
+    entry.columns = readColumns(source, base) ?? []
+    entry.decoder = makeDecoder(entry.columns)
+  }
+  let rows: Array<unknown> = []
+  if (source.u32[word + Header.rows]! > 0 && !call.abandoned && call.error === undefined) {
+    try {
+      rows = entry!.decoder!.decode(source, base, request.shape, request.integers)
+    } catch (error) {
+      if (!(error instanceof UnsafeIntegerError)) {
+        throw error
+      }
+      call.error = failure.unsafeInteger(error.column, request.text)
+    }
+  }
+  if ((flags & Flag.more) !== 0) {
+    call.rows = append(call.rows, rows)
+    return undefined
+  }
+  if (call.rows !== undefined) {
+    rows = append(call.rows, rows)
+  }
+  const error = call.error ?? errorOf(call, source, base, failed)
+  call.opened = call.op === Op.open && (flags & Flag.done) === 0
+  const double = base >> 3
+  return new SqliteAnswer(
+    entry?.columns ?? [],
+    rows,
+    request.shape,
+    flags,
+    source.f64[double + Header8.changes]!,
+    source.i64[double + Header8.lastInsertRowid]!,
+    request.integers,
+    source.f64[double + Header8.queueNanos]!,
+    source.f64[double + Header8.engineNanos]!,
+    error
+  )
+}
+
+const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError | undefined): SqlError | undefined => {
+  const word = base >> 2
+  const why = source.u32[word + Header.why]!
+  const code = source.i32[word + Header.code]!
+  const { text } = call.request
+  switch (why) {
+    case Why.none:
+      break
+    case Why.deadline:
+      return failure.late(text, "notExecuted")
+    case Why.cancelled:
+      // Nobody reads this but the deadline's timer, which stops a call in the moment that it begins.
+      // Nor anybody but the abort of a session, which has its own reason.
+      return call.request.deadline <= performance.now()
+        ? failure.late(text, "notExecuted")
+        : (failed ?? failure.interrupted(text))
+    case Why.interrupted:
+      return failure.interrupted(text)
+    case Why.leftTransaction:
+      return failure.leftTransaction(text)
+    case Why.noTransaction:
+      return failure.noTransaction(text)
+    case Why.parameters:
+      return failure.wrongCount(
+        source.i32[word + Header.detail]!,
+        call.parameterRows?.[0]?.length ?? call.request.params.length,
+        text
+      )
+    case Why.closed:
+      return failure.closed(text)
+    case Why.insideTransaction:
+      return failure.insideTransaction
+  }
+  if (code === 0) {
+    return undefined
+  }
+  const message = readError(source, base) ?? `SQLite result code ${code}`
+  const error = failure.sqliteFailure({ code, message }, text)
+  const row = source.i32[word + Header.detail]!
+  return call.op === Op.batch && row >= 0 ? failure.atRow(error, row) : error
+}
+
+const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {
+  if (before === undefined) {
+    return rows
+  }
+  for (let i = 0; i < rows.length; i++) {
+    before.push(rows[i])
+  }
+  return before
+}

@@ -1,0 +1,140 @@
+/** Takes replies off the shared ring, in order, with the messages that belong to some of them. */
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
+import {
+  type ErrorMessage,
+  pageBytes,
+  pageOffset,
+  Reply,
+  replyBytes,
+  replyOffset,
+  replyRingOffset,
+  replyRingSize,
+  type ToLoop,
+  Word
+} from "./boundary.js"
+import { type PageSource, views } from "./decoder.js"
+
+/**
+ * Large pages decoded in one go before the event loop gets its turn again. At least `pageSlots`: then no request has two
+ * messages waiting here.
+ */
+const pagesPerTurn = 4
+
+/** Who gets what was taken. */
+export interface Taker {
+  /** The number of the request in this slot. */
+  readonly seqOf: (slot: number) => number
+  readonly page: (slot: number, source: PageSource, base: number) => void
+  readonly value: (slot: number, value: unknown) => void
+  readonly error: (slot: number, error: ErrorMessage) => void
+}
+
+export class ReplyReader {
+  private readonly control: Int32Array
+  private readonly ring: Int32Array
+  private readonly shared: PageSource
+  private tail = 0
+  private resuming = false
+  /** Pages and values that came as messages before their reply was drained. */
+  private readonly messages = new Map<number, ToLoop>()
+
+  constructor(
+    memory: SharedArrayBuffer,
+    private readonly port: MessagePort,
+    private readonly taker: Taker
+  ) {
+    this.control = new Int32Array(memory, 0, 1024)
+    this.ring = new Int32Array(memory, replyRingOffset, replyRingSize)
+    this.shared = views(memory)
+    port.on("message", (message: ToLoop) => this.receive(message))
+  }
+
+  private receive(message: ToLoop): void {
+    if (message !== null) {
+      this.keep(message)
+    }
+    Atomics.store(this.control, Word.wakePending, 0)
+    this.drain(pagesPerTurn)
+  }
+
+  private keep(message: ToLoop): void {
+    if (message !== null && (message[0] === "buffer" || message[0] === "value" || message[0] === "error")) {
+      this.messages.set(message[1], message)
+    }
+  }
+
+  /** The message that belongs to a reply: it was posted before the reply was announced. */
+  private messageOf(seq: number): ToLoop {
+    for (;;) {
+      const message = this.messages.get(seq)
+      if (message !== undefined) {
+        this.messages.delete(seq)
+        return message
+      }
+      const received = receiveMessageOnPort(this.port) as { readonly message: ToLoop } | undefined
+      if (received === undefined) {
+        throw new Error("a reply came without its message")
+      }
+      if (received.message === null) {
+        // A wake was swallowed here; what it announced is drained by the loop that called.
+        Atomics.store(this.control, Word.wakePending, 0)
+      } else {
+        this.keep(received.message)
+      }
+    }
+  }
+
+  /** Takes replies in order. After `budget` large pages the rest waits for the next turn of the event loop. */
+  drain(budget: number): void {
+    const { control } = this
+    let pages = 0
+    while (this.tail !== Atomics.load(control, Word.replyHead)) {
+      if (pages >= budget) {
+        return this.resume()
+      }
+      const reply = Atomics.load(this.ring, this.tail & (replyRingSize - 1))
+      this.tail = (this.tail + 1) | 0
+      Atomics.store(control, Word.replyTail, this.tail)
+      if ((reply & Reply.kind) !== Reply.inline) {
+        pages++
+      }
+      this.take(reply)
+    }
+  }
+
+  private resume(): void {
+    if (!this.resuming) {
+      this.resuming = true
+      setImmediate(() => {
+        this.resuming = false
+        this.drain(pagesPerTurn)
+      })
+    }
+  }
+
+  private take(reply: number): void {
+    const { taker } = this
+    const slot = reply & 0xff
+    switch (reply & Reply.kind) {
+      case Reply.inline:
+        return taker.page(slot, this.shared, replyOffset + slot * replyBytes)
+      case Reply.page: {
+        const page = reply >> 12
+        taker.page(slot, this.shared, pageOffset + page * pageBytes)
+        Atomics.store(this.control, Word.page + page, 0)
+        Atomics.add(this.control, Word.credit, 1)
+        Atomics.notify(this.control, Word.credit)
+        return
+      }
+      case Reply.buffer: {
+        const message = this.messageOf(taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
+        return taker.page(slot, views(message[2], true), 0)
+      }
+      default: {
+        const message = this.messageOf(taker.seqOf(slot)) as
+          readonly ["value", number, unknown] | readonly ["error", number, ErrorMessage]
+        return message[0] === "error" ? taker.error(slot, message[2]) : taker.value(slot, message[2])
+      }
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/** Writes calls into the shared ring: a slot for what is small, messages for what is not, one wake for all of a burst. */
+import type { MessagePort } from "node:worker_threads"
+import {
+  cancelWord,
+  deadlineOffset,
+  Op,
+  Request,
+  requestBytes,
+  RequestFlag,
+  requestOffset,
+  requestRingOffset,
+  requestRingSize,
+  slots,
+  type ToWorker,
+  Transaction,
+  Word
+} from "./boundary.js"
+import type { Call } from "./call.js"
+import { encode, encodeInto, encodeRows, parameterView } from "./parameters.js"
+import { StatementCache, type StatementEntry } from "./statementCache.js"
+
+const nanos = (): number => Number(process.hrtime.bigint())
+
+/** `performance.now()` 0 in ns of `process.hrtime`: deadlines come in the first, workers read the second. */
+const origin = nanos() - performance.now() * 1e6
+
+const transactionFlag = { none: Transaction.none, required: Transaction.required, free: Transaction.free } as const
+
+/** A microtask without the async resource that `queueMicrotask` makes for each. */
+const resolved = Promise.resolve()
+
+export class RequestWriter {
+  private readonly control: Int32Array
+  private readonly deadlines: BigInt64Array
+  private readonly ring: Int32Array
+  private readonly words: Int32Array
+  private readonly times: Float64Array
+  private readonly parameters
+  private readonly statements: StatementCache
+  private lastSeq = 0
+  private head = 0
+  private waking = false
+
+  constructor(
+    memory: SharedArrayBuffer,
+    private readonly port: MessagePort,
+    statementCacheSize: number
+  ) {
+    this.control = new Int32Array(memory, 0, 1024)
+    this.deadlines = new BigInt64Array(memory, deadlineOffset, slots)
+    this.ring = new Int32Array(memory, requestRingOffset, requestRingSize)
+    this.words = new Int32Array(memory, requestOffset, (slots * requestBytes) / 4)
+    this.times = new Float64Array(memory, requestOffset, (slots * requestBytes) / 8)
+    this.parameters = parameterView(memory)
+    this.statements = new StatementCache(
+      statementCacheSize,
+      (id, text) => this.post(["text", id, text]),
+      (id) => this.post(["forget", id])
+    )
+  }
+
+  /** Sends a call in this slot. Throws `ParameterError` or `NulInText`, and then has sent nothing. */
+  send(call: Call, slot: number): void {
+    const { request } = call
+    const at = slot * (requestBytes / 4)
+    const { words } = this
+    const length = this.writeParameters(call, slot)
+    call.entry = this.entryOf(call)
+    call.slot = slot
+    call.seq = this.lastSeq = (this.lastSeq % 0x7ffffffe) + 1
+    words[at + Request.op] = call.op
+    words[at + Request.seq] = call.seq
+    words[at + Request.flags] = transactionFlag[request.transaction] | (request.prepared ? 0 : RequestFlag.unprepared)
+    words[at + Request.length] = length
+    words[at + Request.maxRows] = request.prefetch
+    words[at + Request.cursor] = call.cursor
+    switch (call.op) {
+      case Op.fetch:
+      case Op.closeCursor:
+        words[at + Request.id] = call.cursor
+        break
+      case Op.command:
+        this.post(["command", call.seq, call.command!])
+        break
+      case Op.close:
+        break
+      default:
+        words[at + Request.id] = call.entry!.id
+        words[at + Request.parameters] = call.parameterRows?.[0]?.length ?? request.params.length
+        words[at + Request.rows] = call.parameterRows?.length ?? 1
+    }
+    if (length < 0) {
+      const bytes = call.encoded!
+      call.encoded = undefined
+      this.post(["parameters", call.seq, bytes], [bytes])
+    }
+    this.times[slot * (requestBytes / 8) + Request.sentAt / 2] = nanos()
+    Atomics.store(this.control, cancelWord + slot, 0)
+    Atomics.store(
+      this.deadlines,
+      slot,
+      request.deadline === Infinity ? 0n : BigInt(Math.max(1, Math.round(origin + request.deadline * 1e6)))
+    )
+    this.publish(slot)
+  }
+
+  /** The statement by which the worker knows the text; pulls and closes keep their cursor's. */
+  private entryOf(call: Call): StatementEntry | undefined {
+    switch (call.op) {
+      case Op.run:
+      case Op.open:
+      case Op.batch:
+        return call.request.prepared ? this.statements.get(call.request.text) : this.statements.once(call.request.text)
+      case Op.describe:
+        return this.statements.once(call.request.text)
+      default:
+        return call.entry
+    }
+  }
+
+  /** Parameters go into the slot when they fit, else they are a message: −1. */
+  private writeParameters(call: Call, slot: number): number {
+    const at = requestOffset + slot * requestBytes + Request.bytes
+    const room = requestBytes - Request.bytes
+    if (call.encoded !== undefined) {
+      if (call.encoded.byteLength > room) {
+        return -1
+      }
+      this.parameters.bytes.set(new Uint8Array(call.encoded), at)
+      return call.encoded.byteLength
+    }
+    if (call.parameterRows !== undefined) {
+      call.encoded = encodeRows(call.parameterRows)
+      return -1
+    }
+    const bytes = encodeInto(call.request.params, this.parameters, at, room)
+    if (bytes < 0) {
+      call.encoded = encode(call.request.params)
+    }
+    return bytes
+  }
+
+  private publish(slot: number): void {
+    Atomics.store(this.ring, this.head & (requestRingSize - 1), slot)
+    this.head = (this.head + 1) | 0
+    Atomics.store(this.control, Word.requestHead, this.head)
+    // Waking a thread costs more than a statement: all that is sent in one go is announced once, at its end.
+    if (!this.waking) {
+      this.waking = true
+      void resolved.then(this.wake)
+    }
+  }
+
+  private readonly wake = () => {
+    this.waking = false
+    if (Atomics.load(this.control, Word.sleeping) === 1) {
+      Atomics.notify(this.control, Word.requestHead)
+    }
+  }
+
+  private post(message: ToWorker, transfer: Array<ArrayBuffer> = []): void {
+    this.port.postMessage(message, transfer)
+  }
+}
