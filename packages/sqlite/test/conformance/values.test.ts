@@ -5,6 +5,14 @@ import { SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Fiber, Stream } from "effect"
 import { layerOf, leftovers, onEngines, reasonOf, spinFor } from "../support.js"
+import { carrier } from "../../src/internal/worker/carrier.js"
+
+/** Whether the carrier's own API reads a text beyond its first NUL: Node 24's does, older ones do not. */
+const carrierReadsNul = (): boolean => {
+  const { DatabaseSync } = carrier()
+  const row = new DatabaseSync(":memory:").prepare("select 'a' || char(0) || 'b' as v").get() as { readonly v: string }
+  return row.v.length === 3
+}
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -89,8 +97,9 @@ onEngines("values", (engine) => {
         for (const [given, back, type] of cases) {
           const row = yield* roundTrip(sql, given)
           assert.strictEqual(row["t"], type, String(given).slice(0, 40))
-          // The portable engine stores a text whole, but its carrier hands it out as a C string.
-          const read = engine === "portable" && typeof back === "string" ? back.split("\0")[0] : back
+          // The portable engine stores a text whole, but some carriers hand it out as a C string.
+          const cut = engine === "portable" && typeof back === "string" && !carrierReadsNul()
+          const read = cut ? back.split("\0")[0] : back
           assert.isTrue(Object.is(row["v"], read) || back instanceof Uint8Array, String(given).slice(0, 40))
           if (type === "text") {
             const stored = yield* sql`select distinct cast(v as blob) as b from kept`
