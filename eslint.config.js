@@ -22,7 +22,7 @@ export default tseslint.config(
   },
   {
     // House rules for the libraries (ARCHITECTURE.md): Effects instead of promises, nothing printed.
-    files: ["packages/{sql,sqlite}/src/**/*.ts"],
+    files: ["packages/{sql,sqlite,mapepire,mapepire-server}/src/**/*.ts"],
     rules: {
       "no-console": "error",
       "no-restricted-syntax": [
@@ -37,6 +37,13 @@ export default tseslint.config(
   // Packages depend on each other one way, and never on themselves by name.
   { files: ["packages/sql/src/**/*.ts"], rules: noImports("@sluice/*") },
   { files: ["packages/sqlite/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
+  { files: ["packages/mapepire/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
+  {
+    // The server runs over any transport; only its command knows SQLite.
+    files: ["packages/mapepire-server/src/**/*.ts"],
+    ignores: ["packages/mapepire-server/src/bin.ts", "packages/mapepire-server/src/internal/bin/**"],
+    rules: noImports("@sluice/*", "!@sluice/sql", "!@sluice/mapepire")
+  },
   {
     // The worker must start fast: nothing of Effect may be loaded there. (A test follows its imports further.)
     files: ["packages/sqlite/src/worker.ts", "packages/sqlite/src/internal/worker/**/*.ts"],

@@ -1,0 +1,6 @@
+/**
+ * A Mapepire daemon over any `SqlTransport`.
+ *
+ * @since 0.1.0
+ */
+export {}
