@@ -1,0 +1,197 @@
+/**
+ * Messages of a daemon. The rows, which are nearly all of a large message, are found without being read: what is read of
+ * them, and how, is for the one who knows the columns (rows.ts).
+ */
+import { parseLossless, stringEnd } from "./lossless.js"
+
+export { rows, rowDecoder, type RowDecoder, type RowOptions, type Rows } from "./rows.js"
+export { outputParameters, type OutputValue } from "./outputs.js"
+
+/** A JSON array of rows, not read yet: a piece of the message, in place (a cut would be slower to read). */
+export interface RawRows {
+  readonly text: string
+  readonly start: number
+  readonly end: number
+}
+
+export interface Frame {
+  readonly _tag: "Frame"
+  /** Undefined if the response has none, which no well-behaved daemon does. */
+  readonly id: string | undefined
+  /** Only if the response says so. */
+  readonly success: boolean
+  readonly error: string | undefined
+  readonly sqlState: string | null | undefined
+  readonly sqlRc: number | undefined
+  /** Milliseconds. */
+  readonly executionTime: number | undefined
+  /** Every other field but `data`. Numbers in it are doubles: for `output_parms` see `outputParameters`. */
+  readonly body: Readonly<Record<string, unknown>>
+  readonly data: RawRows | undefined
+  /** The text of `output_parms`, if it is there. */
+  readonly outputs: string | undefined
+}
+
+export interface MalformedFrame {
+  readonly _tag: "MalformedFrame"
+  /** What is wrong; nothing of the content. */
+  readonly why: string
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true })
+
+/** One message, text or binary, with any white space around it. Never throws. */
+export const parse = (message: string | Uint8Array): Frame | MalformedFrame => {
+  const text = typeof message === "string" ? message : decoder.decode(message)
+  return quick(text) ?? careful(text)
+}
+
+/** What a number of no meaning stands in for while the rest is read. */
+const stand = 0
+const opening = '"data":['
+
+/**
+ * The way for messages as daemons write them: no white space, `data` one of the last fields. In JSON the quotes within a
+ * text are escaped, so `"data":[` and `],"is_done":` can only be what they look like; whether they belong to the message
+ * itself and not to something in it shows when the rest is read.
+ */
+const quick = (text: string): Frame | undefined => {
+  const found = text.indexOf(opening)
+  if (found < 0) {
+    const body = object(text)
+    return body === undefined || "data" in body ? undefined : frame(body, undefined, outputsOf(text, body))
+  }
+  const start = found + opening.length - 1
+  const end = dataEnd(text, start)
+  if (end < 0) {
+    return undefined
+  }
+  const rest = text.slice(0, start) + stand + text.slice(end)
+  const body = object(rest)
+  if (body === undefined || body.data !== stand) {
+    return undefined
+  }
+  return frame(body, { text, start, end }, outputsOf(rest, body))
+}
+
+/** What follows the rows in one kind of message or another. */
+const following = ['],"has_results":', '],"output_parms":', '],"is_done":', '],"success":', '],"error":']
+
+/** The place after the array that begins at `start`; -1 if only a careful look can tell. */
+const dataEnd = (text: string, start: number): number => {
+  if (text.charCodeAt(start + 1) === 93) {
+    return start + 2
+  }
+  // Rows hold no arrays, so the first array that ends before one of these fields is that of the rows.
+  let end = -1
+  for (const marker of following) {
+    const at = text.indexOf(marker, start)
+    if (at >= 0 && (end < 0 || at < end)) {
+      end = at
+    }
+  }
+  return end < 0 ? -1 : end + 1
+}
+
+const outputsMarker = '"output_parms":['
+
+/** `rest`: the text without the rows. */
+const outputsOf = (rest: string, body: Record<string, unknown>): string | undefined => {
+  const values = body.output_parms
+  if (!Array.isArray(values)) {
+    return undefined
+  }
+  if (values.length === 0) {
+    return "[]"
+  }
+  const at = rest.indexOf(outputsMarker)
+  const start = at + outputsMarker.length - 1
+  return at < 0 ? spans(rest).get("output_parms") : rest.slice(start, valueEnd(rest, start))
+}
+
+/** The way for everything else: white space, other orders, fields of unknown kinds. */
+const careful = (text: string): Frame | MalformedFrame => {
+  const body = object(text)
+  if (body === undefined) {
+    return { _tag: "MalformedFrame", why: parseLossless(text) === undefined ? "not JSON" : "not a JSON object" }
+  }
+  const found = spans(text)
+  const data = Array.isArray(body.data) ? found.get("data") : undefined
+  return frame(
+    body,
+    data === undefined ? undefined : { text: data, start: 0, end: data.length },
+    found.get("output_parms")
+  )
+}
+
+const object = (text: string): Record<string, unknown> | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The texts of the fields of an object that is known to be JSON. */
+const spans = (text: string): Map<string, string> => {
+  const found = new Map<string, string>()
+  let at = text.indexOf("{") + 1
+  for (;;) {
+    const key = text.indexOf('"', at)
+    if (key < 0) {
+      return found
+    }
+    const afterKey = stringEnd(text, key)
+    const start = text.indexOf(":", afterKey) + 1
+    const end = valueEnd(text, start)
+    found.set(JSON.parse(text.slice(key, afterKey)) as string, text.slice(start, end))
+    at = end
+  }
+}
+
+/** The place after the value that begins at `start`, in a text that is known to be JSON. */
+const valueEnd = (text: string, start: number): number => {
+  let depth = 0
+  for (let at = start; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case 34:
+        at = stringEnd(text, at) - 1
+        break
+      case 91:
+      case 123:
+        depth++
+        break
+      case 93:
+      case 125:
+        if (--depth <= 0) {
+          return depth < 0 ? at : at + 1
+        }
+        break
+      case 44:
+        if (depth === 0) {
+          return at
+        }
+    }
+  }
+  return text.length
+}
+
+const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs: string | undefined): Frame => {
+  delete body.data
+  const { id, error, execution_time: time, sql_rc: rc, sql_state: state } = body
+  return {
+    _tag: "Frame",
+    id: typeof id === "string" ? id : typeof id === "number" ? String(id) : undefined,
+    success: body.success === true,
+    error: typeof error === "string" ? error : undefined,
+    sqlState: typeof state === "string" || state === null ? state : undefined,
+    sqlRc: typeof rc === "number" ? rc : undefined,
+    executionTime: typeof time === "number" ? time : undefined,
+    body,
+    data,
+    outputs
+  }
+}

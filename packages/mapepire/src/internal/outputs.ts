@@ -1,0 +1,56 @@
+/** Output parameters of a CALL: exact, by name and type. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { OutputParameter } from "../Protocol.js"
+import { parseLossless } from "./lossless.js"
+import { cellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
+
+export interface OutputValue {
+  /** From 1. */
+  readonly index: number
+  readonly name: string | undefined
+  readonly type: string | undefined
+  /** Undefined for IN parameters, which have none. */
+  readonly value: unknown
+}
+
+/** Text of a number, told apart from a text. */
+class NumberText {
+  constructor(readonly text: string) {}
+}
+
+/** All parameters in order. The value of a DECIMAL is text, of a BIGINT as `integers` says, as in rows. */
+export const outputParameters = (
+  outputs: string | undefined,
+  options: CellOptions
+): ReadonlyArray<OutputValue> | SqlError => {
+  const list = outputs === undefined ? [] : parseLossless(outputs, (text) => new NumberText(text))
+  if (!Array.isArray(list)) {
+    return []
+  }
+  const out: Array<OutputValue> = []
+  for (const item of list as ReadonlyArray<{ readonly [Key in keyof OutputParameter]?: unknown }>) {
+    const name = typeof item.name === "string" ? item.name : undefined
+    const type = typeof item.type === "string" ? item.type : undefined
+    const { value } = item
+    try {
+      const decode = cellDecoder({ name: name ?? `${out.length + 1}`, type: type ?? "VARCHAR" }, options)
+      out.push({
+        index: item.index instanceof NumberText ? Number(item.index.text) : out.length + 1,
+        name,
+        type,
+        value:
+          value === undefined || value === null
+            ? value
+            : value instanceof NumberText
+              ? decode.number(value.text)
+              : decode.other(value)
+      })
+    } catch (error) {
+      if (error instanceof ConversionError) {
+        return unsafeInteger(error)
+      }
+      throw error
+    }
+  }
+  return out
+}

@@ -1,0 +1,168 @@
+/** Rows of a result: objects or arrays, each column's values exact by its type. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import type { ColumnMetadata } from "../Protocol.js"
+import type { RawRows } from "./frame.js"
+import { parseLossless } from "./lossless.js"
+import { cellDecoder, type CellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
+
+/**
+ * How a result's names become keys. `lower` (default): names wholly in upper case, which is what Db2 makes of unquoted
+ * ones, in lower case; others as they are. A name that would then be taken for another column's stays as it is.
+ */
+export type ResultNames = "lower" | "asIs" | ((name: string) => string)
+
+export interface RowOptions extends CellOptions {
+  readonly resultNames?: ResultNames | undefined
+  /** Which form is wanted; the other one costs reading the text again. Default `objects`. */
+  readonly shape?: "objects" | "arrays" | undefined
+}
+
+export interface Rows {
+  readonly length: number
+  readonly objects: () => ReadonlyArray<Readonly<Record<string, unknown>>>
+  readonly arrays: () => ReadonlyArray<ReadonlyArray<unknown>>
+  /** What stopped the reading: the rows before it are there. */
+  readonly error: SqlError | undefined
+}
+
+/** Reads the pages of one result. */
+export interface RowDecoder {
+  /** Columns as the port has them, their names as keys of the rows. */
+  readonly columns: ReadonlyArray<SqlTransport.Column>
+  readonly decode: (data: RawRows, options?: Pick<RowOptions, "shape" | "blob">) => Rows
+}
+
+/** The keys of a result's columns. Of equal ones the last wins in objects; arrays have all. */
+export const resultNames = (columns: ReadonlyArray<{ readonly name: string }>, how: ResultNames): Array<string> => {
+  const names = columns.map((column) => column.name)
+  if (how === "asIs") {
+    return names
+  }
+  if (typeof how === "function") {
+    return names.map((name) => how(name))
+  }
+  const taken = new Set(names)
+  return names.map((name) => {
+    const lower = name.toLowerCase()
+    return lower === name || name !== name.toUpperCase() || taken.has(lower) ? name : lower
+  })
+}
+
+const nullability = [false, true, undefined]
+
+const portColumns = (
+  columns: ReadonlyArray<ColumnMetadata>,
+  names: ReadonlyArray<string>
+): ReadonlyArray<SqlTransport.Column> =>
+  columns.map((column, i) => ({
+    name: names[i]!,
+    type: column.type,
+    nullable: column.nullable === undefined ? undefined : nullability[column.nullable],
+    precision: column.precision,
+    scale: column.scale
+  }))
+
+export const rowDecoder = (columns: ReadonlyArray<ColumnMetadata>, options: RowOptions = {}): RowDecoder => {
+  const names = resultNames(columns, options.resultNames ?? "lower")
+  return {
+    columns: portColumns(columns, names),
+    decode: (data, more) => new DecodedRows(data, columns, names, { ...options, ...more })
+  }
+}
+
+/** The rows of one page, with nothing kept for the next. */
+export const rows = (data: RawRows, columns: ReadonlyArray<ColumnMetadata>, options?: RowOptions): Rows =>
+  rowDecoder(columns, options).decode(data)
+
+class DecodedRows implements Rows {
+  readonly error: SqlError | undefined
+  private readonly shape: "objects" | "arrays"
+  private readonly read: ReadonlyArray<unknown>
+  private other: ReadonlyArray<unknown> | undefined
+
+  constructor(
+    private readonly data: RawRows,
+    private readonly metadata: ReadonlyArray<ColumnMetadata>,
+    private readonly names: ReadonlyArray<string>,
+    private readonly options: RowOptions
+  ) {
+    this.shape = options.shape ?? "objects"
+    const { out, error } = careful(data, metadata, names, this.shape, options)
+    this.read = out
+    this.error = error
+  }
+
+  get length(): number {
+    return this.read.length
+  }
+
+  objects(): ReadonlyArray<Readonly<Record<string, unknown>>> {
+    return this.as("objects") as ReadonlyArray<Readonly<Record<string, unknown>>>
+  }
+
+  arrays(): ReadonlyArray<ReadonlyArray<unknown>> {
+    return this.as("arrays") as ReadonlyArray<ReadonlyArray<unknown>>
+  }
+
+  private as(shape: "objects" | "arrays"): ReadonlyArray<unknown> {
+    return shape === this.shape
+      ? this.read
+      : (this.other ??= careful(this.data, this.metadata, this.names, shape, this.options).out)
+  }
+}
+
+interface Read {
+  readonly out: Array<unknown>
+  readonly error: SqlError | undefined
+}
+
+class NumberText {
+  constructor(readonly text: string) {}
+}
+
+/** Reads any JSON, value by value: white space, rows that are objects, whatever else a server may think of. */
+const careful = (
+  data: RawRows,
+  columns: ReadonlyArray<ColumnMetadata>,
+  names: ReadonlyArray<string>,
+  shape: "objects" | "arrays",
+  options: CellOptions
+): Read => {
+  const out: Array<unknown> = []
+  const list = parseLossless(data.text.slice(data.start, data.end), (text) => new NumberText(text))
+  if (!Array.isArray(list)) {
+    return { out, error: unreadable }
+  }
+  const decoders = columns.map((column) => cellDecoder(column, options))
+  try {
+    for (const row of list as ReadonlyArray<unknown>) {
+      const values = columns.map((column, i) =>
+        cell(Array.isArray(row) ? row[i] : field(row, column.name), decoders[i]!)
+      )
+      out.push(shape === "arrays" ? values : Object.fromEntries(names.map((name, i) => [name, values[i]])))
+    }
+    return { out, error: undefined }
+  } catch (error) {
+    if (error instanceof ConversionError) {
+      return { out, error: unsafeInteger(error) }
+    }
+    throw error
+  }
+}
+
+const cell = (value: unknown, decoder: CellDecoder): unknown =>
+  value === undefined || value === null
+    ? null
+    : value instanceof NumberText
+      ? decoder.number(value.text)
+      : decoder.other(value)
+
+const field = (row: unknown, name: string): unknown =>
+  typeof row === "object" && row !== null ? (row as Record<string, unknown>)[name] : undefined
+
+export const unreadable: SqlError = SqlFailure.make({
+  reason: "SessionLost",
+  message: "The daemon sent rows that are no JSON",
+  outcome: "unknown"
+})
