@@ -1,4 +1,6 @@
 /** @since 0.1.0 */
+export * as Migrator from "./Migrator.js"
+/** @since 0.1.0 */
 export * as Query from "./Query.js"
 /** @since 0.1.0 */
 export * as SessionPool from "./SessionPool.js"
