@@ -1,0 +1,571 @@
+/**
+ * One Db2 for i job behind a Mapepire daemon, used by itself: no pool, no `SqlClient`.
+ *
+ * A job is one link (a WebSocket, or whatever carries messages) and one Db2 connection. Many requests may be under way on
+ * it at once; Db2 runs them one after the other, in no order that could be relied on: where the order matters, wait for
+ * one before you start the next. Interrupting a request stops its statement in the database if no other request is under
+ * way on the job; otherwise it is left behind, because a stop could hit a neighbour's.
+ *
+ * A job never comes back by itself. Once its link is lost, everything fails with reason `SessionLost`; `lost` tells when.
+ *
+ * @since 0.1.0
+ */
+import type * as Socket from "@effect/platform/Socket"
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as failure from "./internal/failure.js"
+import type { ResultNames } from "./internal/rows.js"
+import type * as connection from "./internal/job/connection.js"
+import type { Control } from "./internal/job/control.js"
+import * as facade from "./internal/job/facade.js"
+import * as link from "./internal/link.js"
+import * as tls from "./internal/tls.js"
+import type { JdbcOptions } from "./internal/job/bind.js"
+
+// ------------------------------------------------------------------------------------------------------------ config
+
+/**
+ * Who signs on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Credentials {
+  readonly user: string
+  /** Must not contain `:` or `;`: the daemon cannot take such a password. */
+  readonly password: Redacted.Redacted
+  /** A one-time code, where the system asks for one (IBM i 7.6 and newer). */
+  readonly factor?: Redacted.Redacted | undefined
+}
+
+/**
+ * Whom to trust. The default is what Node trusts, which does not include the certificate that a daemon makes for itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TlsConfig = tls.TlsConfig
+
+/**
+ * A certificate as a server presents it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Certificate = tls.Certificate
+
+/**
+ * How a job behaves, however it is reached.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JobConfig {
+  /** JDBC properties of the job: `{ libraries: ["SHOP"], "transaction isolation": "none" }`. */
+  readonly jdbc?: JdbcOptions | undefined
+  /** `tcp` (default): through the host server. `cli`: the native driver, if the daemon runs on the same system. */
+  readonly technique?: "tcp" | "cli" | undefined
+  /** Becomes Db2's `CURRENT CLIENT_APPLNAME`. */
+  readonly application?: string | undefined
+  /** `now` (default): making the job connects it. `onFirstUse`: the first call does, once for all that wait for it. */
+  readonly connect?: "now" | "onFirstUse" | undefined
+  /** From the start until the job is there. Default 30 seconds. */
+  readonly connectTimeout?: Duration.DurationInput | undefined
+  /** How long a stopped statement may take to stop before the job is given up. Default 10 seconds. */
+  readonly grace?: Duration.DurationInput | undefined
+  /**
+   * Whether statements are stopped in the database, by `QSYS2.CANCEL_SQL` from a second job that is opened for the first
+   * one that is to be stopped. Default true. With false, or where the user may not, an interrupt leaves the statement behind.
+   */
+  readonly cancel?: boolean | undefined
+  /** A control job to share. Default: one of its own. */
+  readonly control?: ControlJob | undefined
+  /** Between two looks whether the daemon still answers. Default 30 seconds; `Infinity` for never. */
+  readonly pingInterval?: Duration.DurationInput | undefined
+  /** So many looks without any sign of life end the job. Default 2. */
+  readonly missedPings?: number | undefined
+  /** Rows per message where a whole result is wanted, and per page of a cursor. Default 1,000. */
+  readonly pageSize?: number | undefined
+  /** Prepared statements kept for changes that come again. Default 50; 0 keeps none. */
+  readonly statementCacheSize?: number | undefined
+  /** Rows of one message of a batch. Default 10,000. */
+  readonly batchRows?: number | undefined
+  /** Bytes of one message of a batch. Default 8 MiB; the daemon closes the socket on more than 50 MB. */
+  readonly batchBytes?: number | undefined
+  /**
+   * How Db2's names become keys of rows. `lower` (default): names wholly in upper case, as unquoted ones are, in lower
+   * case; `asIs`; or a function.
+   */
+  readonly resultNames?: ResultNames | undefined
+  /** DATE and TIMESTAMP as text (default), or as `Date`. */
+  readonly dates?: "string" | "date" | undefined
+  /** How the daemon writes binary values. Default `auto`. */
+  readonly binary?: "auto" | "hex" | "base64" | undefined
+}
+
+/**
+ * How a job is reached over a WebSocket, and how it behaves.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Config extends JobConfig {
+  readonly host: string
+  /** Default 8076. */
+  readonly port?: number | undefined
+  readonly user?: string | undefined
+  readonly password?: Redacted.Redacted | undefined
+  /** Instead of user and password: asked at every connect, for one-time codes and passwords that change. */
+  readonly credentials?: Effect.Effect<Credentials, SqlError> | undefined
+  readonly tls?: TlsConfig | undefined
+  /** False: without TLS, for daemons started with `MP_UNSECURE=true`. Everybody can read the password then. Default true. */
+  readonly secure?: boolean | undefined
+  /** Default `/db/`. */
+  readonly path?: string | undefined
+  /** From the first packet to the open socket. Default 10 seconds. */
+  readonly openTimeout?: Duration.DurationInput | undefined
+  /** How long the daemon may take to answer our goodbye. Default 2 seconds. */
+  readonly closeTimeout?: Duration.DurationInput | undefined
+  /** Bytes of the largest message that is taken; a page of rows is one message. Default 256 MiB, 0 for no limit. */
+  readonly maxPayload?: number | undefined
+  /** Compresses messages (permessage-deflate): for slow networks. Default false. */
+  readonly compression?: boolean | undefined
+}
+
+// ---------------------------------------------------------------------------------------------------------- the seam
+
+/**
+ * What carries a job's messages. See `webSocket` and `lines`; your own needs an `address` for failures and an `open` that
+ * gives, for the time of a scope, a way to send whole messages, and tells whole messages, in order, synchronously.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export type MessageTransport = link.MessageTransport
+
+/**
+ * The daemon's single mode (`--single`) over any Socket of `@effect/platform`: one JSON document per line, both ways;
+ * lines that begin with two slashes are ignored. There is no login: whoever started the daemon (through SSH, say) is who
+ * it works for.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export const lines: (socket: Socket.Socket, address?: string) => MessageTransport = (
+  socket,
+  address = "the daemon's pipe"
+) => link.lines(socket, address)
+
+/**
+ * A place where jobs can be made, with what is known about its credentials: a wrong password is tried once, and no
+ * second time by any job of the same endpoint.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export interface JobEndpoint extends connection.Endpoint {}
+
+/**
+ * The WebSocket of a daemon. Several jobs may share one; each makes a socket of its own.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export const webSocket: (config: Config) => JobEndpoint = facade.webSocketEndpoint
+
+/**
+ * An endpoint that needs no login.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export const endpoint: (transport: MessageTransport) => JobEndpoint = facade.plainEndpoint
+
+/**
+ * A second job that stops statements of others, opened when it is first needed.
+ *
+ * @since 0.1.0
+ * @category transports
+ */
+export interface ControlJob extends Control {}
+
+/**
+ * A control job for any number of jobs of one endpoint, for the time of the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const control: (endpoint: JobEndpoint, config: JobConfig) => Effect.Effect<ControlJob, never, Scope.Scope> =
+  facade.control
+
+// ----------------------------------------------------------------------------------------------------------- the job
+
+/** A row as the caller types it. */
+type Row = Readonly<Record<string, unknown>>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface QueryOptions {
+  /** Rows per page. Default: the job's `pageSize`. */
+  readonly rows?: number | undefined
+  /** The statement is stopped after so long, and fails with reason `StatementTimeout`. Default: none. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** `bigint`: integers as bigint. Default `number`: one that a number cannot hold exactly fails. */
+  readonly integers?: "number" | "bigint" | undefined
+}
+
+/**
+ * An open result, closed by its scope. One page at a time: rows are only asked for when `next` runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cursor<A = Row> {
+  readonly columns: ReadonlyArray<SqlTransport.Column>
+  /** Rows changed, for a statement that has no result; undefined for queries, and when Db2 does not tell. */
+  readonly rowCount: number | undefined
+  /** Whether `next` has given everything. */
+  readonly isDone: boolean
+  /** The next page, the first one included; empty at the end. After an interrupted one every further one fails. */
+  readonly next: Effect.Effect<ReadonlyArray<A>, SqlError>
+  /** Closes it before its scope does. */
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * A whole result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface QueryResult<A = Row> {
+  readonly rows: ReadonlyArray<A>
+  readonly columns: ReadonlyArray<SqlTransport.Column>
+  /** As in `Cursor`. */
+  readonly rowCount: number | undefined
+}
+
+/**
+ * A parameter of a procedure after it ran. IN parameters have no value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutputParameter {
+  /** From 1. */
+  readonly index: number
+  readonly name: string | undefined
+  /** Db2's type. */
+  readonly type: string | undefined
+  readonly value: unknown
+}
+
+/**
+ * What a CALL gave: its parameters, and its first result set (the protocol has no way to ask for another one).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallResult<A = Row> extends QueryResult<A> {
+  readonly parameters: ReadonlyArray<OutputParameter>
+  /** Values of OUT and INOUT parameters by name, as `resultNames` writes names. */
+  readonly out: Readonly<Record<string, unknown>>
+}
+
+/**
+ * A prepared statement, usable any number of times; one execution at a time. Closed by its scope.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Prepared<A = Row> {
+  readonly columns: ReadonlyArray<SqlTransport.Column>
+  readonly parameters: ReadonlyArray<{
+    readonly name: string | undefined
+    readonly type: string | undefined
+    readonly mode: string | undefined
+    readonly precision: number | undefined
+    readonly scale: number | undefined
+  }>
+  /**
+   * Runs it. The daemon keeps no cursor for this: all rows must fit into one page (`rows`), else it fails with reason
+   * `Unsupported` and outcome `executed`; use `query`, which can be paged.
+   */
+  readonly execute: (
+    parameters?: ReadonlyArray<unknown>,
+    options?: QueryOptions
+  ) => Effect.Effect<CallResult<A>, SqlError>
+  /** Once per row, in messages of bounded size. */
+  readonly batch: (
+    rows: SqlTransport.ParameterRows,
+    options?: Pick<QueryOptions, "timeout">
+  ) => Effect.Effect<BatchResult, SqlError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BatchResult {
+  /** Rows changed; undefined when Db2 does not count them, as for a blocked MERGE. */
+  readonly changes: number | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommandResult {
+  /** Rows of the job log that the command wrote, their names as `resultNames` writes them. */
+  readonly log: ReadonlyArray<Row>
+}
+
+/**
+ * Visual Explain's plan, passed on as it comes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Explanation<A = Row> {
+  readonly plan: ReadonlyArray<Row>
+  readonly planColumns: ReadonlyArray<SqlTransport.Column>
+  /** Of the statement itself, if it was run: its first page. */
+  readonly result: QueryResult<A> | undefined
+}
+
+/**
+ * Where and how much the daemon and its driver trace.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TraceSettings {
+  readonly destination?: "FILE" | "IN_MEM" | undefined
+  readonly level?: TraceLevel | undefined
+  readonly driverDestination?: "FILE" | "IN_MEM" | undefined
+  readonly driverLevel?: TraceLevel | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type TraceLevel = "OFF" | "ON" | "ERRORS" | "DATASTREAM" | "INPUT_AND_ERRORS"
+
+/**
+ * What is in force after `setTrace`, in the daemon's words. Daemons 2.3.2 to 2.3.6 ignore what was asked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TraceState {
+  readonly destination: string | undefined
+  readonly level: string | undefined
+  readonly driverDestination: string | undefined
+  readonly driverLevel: string | undefined
+}
+
+/**
+ * One Db2 job.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MapepireJob {
+  /** Runs a statement and answers with a cursor that has its first page. */
+  readonly query: <A extends object = Row>(
+    sql: string,
+    parameters?: ReadonlyArray<unknown>,
+    options?: QueryOptions
+  ) => Effect.Effect<Cursor<A>, SqlError, Scope.Scope>
+  /** Runs a statement and reads its result to the end, in as many pages as it has. */
+  readonly queryAndRun: <A extends object = Row>(
+    sql: string,
+    parameters?: ReadonlyArray<unknown>,
+    options?: QueryOptions
+  ) => Effect.Effect<QueryResult<A>, SqlError>
+  /** Runs a statement for every run of the stream; a page is asked for when the rows before it have been taken. */
+  readonly rows: <A extends object = Row>(
+    sql: string,
+    parameters?: ReadonlyArray<unknown>,
+    options?: QueryOptions
+  ) => Stream.Stream<A, SqlError>
+  /**
+   * Runs a statement once per row of parameters, in messages of bounded size. In autocommit the rows before a failure stay
+   * changed, so a failure has the outcome `unknown`.
+   */
+  readonly batch: (
+    sql: string,
+    rows: SqlTransport.ParameterRows,
+    options?: Pick<QueryOptions, "timeout">
+  ) => Effect.Effect<BatchResult, SqlError>
+  /** Calls a procedure: `job.call("CALL SHOP.PRICE(?, ?, ?)", ["SKU-1", 2, MapepireJob.out])`. */
+  readonly call: <A extends object = Row>(
+    sql: string,
+    parameters?: ReadonlyArray<unknown>,
+    options?: QueryOptions
+  ) => Effect.Effect<CallResult<A>, SqlError>
+  /** Prepares a statement for the time of the scope. */
+  readonly prepare: <A extends object = Row>(sql: string) => Effect.Effect<Prepared<A>, SqlError, Scope.Scope>
+  /** Runs a CL command. When it fails, `jobLog(error)` is what it wrote. Nothing else is answered meanwhile. */
+  readonly cl: (command: string, options?: Pick<QueryOptions, "timeout">) => Effect.Effect<CommandResult, SqlError>
+  /** Explains a statement; with `run` it is run, too. Nothing else is answered meanwhile. */
+  readonly explain: <A extends object = Row>(
+    sql: string,
+    options?: QueryOptions & { readonly run?: boolean | undefined }
+  ) => Effect.Effect<Explanation<A>, SqlError>
+  /** Whether the daemon answers. It does not ask Db2: `check` does. */
+  readonly ping: Effect.Effect<{ readonly alive: boolean; readonly databaseAlive: boolean }, SqlError>
+  /** Runs a statement that does nothing. */
+  readonly check: Effect.Effect<void, SqlError>
+  /** The daemon's version. */
+  readonly version: Effect.Effect<{ readonly version: string; readonly buildDate: string | undefined }, SqlError>
+  /** The name of the Db2 job, `NUMBER/USER/NAME`. */
+  readonly job: Effect.Effect<string, SqlError>
+  /** Asks for tracing; judge by what is answered. */
+  readonly setTrace: (settings: TraceSettings) => Effect.Effect<TraceState, SqlError>
+  /** What was traced. */
+  readonly trace: Effect.Effect<{ readonly daemon: string; readonly driver: string }, SqlError>
+  /** Ends the unit of work; without effect in autocommit. */
+  readonly commit: Effect.Effect<void, SqlError>
+  readonly rollback: Effect.Effect<void, SqlError>
+  /**
+   * Connects anew over the same link, with these properties or those of before: a new Db2 job. Cursors, prepared
+   * statements and the transaction of the old one are gone; whoever still uses them fails with reason `SessionLost`.
+   */
+  readonly reconnect: (jdbc?: JdbcOptions) => Effect.Effect<void, SqlError>
+  /** Counts of this moment. */
+  readonly stats: Effect.Effect<Stats>
+  /** Completes when the job can be used no more. */
+  readonly lost: Effect.Effect<SqlError>
+  /** The job as a session of a pool. The same job: what runs on one runs on the other. */
+  readonly session: Effect.Effect<PoolSession, SqlError>
+}
+
+/**
+ * A job as the pool wants it. It cannot know whether a transaction is open: who begins and ends them sets
+ * `transactionOpen`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PoolSession extends SqlTransport.Session {
+  transactionOpen: boolean
+  /** Statements that the driver holds: at 9,999 it gives no more. */
+  readonly statements: () => number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stats {
+  /** Requests that somebody waits for. */
+  readonly pending: number
+  /** Requests without an answer, with those that nobody waits for any more. */
+  readonly unanswered: number
+  /** Statements that the driver holds, as far as can be known: use a new job before they are 9,999. */
+  readonly statements: number
+  /** Messages that were no answer to anything. */
+  readonly strays: number
+}
+
+/**
+ * Makes a job over a WebSocket, for the time of the scope. Fails with reason `Authentication`, `Authorization`, or
+ * `Connection`, whose message says what to do about it.
+ *
+ * @example
+ * ```ts
+ * import { MapepireJob } from "@sluice/mapepire"
+ * import { Effect, Redacted } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const job = yield* MapepireJob.make({ host: "ibmi.example.com", user: "ada", password: Redacted.make("secret") })
+ *   const { rows } = yield* job.queryAndRun("select * from sample.employee where salary > ?", [50000])
+ *   return rows
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (config: Config): Effect.Effect<MapepireJob, SqlError, Scope.Scope> =>
+  Effect.suspend(() => facade.make(facade.webSocketEndpoint(config), config))
+
+/**
+ * Makes a job over any transport of messages: a pipe, or a link of your own.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeOver = (
+  transport: MessageTransport,
+  config: JobConfig = {}
+): Effect.Effect<MapepireJob, SqlError, Scope.Scope> => facade.make(facade.plainEndpoint(transport), config)
+
+/**
+ * Makes a job at an endpoint that several jobs share.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeAt: (endpoint: JobEndpoint, config: JobConfig) => Effect.Effect<MapepireJob, SqlError, Scope.Scope> =
+  facade.make
+
+/**
+ * Stands for an OUT parameter in the parameters of a CALL.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const out: typeof facade.out = facade.out
+
+/**
+ * Fetches the certificate that a daemon presents, to be stored: its PEM for `tls.ca`, its fingerprint for
+ * `tls.fingerprint`. Nothing is verified here, so compare the fingerprint with the daemon's own before you trust it, and
+ * do not fetch it anew at every start: that would trust anybody.
+ *
+ * @since 0.1.0
+ * @category tls
+ */
+export const certificate = (options: {
+  readonly host: string
+  /** Default 8076. */
+  readonly port?: number | undefined
+  readonly servername?: string | undefined
+  /** Default 10 seconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+}): Effect.Effect<Certificate, SqlError> =>
+  Effect.suspend(() => tls.certificate({ ...options, timeoutMillis: Duration.toMillis(options.timeout ?? 10_000) }))
+
+/**
+ * What the daemon said about a failure, in its own words, and which job it was.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type DaemonError = failure.DaemonError
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export const daemonError = (error: unknown): DaemonError | undefined => {
+  const { cause } = SqlFailure.from(error)
+  return cause instanceof failure.DaemonError ? cause : undefined
+}
+
+/**
+ * What a failed CL command wrote into the job log; empty for any other failure.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const jobLog = (error: unknown): ReadonlyArray<Row> => daemonError(error)?.log ?? []

@@ -1,0 +1,185 @@
+/** Everything that is not a statement: one request, one answer. And CALL, whose parameters need a look. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type * as MapepireJob from "../../MapepireJob.js"
+import type { ColumnMetadata } from "../../Protocol.js"
+import * as failure from "../failure.js"
+import type { Frame } from "../frame.js"
+import type { JobAnswer } from "./answer.js"
+import type { Call } from "./call.js"
+import { columnsOf, type JobSession, plainRequest } from "./session.js"
+import { Task, type TaskRequest } from "./task.js"
+import { fromVerb } from "./text.js"
+
+/** A statement of our own. */
+export const plain = (text: string): SqlTransport.SqlRequest => ({ ...plainRequest, text })
+
+/** One request; the answer is made of its response, also of one that says "failure". */
+const single = <A>(
+  session: JobSession,
+  request: TaskRequest,
+  message: Call["request"],
+  answer: (frame: Frame, id: string) => A | SqlError
+): Effect.Effect<A, SqlError> =>
+  Effect.suspend(() => {
+    const task = new Task(session.wire, session.stops, request)
+    return Effect.onInterrupt(task.ask(message, answer), () => task.interrupted)
+  })
+
+/** One request without a statement, whose failure is a failure. */
+const simple = <A>(
+  session: JobSession,
+  message: Call["request"],
+  answer: (body: Frame["body"]) => A
+): Effect.Effect<A, SqlError> =>
+  single(session, { text: "", deadline: Infinity }, message, (frame) =>
+    frame.success ? answer(frame.body) : session.refusal(frame, undefined)
+  )
+
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
+
+export const ping = (session: JobSession): Effect.Effect<{ alive: boolean; databaseAlive: boolean }, SqlError> =>
+  single(session, { text: "", deadline: Infinity }, { type: "ping" }, ({ body }) => ({
+    // Without a database connection this is a failure that says so, and alive all the same.
+    alive: body.alive === true,
+    databaseAlive: body.db_alive === true
+  }))
+
+export const version = (session: JobSession) =>
+  simple(session, { type: "getversion" }, (body) => ({
+    version: text(body.version) ?? "unknown",
+    buildDate: text(body.build_date)
+  }))
+
+export const job = (session: JobSession) =>
+  simple(session, { type: "getdbjob" }, (body) => text(body.job) ?? session.id)
+
+export const setTrace = (session: JobSession, settings: MapepireJob.TraceSettings) =>
+  simple(
+    session,
+    {
+      type: "setconfig",
+      ...(settings.destination === undefined ? undefined : { tracedest: settings.destination }),
+      ...(settings.level === undefined ? undefined : { tracelevel: settings.level }),
+      ...(settings.driverDestination === undefined ? undefined : { jtopentracedest: settings.driverDestination }),
+      ...(settings.driverLevel === undefined ? undefined : { jtopentracelevel: settings.driverLevel })
+    },
+    (body): MapepireJob.TraceState => ({
+      destination: text(body.tracedest),
+      level: text(body.tracelevel),
+      driverDestination: text(body.jtopentracedest),
+      driverLevel: text(body.jtopentracelevel)
+    })
+  )
+
+export const trace = (session: JobSession) =>
+  simple(session, { type: "gettracedata" }, (body) => ({
+    daemon: text(body.tracedata) ?? "",
+    driver: text(body.jtopentracedata) ?? ""
+  }))
+
+export const cl = (
+  session: JobSession,
+  request: SqlTransport.SqlRequest
+): Effect.Effect<MapepireJob.CommandResult, SqlError> =>
+  single(session, request, { type: "cl", cmd: request.text, terse: true }, (frame) => {
+    const log = rowsOf(session, request, columnsOf(frame), frame)
+    if (frame.success) {
+      return { log }
+    }
+    // The command may have done something before it failed.
+    const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
+    return failure.refused(refusal, { job: session.wire.job, statement: request.text }, "unknown", log)
+  })
+
+const rowsOf = (
+  session: JobSession,
+  request: TaskRequest,
+  columns: ReadonlyArray<ColumnMetadata> | undefined,
+  frame: Pick<Frame, "data">
+): ReadonlyArray<Readonly<Record<string, unknown>>> =>
+  columns === undefined || frame.data === undefined
+    ? []
+    : session.decoder(columns, request).decode(frame.data, { shape: "objects" }).objects()
+
+export const explain = (
+  session: JobSession,
+  request: SqlTransport.SqlRequest,
+  run: boolean
+): Effect.Effect<MapepireJob.Explanation, SqlError> =>
+  single(
+    session,
+    request,
+    { type: "dove", sql: fromVerb(request.text), run, rows: request.prefetch, terse: true },
+    (frame) => {
+      if (!frame.success) {
+        return session.refusal(frame, request.text)
+      }
+      const { vedata, vemetadata } = frame.body
+      const plan = columnsOf({ body: { metadata: vemetadata } })
+      const columns = columnsOf(frame)
+      const data = { text: JSON.stringify(vedata ?? []) }
+      return {
+        plan: rowsOf(session, request, plan, { data: rawRows(data.text) }),
+        planColumns: plan === undefined ? [] : session.decoder(plan, request).columns,
+        result:
+          columns === undefined || frame.data === undefined
+            ? undefined
+            : {
+                rows: rowsOf(session, request, columns, frame),
+                columns: session.decoder(columns, request).columns,
+                rowCount: undefined
+              }
+      }
+    }
+  )
+
+const rawRows = (text: string): NonNullable<Frame["data"]> => ({ text, start: 0, end: text.length })
+
+/**
+ * CALL: NULL for an INOUT parameter cannot be sent (the procedure would run, and reading it back would fail), so where a
+ * NULL is given the modes are looked at first.
+ */
+export const call = (session: JobSession, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
+  Effect.suspend(() => {
+    const nulls = request.params.flatMap((value, i) => (value === null || value === undefined ? [i] : []))
+    const run = session.run({ ...request, params: request.params.map((value) => (value === out ? 0 : value)) })
+    if (nulls.length === 0) {
+      return run
+    }
+    const modes = single(session, request, { type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
+      session.wire.close(id, session.wire.epoch)
+      return frame.success ? parametersOf(frame).map(({ mode }) => mode) : session.refusal(frame, request.text)
+    })
+    return Effect.flatMap(modes, (modes) => {
+      const wrong = nulls.find((i) => modes[i] === "OUT" || modes[i] === "INOUT")
+      return wrong === undefined
+        ? run
+        : Effect.fail(
+            SqlFailure.make({
+              reason: "InvalidParameter",
+              message:
+                `Parameter ${wrong + 1} is ${modes[wrong]}: NULL cannot be sent to it through Mapepire. ` +
+                "Pass MapepireJob.out for an OUT parameter, a value for INOUT",
+              statement: request.text
+            })
+          )
+    })
+  })
+
+export const parametersOf = (frame: Pick<Frame, "body">): MapepireJob.Prepared["parameters"] => {
+  const { metadata } = frame.body as { readonly metadata?: { readonly parameters?: unknown } | null }
+  return Array.isArray(metadata?.parameters)
+    ? (metadata.parameters as ReadonlyArray<Record<string, unknown>>).map((parameter) => ({
+        name: text(parameter.name),
+        type: text(parameter.type),
+        mode: text(parameter.mode),
+        precision: typeof parameter.precision === "number" ? parameter.precision : undefined,
+        scale: typeof parameter.scale === "number" ? parameter.scale : undefined
+      }))
+    : []
+}
+
+/** Stands for an OUT parameter. Any text that converts to the parameter's type would do; zero nearly always does. */
+export const out: unique symbol = Symbol.for("@sluice/mapepire/out")

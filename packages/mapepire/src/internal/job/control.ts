@@ -1,0 +1,119 @@
+/**
+ * The second job, which stops statements of others. Nothing in the protocol stops a statement; `QSYS2.CANCEL_SQL`, called
+ * on another connection, does. It aims at a job, not at a statement, and answers before anything has happened.
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as failure from "../failure.js"
+import type { Frame } from "../frame.js"
+import { Call } from "./call.js"
+import { Once } from "./once.js"
+import type { Wire } from "./wire.js"
+
+/** One request, as an Effect that answers with the daemon's response, whatever it says. */
+export const ask = (wire: Wire, request: Call["request"], statement?: string): Effect.Effect<Frame, SqlError> =>
+  Effect.async<Frame, SqlError>((resume) => {
+    const call = new Call(request, Infinity, statement, (error, frame) =>
+      resume(error === undefined ? Effect.succeed(frame!) : Effect.fail(error))
+    )
+    wire.submit(call)
+    return Effect.sync(() => (call.sent ? wire.abandon(call) : wire.drop(call)))
+  })
+
+/** `NUMBER/USER/NAME`; anything else is never put into a statement. */
+const jobName = /^[0-9]{1,6}\/[A-Z0-9_$#@.]{1,10}\/[A-Z0-9_$#@.]{1,10}$/
+
+export class Control {
+  private readonly job: Once<Wire, SqlError>
+  private readonly quarantined = new Set<Scope.CloseableScope>()
+
+  constructor(
+    private readonly scope: Scope.CloseableScope,
+    open: Effect.Effect<Wire, SqlError, Scope.Scope>,
+    /** Milliseconds that a job which did not become quiet is kept, so that its name is not given to another one. */
+    private readonly quarantineFor: number
+  ) {
+    this.job = new Once(scope, open, (wire) => wire.refusal === undefined)
+  }
+
+  /**
+   * Asks Db2 to stop what the job runs. `wanted` is looked at in the last moment: once the statement has ended, or the
+   * connection is given up, the cancel could hit a stranger. Answers whether it was sent.
+   */
+  cancel(job: string, wanted: () => boolean): Effect.Effect<boolean, SqlError> {
+    return Effect.flatMap(this.job.get, (wire) => {
+      if (!wanted()) {
+        return Effect.succeed(false)
+      }
+      if (!jobName.test(job)) {
+        return Effect.fail(failure.unsupported(`A job with the name ${job} cannot be told to stop`))
+      }
+      const sql = `CALL QSYS2.CANCEL_SQL('${job}')`
+      return Effect.flatMap(Effect.either(ask(wire, { type: "sql", sql, rows: 1, terse: true }, sql)), (answer) => {
+        if (answer._tag === "Left") {
+          return Effect.fail(answer.left)
+        }
+        const frame = answer.right
+        this.close(wire, frame)
+        return frame.success
+          ? Effect.succeed(true)
+          : Effect.fail(
+              failure.refused(
+                { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc },
+                {
+                  job: wire.job,
+                  statement: sql
+                }
+              )
+            )
+      })
+    })
+  }
+
+  /** Each call costs a statement handle; a control job that has used up its own is replaced by the next cancel. */
+  private close(wire: Wire, frame: Frame): void {
+    wire.close(frame.id!, wire.epoch)
+    if (wire.handles > 8_000) {
+      wire.retire(failure.lost("it has used up its statements", "notExecuted", { job: wire.job }))
+    }
+  }
+
+  /**
+   * Takes over a connection whose statement did not stop: closing it would not stop it either, and its job's name could
+   * be given to somebody else while a cancel is still on its way. It is closed when its answer comes, or after a while.
+   */
+  quarantine(wire: Wire, connection: Scope.CloseableScope): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.quarantined.add(connection)
+      const end = Effect.suspend(() => {
+        this.quarantined.delete(connection)
+        return Scope.close(connection, Exit.void)
+      })
+      const answered = Effect.async<void>((resume) => {
+        const look = () => {
+          if (wire.unanswered === 0 || wire.dead) {
+            clearInterval(timer)
+            resume(Effect.void)
+          }
+        }
+        const until = performance.now() + this.quarantineFor
+        const timer = setInterval(() => {
+          look()
+          if (performance.now() > until) {
+            clearInterval(timer)
+            resume(Effect.void)
+          }
+        }, 250)
+        return Effect.sync(() => clearInterval(timer))
+      })
+      return Effect.asVoid(Effect.forkIn(Effect.ensuring(Effect.interruptible(answered), end), this.scope))
+    })
+  }
+
+  /** Connections that wait for their last answer. */
+  get waiting(): number {
+    return this.quarantined.size
+  }
+}

@@ -1,0 +1,121 @@
+/** An open result: one page per pull, closed on the daemon's side whatever happens. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import * as failure from "../failure.js"
+import type { RowDecoder } from "../frame.js"
+import { JobAnswer } from "./answer.js"
+import type { JobSession } from "./session.js"
+import { type Task, type TaskRequest, whenAnswered } from "./task.js"
+
+export class JobCursor implements SqlTransport.Cursor {
+  private id: string | undefined
+  private epoch = 0
+  private decoder: RowDecoder | undefined
+  private ended = false
+  private poisoned = false
+  /** A pull is under way; one that failed for good stays. */
+  private pulling = false
+  /** Pages that came, and pages that somebody got: one in between was lost to an interrupt. */
+  private arrived = 0
+  private taken = 0
+  first!: JobAnswer
+
+  constructor(
+    private readonly session: JobSession,
+    private readonly task: Task,
+    readonly prefetch: number
+  ) {}
+
+  get request(): TaskRequest {
+    return this.task.request
+  }
+
+  get statement(): string {
+    return this.task.request.text
+  }
+
+  get cells() {
+    return { integers: this.request.integers }
+  }
+
+  get columns(): ReadonlyArray<SqlTransport.Column> {
+    return this.first.columns
+  }
+
+  get isDone(): boolean {
+    return this.ended || this.id === undefined
+  }
+
+  /** There is more than the first page. */
+  opened(id: string, first: JobAnswer): void {
+    this.id = id
+    this.epoch = this.session.wire.epoch
+    this.decoder = first.decoder
+  }
+
+  get next(): Effect.Effect<JobAnswer, SqlError> {
+    return this.pull(this.prefetch)
+  }
+
+  /** A page of at most so many rows. */
+  pull(rows: number): Effect.Effect<JobAnswer, SqlError> {
+    return Effect.suspend(() => {
+      const { wire } = this.session
+      const { id } = this
+      const subject = { job: wire.job, statement: this.statement }
+      if (this.poisoned || this.arrived !== this.taken || this.pulling) {
+        return Effect.fail(failure.poisoned(subject))
+      }
+      if (this.ended || id === undefined) {
+        return Effect.succeed(this.end)
+      }
+      if (this.epoch !== wire.epoch) {
+        // The daemon would answer with an empty last page: rows would be missing silently.
+        this.poisoned = true
+        return Effect.fail(failure.replaced(subject))
+      }
+      this.pulling = true
+      const page = this.task.ask({ type: "sqlmore", cont_id: id, rows }, (frame) => {
+        this.pulling = false
+        this.arrived++
+        const answer = this.session.answer(frame, this.decoder, this)
+        if (answer.done) {
+          this.ended = true
+          if (this.request.params === undefined || this.request.params.length === 0) {
+            // Read to its end, the driver has closed it.
+            wire.handles -= frame.success ? 1 : 0
+          }
+          wire.close(id, this.epoch)
+        }
+        return answer.error !== undefined && answer.length === 0 ? answer.error : answer
+      })
+      const stopped = Effect.suspend(() => {
+        this.poisoned = true
+        return this.task.interrupted
+      })
+      return Effect.onInterrupt(
+        Effect.map(page, (answer) => {
+          this.taken++
+          return answer
+        }),
+        () => stopped
+      )
+    })
+  }
+
+  /** Nobody waits for this: `sqlclose` goes out as soon as it may, its answer is only taken note of. */
+  readonly closed: Effect.Effect<void> = Effect.sync(() => {
+    const { id } = this
+    if (this.ended || id === undefined) {
+      return
+    }
+    this.ended = true
+    this.poisoned = true
+    whenAnswered(this.task.call, () => this.session.wire.close(id, this.epoch))
+  })
+
+  private get end(): JobAnswer {
+    return new JobAnswer(this.first.decoder, [], true, undefined, 0, this.session.inTransaction(), undefined)
+  }
+}

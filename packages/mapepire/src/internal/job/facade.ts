@@ -1,0 +1,329 @@
+/** The job as it is used by itself, on the session that the pool uses, too. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as EffectSql from "@effect/sql/SqlClient"
+import { SqlClient, SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as MapepireJob from "../../MapepireJob.js"
+import * as failure from "../failure.js"
+import type { MessageTransport } from "../link.js"
+import type { RowOptions } from "../rows.js"
+import * as tls from "../tls.js"
+import { addressOf, webSocket } from "../webSocket.js"
+import type { JobAnswer } from "./answer.js"
+import { encodeJdbc, type JdbcOptions } from "./bind.js"
+import * as commands from "./commands.js"
+import type { ConnectionOptions, Endpoint } from "./connection.js"
+import type { Control } from "./control.js"
+import { makeControl, makeJob, type OpenJob } from "./job.js"
+import type { JobCursor } from "./cursor.js"
+import { authorization, Login, scrubber } from "./login.js"
+import { callResult, prepare } from "./prepared.js"
+import type { JobSession } from "./session.js"
+import { fromVerb, isCall } from "./text.js"
+
+export const out: typeof commands.out = commands.out
+
+const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
+  Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
+
+const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : Duration.toMillis(duration)
+
+/** Every server job has its own idea of dates; two-digit years are the usual one. */
+const baseline: JdbcOptions = { naming: "sql", "date format": "iso", "time format": "jis" }
+
+export const plainEndpoint = (transport: MessageTransport): Endpoint => ({
+  address: transport.address,
+  signOn: (connect) => connect(transport, { properties: [], scrub: (text) => text })
+})
+
+export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
+  const { host, password, port = 8076, secure = true, user } = config
+  const address = addressOf({ host, port, secure })
+  const credentials =
+    config.credentials ??
+    (user === undefined || password === undefined
+      ? Effect.fail(failure.badConfig("Give user and password, or credentials"))
+      : Effect.succeed({ user, password }))
+  const login = new Login(address, credentials)
+  const wrong = tls.check(config.tls)
+  return {
+    address,
+    signOn: (connect) =>
+      wrong !== undefined
+        ? Effect.fail(wrong)
+        : login.use((credentials) => {
+            const transport = webSocket({
+              host,
+              port,
+              secure,
+              path: config.path ?? "/db/",
+              authorization: authorization(credentials),
+              tls: config.tls ?? {},
+              maxPayload: config.maxPayload ?? 256 * 1024 * 1024,
+              compression: config.compression ?? false,
+              openTimeout: millis(config.openTimeout, 10_000),
+              closeTimeout: millis(config.closeTimeout, 2_000)
+            })
+            return connect(transport, { properties: factorOf(credentials), scrub: scrubber(credentials) })
+          })
+  }
+}
+
+const connectionOptions = (config: MapepireJob.JobConfig): ConnectionOptions | SqlError => {
+  const properties = encodeJdbc({ ...baseline, ...config.jdbc })
+  return typeof properties !== "string"
+    ? properties
+    : {
+        properties,
+        technique: config.technique ?? "tcp",
+        application: config.application,
+        connectTimeout: millis(config.connectTimeout, 30_000),
+        keepAlive: { interval: millis(config.pingInterval, 30_000), missed: Math.max(1, config.missedPings ?? 2) }
+      }
+}
+
+export const control = (
+  endpoint: Endpoint,
+  config: MapepireJob.JobConfig
+): Effect.Effect<Control, never, Scope.Scope> => {
+  // What is wrong with the properties, the job itself says.
+  const options = connectionOptions({ ...config, jdbc: {} })
+  return makeControl(endpoint, options as ConnectionOptions)
+}
+
+const rowOptions = (config: MapepireJob.JobConfig): Omit<RowOptions, "integers" | "shape"> => ({
+  resultNames: config.resultNames,
+  dates: config.dates,
+  binary: config.binary
+})
+
+export const make = (
+  endpoint: Endpoint,
+  config: MapepireJob.JobConfig
+): Effect.Effect<MapepireJob.MapepireJob, SqlError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const connection = connectionOptions(config)
+    if (!("properties" in connection)) {
+      return yield* Effect.fail(connection)
+    }
+    const pageSize = Math.max(1, config.pageSize ?? 1_000)
+    const cancels = config.cancel ?? true
+    const job = yield* makeJob(endpoint, {
+      connection,
+      grace: millis(config.grace, 10_000),
+      control: cancels ? (config.control ?? (yield* control(endpoint, config))) : undefined,
+      session: {
+        pageSize,
+        statementCacheSize: config.statementCacheSize ?? 50,
+        batchRows: Math.max(1, config.batchRows ?? 10_000),
+        batchBytes: Math.max(1, config.batchBytes ?? 8 * 1024 * 1024),
+        transactional: config.jdbc?.["auto commit"] === false,
+        rows: rowOptions(config)
+      }
+    })
+    if (config.connect !== "onFirstUse") {
+      yield* job.get
+    }
+    return new Facade(job.get, job.lost, config, pageSize)
+  })
+
+class Facade implements MapepireJob.MapepireJob {
+  /** Once it is open, nothing stands between a call and its request. */
+  private opened: OpenJob | undefined
+
+  constructor(
+    private readonly open: Effect.Effect<OpenJob, SqlError>,
+    readonly lost: Effect.Effect<SqlError>,
+    private readonly config: MapepireJob.JobConfig,
+    private readonly pageSize: number
+  ) {}
+
+  private with<A, R>(use: (session: JobSession) => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+    return Effect.suspend(() =>
+      this.opened !== undefined
+        ? use(this.opened.session)
+        : Effect.flatMap(this.open, (opened) => {
+            this.opened = opened
+            return use(opened.session)
+          })
+    )
+  }
+
+  // ------------------------------------------------------------------------------------------------------- queries
+
+  readonly query: MapepireJob.MapepireJob["query"] = (sql, parameters, options) =>
+    this.request(sql, parameters, options, (session, request) =>
+      Effect.map(session.open(request), (cursor) => new Pages(cursor))
+    )
+
+  readonly queryAndRun: MapepireJob.MapepireJob["queryAndRun"] = (sql, parameters, options) =>
+    this.request(sql, parameters, options, (session, request) =>
+      Effect.map(session.run(request), (answer) => ({
+        rows: answer.objects(),
+        columns: answer.columns,
+        rowCount: answer.changes
+      }))
+    )
+
+  readonly rows: MapepireJob.MapepireJob["rows"] = (sql, parameters, options) =>
+    Stream.unwrapScoped(Effect.map(this.query<never>(sql, parameters, options), pagesOf))
+
+  readonly batch: MapepireJob.MapepireJob["batch"] = (sql, rows, options) =>
+    this.request(sql, undefined, options, (session, request) =>
+      Effect.map(session.batch(request, rows), ({ changes }) => ({ changes }))
+    )
+
+  readonly call: MapepireJob.MapepireJob["call"] = (sql, parameters = [], options) =>
+    isCall(fromVerb(sql))
+      ? this.request(sql, parameters, options, (session, request) =>
+          Effect.map(commands.call(session, request), (answer) => callResult(answer, this.config))
+        )
+      : Effect.fail(
+          SqlFailure.make({ reason: "InvalidParameter", message: "The text must begin with CALL", statement: sql })
+        )
+
+  readonly prepare: MapepireJob.MapepireJob["prepare"] = (sql) =>
+    this.request(sql, undefined, undefined, (session, request) => prepare(session, request, this.config))
+
+  /** Deadline and integers come from the options, or from what travels with the fiber. */
+  private request<A, R>(
+    text: string,
+    parameters: ReadonlyArray<unknown> | undefined,
+    options: MapepireJob.QueryOptions | undefined,
+    use: (session: JobSession, request: SqlTransport.SqlRequest) => Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> {
+    return Effect.withFiberRuntime((fiber) => {
+      const context = fiber.currentContext.unsafeMap
+      const now = performance.now()
+      const given = context.get(SqlClient.Deadline.key) as number | undefined
+      const deadline = Math.min(
+        options?.timeout === undefined ? Infinity : now + Duration.toMillis(options.timeout),
+        // Its clock counts from another moment than ours.
+        given === undefined ? Infinity : now + (given - Number(clockOf(fiber).unsafeCurrentTimeNanos()) / 1e6)
+      )
+      const request: SqlTransport.SqlRequest = {
+        text,
+        params: parameters ?? [],
+        prefetch: Math.max(1, options?.rows ?? this.pageSize),
+        deadline,
+        integers: options?.integers ?? (context.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number"),
+        shape: "objects",
+        prepared: true,
+        transaction: "free"
+      }
+      return this.with((session) => use(session, request))
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------------ commands
+
+  readonly cl: MapepireJob.MapepireJob["cl"] = (command, options) =>
+    this.request(command, undefined, options, (session, request) => commands.cl(session, request))
+
+  readonly explain: MapepireJob.MapepireJob["explain"] = (sql, options) =>
+    this.request(sql, undefined, options, (session, request) =>
+      commands.explain(session, request, options?.run ?? false)
+    ) as never
+
+  readonly ping: MapepireJob.MapepireJob["ping"] = this.with(commands.ping)
+
+  readonly check: MapepireJob.MapepireJob["check"] = this.with((session) => session.check)
+
+  readonly version: MapepireJob.MapepireJob["version"] = this.with(commands.version)
+
+  readonly job: MapepireJob.MapepireJob["job"] = this.with(commands.job)
+
+  readonly setTrace: MapepireJob.MapepireJob["setTrace"] = (settings) =>
+    this.with((session) => commands.setTrace(session, settings))
+
+  readonly trace: MapepireJob.MapepireJob["trace"] = this.with(commands.trace)
+
+  readonly commit: MapepireJob.MapepireJob["commit"] = Effect.suspend(() => this.end("COMMIT"))
+
+  readonly rollback: MapepireJob.MapepireJob["rollback"] = Effect.suspend(() => this.end("ROLLBACK"))
+
+  private end(sql: string): Effect.Effect<void, SqlError> {
+    return Effect.uninterruptible(Effect.asVoid(this.with((session) => session.run(commands.plain(sql)))))
+  }
+
+  readonly reconnect: MapepireJob.MapepireJob["reconnect"] = (jdbc) => {
+    const properties = encodeJdbc({ ...baseline, ...(jdbc ?? this.config.jdbc) })
+    return typeof properties !== "string"
+      ? Effect.fail(properties)
+      : this.with(() => this.opened!.reconnect(properties))
+  }
+
+  readonly stats: MapepireJob.MapepireJob["stats"] = Effect.sync(() => {
+    const wire = this.opened?.session.wire
+    return {
+      pending: wire?.pending ?? 0,
+      unanswered: wire?.unanswered ?? 0,
+      statements: wire?.handles ?? 0,
+      strays: wire?.strays ?? 0
+    }
+  })
+
+  readonly session: MapepireJob.MapepireJob["session"] = this.with((session) => Effect.succeed(session))
+}
+
+const pagesOf = <A>(cursor: MapepireJob.Cursor<A>): Stream.Stream<A, SqlError> =>
+  Stream.repeatEffectChunkOption(
+    Effect.suspend(() =>
+      cursor.isDone
+        ? Effect.fail(Option.none())
+        : Effect.mapBoth(cursor.next, { onFailure: Option.some, onSuccess: Chunk.unsafeFromArray })
+    )
+  )
+
+/** A cursor that gives its first page like any other, and rows before the failure that came after them. */
+class Pages<A> implements MapepireJob.Cursor<A> {
+  private begun = false
+  private failed: SqlError | undefined
+
+  constructor(private readonly cursor: JobCursor) {}
+
+  get columns() {
+    return this.cursor.columns
+  }
+
+  get rowCount() {
+    return this.cursor.first.changes
+  }
+
+  get isDone(): boolean {
+    return this.begun && this.cursor.isDone && this.failed === undefined
+  }
+
+  readonly next: Effect.Effect<ReadonlyArray<A>, SqlError> = Effect.suspend(() => {
+    if (this.failed !== undefined) {
+      return Effect.fail(this.failed)
+    }
+    if (this.begun) {
+      return Effect.map(this.cursor.next, (page) => this.rowsOf(page))
+    }
+    this.begun = true
+    return Effect.succeed(this.rowsOf(this.cursor.first))
+  })
+
+  get close(): Effect.Effect<void> {
+    return this.cursor.closed
+  }
+
+  private rowsOf(page: JobAnswer): ReadonlyArray<A> {
+    this.failed = page.error
+    return page.objects() as ReadonlyArray<A>
+  }
+}
+
+const factorOf = ({ factor }: MapepireJob.Credentials): ReadonlyArray<readonly [string, string]> =>
+  factor === undefined ? [] : [["additionalAuthenticationFactor", Redacted.value(factor)]]

@@ -1,0 +1,91 @@
+/** Who signs on. A wrong password is tried once: a profile is disabled after a few, and a pool would try it often. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { SqlFailure } from "@sluice/sql"
+import * as failure from "../failure.js"
+
+export interface Credentials {
+  readonly user: string
+  readonly password: Redacted.Redacted
+  /** A one-time code, for IBM i 7.6 and newer with multi-factor authentication. */
+  readonly factor?: Redacted.Redacted | undefined
+}
+
+/** The daemon splits at every colon, and joins its JDBC URL with semicolons. */
+const unfit = ({ factor, password, user }: Credentials): string | undefined => {
+  const secret = Redacted.value(password)
+  if (user === "" || secret === "") {
+    return "The user and the password must not be empty"
+  }
+  if (/[:;*]/.test(user)) {
+    return "The user must not contain a colon, a semicolon or an asterisk: the daemon does not take it"
+  }
+  if (/[:;]/.test(secret)) {
+    return "The password contains a colon or a semicolon, which the daemon cannot take: change it on the system"
+  }
+  return factor !== undefined && /[;=]/.test(Redacted.value(factor))
+    ? "The one-time code must not contain a semicolon or an equals sign"
+    : undefined
+}
+
+const keyOf = ({ factor, password, user }: Credentials): string =>
+  JSON.stringify([user, Redacted.value(password), factor === undefined ? "" : Redacted.value(factor)])
+
+/** The value of the `Authorization` header. */
+export const authorization = ({ password, user }: Credentials): Redacted.Redacted =>
+  Redacted.make("Basic " + Buffer.from(`${user}:${Redacted.value(password)}`, "utf8").toString("base64"))
+
+/** Takes the secrets out of a text that a daemon sent. */
+export const scrubber =
+  ({ factor, password }: Credentials) =>
+  (text: string): string =>
+    [password, ...(factor === undefined ? [] : [factor])].reduce(
+      (scrubbed, secret) => scrubbed.replaceAll(Redacted.value(secret), "<redacted>"),
+      text
+    )
+
+/** One per layer: remembers which credentials were refused, and lets unknown ones be tried by one connect at a time. */
+export class Login {
+  private readonly refused = new Set<string>()
+  private proven: string | undefined
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
+
+  constructor(
+    private readonly address: string,
+    private readonly credentials: Effect.Effect<Credentials, SqlError>
+  ) {}
+
+  /** Asks for credentials and signs on with them. */
+  use<A, R>(connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+    return Effect.flatMap(this.credentials, (credentials) => {
+      const wrong = unfit(credentials)
+      if (wrong !== undefined) {
+        return Effect.fail(failure.badConfig(wrong))
+      }
+      const key = keyOf(credentials)
+      const attempt = Effect.suspend(() =>
+        this.refused.has(key)
+          ? Effect.fail(failure.rejectedBefore(credentials.user, this.address))
+          : connect(credentials)
+      ).pipe(
+        Effect.tapBoth({
+          onSuccess: () =>
+            Effect.sync(() => {
+              this.proven = key
+            }),
+          onFailure: (error) =>
+            Effect.sync(() => {
+              if (SqlFailure.is("Authentication")(error)) {
+                this.refused.add(key)
+                if (this.proven === key) {
+                  this.proven = undefined
+                }
+              }
+            })
+        })
+      )
+      return Effect.suspend(() => (this.proven === key ? attempt : this.turn.withPermits(1)(attempt)))
+    })
+  }
+}

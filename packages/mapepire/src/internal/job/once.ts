@@ -1,0 +1,60 @@
+/** Something that is opened at its first use, once, however many fibers ask for it at the same time. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+
+export interface Opened<A> {
+  readonly value: A
+  /** Closes it now; else the scope of the whole does. */
+  readonly close: Effect.Effect<void>
+}
+
+export class Once<A, E> {
+  private current: { readonly opened: Deferred.Deferred<Opened<A>, E>; done: boolean } | undefined
+
+  constructor(
+    private readonly scope: Scope.CloseableScope,
+    private readonly open: Effect.Effect<A, E, Scope.Scope>,
+    /** Whether it can still be used. If not, the next use opens another one. */
+    private readonly usable: (value: A) => boolean
+  ) {}
+
+  /** Waiting may be interrupted; the opening goes on for the others. A failure is everybody's who waits, then forgotten. */
+  readonly get: Effect.Effect<A, E> = Effect.suspend(() => {
+    const known = this.current
+    if (known !== undefined) {
+      return Effect.flatMap(Deferred.await(known.opened), ({ value, close }) => {
+        if (this.usable(value)) {
+          return Effect.succeed(value)
+        }
+        if (this.current === known) {
+          this.current = undefined
+        }
+        return Effect.zipRight(close, this.get)
+      })
+    }
+    const opened = Deferred.unsafeMake<Opened<A>, E>(Effect.runSync(Effect.fiberId))
+    const made = { opened, done: false }
+    this.current = made
+    const opening = Effect.flatMap(Scope.fork(this.scope, this.scope.strategy), (scope) =>
+      Scope.extend(this.open, scope).pipe(
+        Effect.map((value) => ({ value, close: Scope.close(scope, Exit.void) })),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            if (Exit.isFailure(exit) && this.current === made) {
+              this.current = undefined
+            }
+            made.done = true
+            Deferred.unsafeDone(opened, exit)
+          })
+        )
+      )
+    )
+    return Effect.zipRight(
+      Effect.forkIn(Effect.interruptible(opening), this.scope),
+      Effect.map(Deferred.await(opened), ({ value }) => value)
+    )
+  })
+}

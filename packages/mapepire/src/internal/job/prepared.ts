@@ -1,0 +1,187 @@
+/** A statement that is prepared once and run often: a handle of the daemon's, kept by a scope. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as MapepireJob from "../../MapepireJob.js"
+import type { ColumnMetadata, Parameter } from "../../Protocol.js"
+import * as failure from "../failure.js"
+import type { Frame } from "../frame.js"
+import { resultNames } from "../rows.js"
+import { encodeParameters } from "./bind.js"
+import { out, parametersOf } from "./commands.js"
+import type { JobAnswer } from "./answer.js"
+import { columnsOf, type JobSession } from "./session.js"
+import { Task, whenAnswered } from "./task.js"
+import { fromVerb } from "./text.js"
+
+interface Described {
+  readonly id: string
+  readonly epoch: number
+  readonly columns: ReadonlyArray<ColumnMetadata>
+  readonly parameters: MapepireJob.Prepared["parameters"]
+}
+
+class PreparedStatement {
+  /** One execution at a time: the daemon would mix up the parameters of two. */
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
+  /** Undefined after a failure: the handle may have kept rows that the next execution would run. */
+  private handle: Described | undefined
+  private readonly epoch: number
+
+  constructor(
+    private readonly session: JobSession,
+    private readonly request: SqlTransport.SqlRequest
+  ) {
+    this.epoch = session.wire.epoch
+  }
+
+  readonly prepare: Effect.Effect<Described, SqlError> = Effect.suspend(() => {
+    const { session, request } = this
+    if (this.epoch !== session.wire.epoch) {
+      return Effect.fail(failure.replaced({ job: session.wire.job, statement: request.text }))
+    }
+    if (this.handle !== undefined) {
+      return Effect.succeed(this.handle)
+    }
+    const task = new Task(session.wire, session.stops, request)
+    const prepared = task.ask({ type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
+      if (!frame.success) {
+        session.wire.close(id, session.wire.epoch)
+        return session.refusal(frame, request.text)
+      }
+      return (this.handle = {
+        id,
+        epoch: session.wire.epoch,
+        columns: columnsOf(frame) ?? [],
+        parameters: parametersOf(frame)
+      })
+    })
+    return Effect.onInterrupt(prepared, () => task.interrupted)
+  })
+
+  readonly close: Effect.Effect<void> = Effect.sync(() => {
+    const { handle } = this
+    this.handle = undefined
+    if (handle !== undefined) {
+      this.session.wire.close(handle.id, handle.epoch)
+    }
+  })
+
+  execute(parameters: ReadonlyArray<unknown>, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
+    const encoded = encodeParameters(parameters.map((value) => (value === out ? 0 : value)))
+    return Array.isArray(encoded)
+      ? this.send(encoded, request, (frame) => {
+          const columns = frame.data === undefined || frame.body.has_results !== true ? undefined : columnsOf(frame)
+          const answer = this.session.answer(
+            frame,
+            columns === undefined ? undefined : this.session.decoder(columns, request)
+          )
+          return !answer.done
+            ? failure.unsupported(
+                `The result has more than ${request.prefetch} rows, and the rest of it cannot be read: the daemon keeps ` +
+                  "no cursor for a prepared statement. Use query, or ask for more rows per page",
+                request.text,
+                "executed"
+              )
+            : (answer.error ?? answer)
+        })
+      : Effect.fail(SqlFailure.annotate(encoded as SqlError, { statement: request.text }))
+  }
+
+  /** Rows of a batch; a failure may come after some of them. */
+  batch(
+    rows: ReadonlyArray<ReadonlyArray<Parameter>>,
+    request: SqlTransport.SqlRequest
+  ): Effect.Effect<JobAnswer, SqlError> {
+    return this.send(rows, request, (frame) => {
+      const answer = this.session.answer(frame, undefined)
+      return answer.error === undefined ? answer : failure.withOutcome(answer.error, "unknown")
+    })
+  }
+
+  private send(
+    parameters: ReadonlyArray<unknown>,
+    request: SqlTransport.SqlRequest,
+    answer: (frame: Frame) => JobAnswer | SqlError
+  ): Effect.Effect<JobAnswer, SqlError> {
+    const { session } = this
+    const sent = Effect.flatMap(this.prepare, (handle) => {
+      const task = new Task(session.wire, session.stops, request)
+      const message = { type: "execute", cont_id: handle.id, parameters, rows: request.prefetch, terse: true } as const
+      const executed = task.ask(message, (frame) => {
+        if (!frame.success) {
+          Effect.runSync(this.close)
+        }
+        return answer(frame)
+      })
+      // Stopped or late: how far it came is not known.
+      const given = () =>
+        Effect.sync(() => {
+          if (this.handle === handle && task.call?.answered !== true) {
+            this.handle = undefined
+            whenAnswered(task.call, () => session.wire.close(handle.id, handle.epoch))
+          }
+        })
+      return Effect.onInterrupt(Effect.tapError(executed, given), () => Effect.zipRight(given(), task.interrupted))
+    })
+    return this.turn.withPermits(1)(sent)
+  }
+}
+
+export const prepare = <A extends object>(
+  session: JobSession,
+  request: SqlTransport.SqlRequest,
+  config: MapepireJob.JobConfig
+): Effect.Effect<MapepireJob.Prepared<A>, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const statement = new PreparedStatement(session, request)
+      const described = yield* restore(statement.prepare)
+      yield* Effect.addFinalizer(() => statement.close)
+      const requestWith = (options: MapepireJob.QueryOptions | undefined): SqlTransport.SqlRequest => ({
+        ...request,
+        prefetch: options?.rows ?? request.prefetch,
+        integers: options?.integers ?? request.integers,
+        deadline:
+          options?.timeout === undefined
+            ? request.deadline
+            : Math.min(request.deadline, performance.now() + Duration.toMillis(options.timeout))
+      })
+      return {
+        columns: session.decoder(described.columns, request).columns,
+        parameters: described.parameters,
+        execute: (parameters = [], options) =>
+          Effect.suspend(() =>
+            Effect.map(statement.execute(parameters, requestWith(options)), (answer) => callResult<A>(answer, config))
+          ),
+        batch: (rows, options) =>
+          Effect.suspend(() => {
+            const chunks = session.chunks(rows, request.text)
+            if (!Array.isArray(chunks)) {
+              return Effect.fail(chunks as SqlError)
+            }
+            return Effect.map(
+              session.sum(chunks as ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>, (chunk) =>
+                statement.batch(chunk, requestWith(options))
+              ),
+              ({ changes }) => ({ changes })
+            )
+          })
+      }
+    })
+  )
+
+/** Parameters by name beside the rows. */
+export const callResult = <A>(answer: JobAnswer, config: MapepireJob.JobConfig): MapepireJob.CallResult<A> => {
+  const named = answer.outputs.filter(({ name, value }) => name !== undefined && value !== undefined)
+  const names = resultNames(named as ReadonlyArray<{ readonly name: string }>, config.resultNames ?? "lower")
+  return {
+    rows: answer.objects() as ReadonlyArray<A>,
+    columns: answer.columns,
+    rowCount: answer.changes,
+    parameters: answer.outputs,
+    out: Object.fromEntries(named.map(({ value }, i) => [names[i]!, value]))
+  }
+}

@@ -1,0 +1,311 @@
+/** A job as the port wants it. The pool's session and the job that is used by itself are both this. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ColumnMetadata, Parameter } from "../../Protocol.js"
+import * as failure from "../failure.js"
+import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
+import { encodeParameters } from "./bind.js"
+import { JobAnswer } from "./answer.js"
+import { chunksOf } from "./chunks.js"
+import { JobCursor } from "./cursor.js"
+import { type Handle, Handles } from "./handles.js"
+import type { Stops } from "./stop.js"
+import { Task } from "./task.js"
+import { fromVerb, mayHaveRows } from "./text.js"
+import type { Wire } from "./wire.js"
+
+type Chunks = ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>
+
+export interface SessionOptions {
+  /** Rows per message where the whole result is wanted. */
+  readonly pageSize: number
+  /** Prepared statements kept for repeated changes. */
+  readonly statementCacheSize: number
+  /** Bounds of one message of a batch. */
+  readonly batchRows: number
+  readonly batchBytes: number
+  /** Changes are undone until they are committed: not in autocommit. */
+  readonly transactional: boolean
+  readonly rows: Omit<RowOptions, "integers" | "shape">
+}
+
+export class JobSession implements SqlTransport.Session {
+  readonly keepsContract = true
+  private readonly handles: Handles
+  /** The protocol does not tell whether a transaction is open: who begins and ends them says so here. */
+  transactionOpen = false
+
+  constructor(
+    readonly wire: Wire,
+    readonly stops: Stops,
+    private readonly options: SessionOptions,
+    readonly lost: Effect.Effect<SqlError>
+  ) {
+    this.handles = new Handles(wire, options.statementCacheSize)
+  }
+
+  get transactional(): boolean {
+    return this.options.transactional
+  }
+
+  get id(): string {
+    return this.wire.job ?? "(not connected)"
+  }
+
+  readonly inTransaction = (): boolean => this.transactionOpen
+
+  // ----------------------------------------------------------------------------------------------------- the port
+
+  readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
+    Effect.suspend(() => {
+      const task = new Task(this.wire, this.stops, request)
+      const cursor = new JobCursor(this, task, this.options.pageSize)
+      const whole = Effect.flatMap(this.first(task, cursor, this.options.pageSize), (page) =>
+        page.error !== undefined ? Effect.fail(page.error) : page.done ? Effect.succeed(page) : this.rest(cursor, page)
+      )
+      return Effect.onInterrupt(whole, () => Effect.zipRight(task.interrupted, cursor.closed))
+    })
+
+  readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const task = new Task(this.wire, this.stops, request)
+        const cursor = new JobCursor(this, task, request.prefetch)
+        const first = Effect.onInterrupt(this.first(task, cursor, request.prefetch), () =>
+          Effect.zipRight(task.interrupted, cursor.closed)
+        )
+        return Effect.flatMap(restore(first), (page) => {
+          if (page.error !== undefined && page.length === 0) {
+            return Effect.fail(page.error)
+          }
+          cursor.first = page
+          return page.done
+            ? Effect.succeed(cursor)
+            : Effect.as(
+                Effect.addFinalizer(() => cursor.closed),
+                cursor
+              )
+        })
+      })
+    )
+
+  /** In as many messages as the bounds demand; if one of them fails, those before it have had their effect. */
+  readonly batch = (
+    request: SqlTransport.SqlRequest,
+    rows: SqlTransport.ParameterRows
+  ): Effect.Effect<JobAnswer, SqlError> =>
+    Effect.suspend(() => {
+      const text = fromVerb(request.text)
+      const chunks = this.chunks(rows, request.text)
+      if (!Array.isArray(chunks)) {
+        return Effect.fail(chunks as SqlError)
+      }
+      const task = new Task(this.wire, this.stops, request)
+      return Effect.onInterrupt(
+        this.sum(chunks as Chunks, (chunk) => this.change(task, text, chunk, "unknown")),
+        () => task.interrupted
+      )
+    })
+
+  /** Rows as messages. */
+  chunks(rows: SqlTransport.ParameterRows, statement: string): Chunks | SqlError {
+    const encoded: Array<ReadonlyArray<Parameter>> = []
+    for (let i = 0; i < rows.length; i++) {
+      const row = encodeParameters(rows[i]!)
+      if (!Array.isArray(row)) {
+        return SqlFailure.annotate(row as SqlError, { statement, failedRow: i })
+      }
+      encoded.push(row as ReadonlyArray<Parameter>)
+    }
+    return chunksOf(encoded, this.options.batchRows, this.options.batchBytes)
+  }
+
+  /** One message after the other, their counts as one answer. */
+  sum(
+    chunks: Chunks,
+    send: (chunk: Chunks[number]) => Effect.Effect<JobAnswer, SqlError>
+  ): Effect.Effect<JobAnswer, SqlError> {
+    let changes: number | undefined = 0
+    let nanos = 0
+    const from = (i: number): Effect.Effect<JobAnswer, SqlError> =>
+      i >= chunks.length
+        ? Effect.sync(() => new JobAnswer(undefined, [], true, changes, nanos, this.transactionOpen, undefined))
+        : Effect.flatMap(send(chunks[i]!), (answer) => {
+            changes = changes === undefined || answer.changes === undefined ? undefined : changes + answer.changes
+            nanos += answer.engineNanos
+            return from(i + 1)
+          })
+    return from(0)
+  }
+
+  /** By preparing it: nothing is run. */
+  readonly describe = (text: string): Effect.Effect<SqlTransport.Description, SqlError> =>
+    Effect.suspend(() => {
+      const sql = fromVerb(text)
+      const task = new Task(this.wire, this.stops, { text, deadline: Infinity })
+      const described = task.ask({ type: "prepare_sql", sql }, (frame, id) => {
+        this.wire.close(id, this.wire.epoch)
+        return frame.success
+          ? {
+              parameters: typeof frame.body.parameter_count === "number" ? frame.body.parameter_count : 0,
+              columns: rowDecoder(columnsOf(frame) ?? [], this.options.rows).columns,
+              routable: false,
+              private: false
+            }
+          : this.refusal(frame, text)
+      })
+      return Effect.onInterrupt(described, () => task.interrupted)
+    })
+
+  /** `ping` does not ask Db2, so this runs a statement. */
+  get check(): Effect.Effect<void, SqlError> {
+    return Effect.asVoid(this.run({ ...plainRequest, text: "VALUES 1" }))
+  }
+
+  readonly statements = (): number => this.wire.handles
+
+  // -------------------------------------------------------------------------------------------------- statements
+
+  /** The first answer to a statement, in the cheapest way that fits it. Tells the cursor what there is to go on with. */
+  private first(task: Task, cursor: JobCursor, rows: number): Effect.Effect<JobAnswer, SqlError> {
+    const { request } = task
+    const text = fromVerb(request.text)
+    const { params } = request
+    if (params === undefined || params.length === 0) {
+      return task.ask({ type: "sql", sql: text, rows, terse: true }, (frame, id) => this.opened(frame, id, cursor))
+    }
+    const parameters = encodeParameters(params)
+    if (!Array.isArray(parameters)) {
+      return Effect.fail(SqlFailure.annotate(parameters as SqlError, { statement: request.text }))
+    }
+    return mayHaveRows(text)
+      ? task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows, terse: true }, (frame, id) =>
+          this.opened(frame, id, cursor)
+        )
+      : this.change(task, text, parameters as ReadonlyArray<Parameter>, undefined)
+  }
+
+  /** A change with parameters, or a batch of them, on a kept handle if there is a free one. */
+  private change(
+    task: Task,
+    text: string,
+    parameters: ReadonlyArray<unknown>,
+    outcome: SqlFailure.Outcome | undefined
+  ): Effect.Effect<JobAnswer, SqlError> {
+    const kept = this.handles.take(text)
+    const answered = (frame: Frame, handle: Handle): JobAnswer | SqlError => {
+      if (frame.success && task.request.prepared !== false) {
+        this.handles.give(text, handle)
+      } else {
+        this.wire.close(handle.id, handle.epoch)
+      }
+      return frame.success ? this.answer(frame, undefined) : this.refusal(frame, task.request.text, outcome)
+    }
+    if (kept === undefined) {
+      return task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows: 1, terse: true }, (frame, id) =>
+        answered(frame, { id, epoch: this.wire.epoch })
+      )
+    }
+    task.borrowed = kept
+    return task.ask({ type: "execute", cont_id: kept.id, parameters, rows: 1, terse: true }, (frame) => {
+      task.borrowed = undefined
+      return answered(frame, kept)
+    })
+  }
+
+  private opened(frame: Frame, id: string, cursor: JobCursor): JobAnswer | SqlError {
+    if (!frame.success && frame.data === undefined) {
+      this.wire.close(id, this.wire.epoch)
+      return this.refusal(frame, cursor.statement)
+    }
+    const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
+    const answer = this.answer(frame, columns === undefined ? undefined : this.decoder(columns, cursor.request), cursor)
+    if (answer.done) {
+      this.wire.close(id, this.wire.epoch)
+    } else {
+      cursor.opened(id, answer)
+    }
+    return answer
+  }
+
+  /** The pages after the first, all of them. */
+  private rest(cursor: JobCursor, first: JobAnswer): Effect.Effect<JobAnswer, SqlError> {
+    const pages = [first]
+    const more: Effect.Effect<JobAnswer, SqlError> = Effect.flatMap(cursor.next, (page) => {
+      pages.push(page)
+      return page.error !== undefined
+        ? Effect.fail(page.error)
+        : page.done
+          ? Effect.succeed(JobAnswer.all(pages))
+          : more
+    })
+    return Effect.onError(more, () => cursor.closed)
+  }
+
+  // ------------------------------------------------------------------------------------------------------ answers
+
+  decoder(columns: ReadonlyArray<ColumnMetadata>, request: Task["request"]): RowDecoder {
+    return rowDecoder(columns, { ...this.options.rows, integers: request.integers, shape: request.shape })
+  }
+
+  /** A response as a page; what failed after some rows came is in it. */
+  answer(frame: Frame, decoder: RowDecoder | undefined, cursor?: JobCursor): JobAnswer {
+    const rows = decoder === undefined || frame.data === undefined ? undefined : decoder.decode(frame.data)
+    const statement = cursor?.statement
+    const error = frame.success
+      ? rows?.error === undefined
+        ? undefined
+        : SqlFailure.annotate(rows.error, { statement })
+      : this.refusal(frame, statement)
+    const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, cursor?.cells ?? {})
+    const count = frame.body.update_count
+    return new JobAnswer(
+      decoder,
+      rows === undefined ? [] : [rows],
+      error !== undefined || decoder === undefined || frame.body.is_done === true,
+      // Of batches a negative sum means that Db2 did not count.
+      decoder === undefined && typeof count === "number" && count >= 0 ? count : undefined,
+      (frame.executionTime ?? 0) * 1e6,
+      this.transactionOpen,
+      error ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
+      Array.isArray(outputs) ? outputs : []
+    )
+  }
+
+  /** A failure response as a failure. Some say that the job is of no more use. */
+  refusal(frame: Frame, statement: string | undefined, outcome?: SqlFailure.Outcome): SqlError {
+    const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
+    const error = failure.refused(refusal, { job: this.wire.job, statement }, outcome)
+    const { reason } = SqlFailure.from(error)
+    if (reason === "Deadlock") {
+      this.transactionOpen = false
+    }
+    if (failure.isStatementLimit(refusal)) {
+      this.wire.exhaust(error)
+    } else if (reason === "SessionLost") {
+      this.wire.retire(error)
+    }
+    return error
+  }
+}
+
+/** A statement of our own, but for its text. */
+export const plainRequest: SqlTransport.SqlRequest = {
+  text: "",
+  params: [],
+  prefetch: 1,
+  deadline: Infinity,
+  integers: "number",
+  shape: "arrays",
+  prepared: false,
+  transaction: "free"
+}
+
+export const columnsOf = (frame: Pick<Frame, "body">): ReadonlyArray<ColumnMetadata> | undefined => {
+  const metadata = frame.body.metadata
+  return typeof metadata === "object" && metadata !== null && "columns" in metadata && Array.isArray(metadata.columns)
+    ? (metadata.columns as ReadonlyArray<ColumnMetadata>)
+    : undefined
+}

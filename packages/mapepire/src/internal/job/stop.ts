@@ -1,0 +1,146 @@
+/**
+ * Stops what a job runs, and makes sure that the stop is over before anybody else uses the job.
+ *
+ * A cancel is aimed at a job and arrives when it likes. So while one is on its way nothing else is sent on the job; when
+ * the statement was not answered with -952 the cancel may still be coming, and a harmless statement is run into it; and
+ * if the job does not become quiet in time it is given up.
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { SqlFailure } from "@sluice/sql"
+import * as failure from "../failure.js"
+import type { Frame } from "../frame.js"
+import { Call } from "./call.js"
+import type { Control } from "./control.js"
+import type { Wire } from "./wire.js"
+
+const isCancelled = (frame: Frame | undefined): boolean =>
+  frame !== undefined && !frame.success && failure.isCancelled({ sql_rc: frame.sqlRc, sql_state: frame.sqlState })
+
+/** A cancel that finds nothing to stop is lost (the daemon may not have begun): it is sent again after so long. */
+const repeatAfter = 1_000
+
+/** More cancels than that cannot be on their way. */
+const maxProbes = 20
+
+export class Stops {
+  constructor(
+    private readonly wire: Wire,
+    /** Undefined: nothing is ever stopped, only left behind. */
+    private readonly control: Control | undefined,
+    /** Milliseconds. */
+    private readonly grace: number,
+    private readonly retire: (error: SqlError) => void
+  ) {}
+
+  /**
+   * Deals with a call whose caller does not want it any more; `done` is told, once, when the caller may go on. One that
+   * other callers share the job with is left behind: a cancel could hit theirs.
+   */
+  stop(call: Call, done: () => void): void {
+    const { wire } = this
+    if (call.answered) {
+      return done()
+    }
+    if (!call.sent) {
+      wire.drop(call)
+      return done()
+    }
+    if (call.stopping !== undefined) {
+      return call.stopping(done)
+    }
+    const { control } = this
+    const { job } = wire
+    if (control === undefined || job === undefined || !call.works || !wire.alone(call)) {
+      wire.abandon(call)
+      return done()
+    }
+    const waiting: Array<() => void> = [done]
+    let over = false
+    call.stopping = (another) => (over ? another() : void waiting.push(another))
+    wire.hold()
+    Effect.runFork(
+      Effect.timeoutTo(Effect.either(this.quiet(call, job, control)), {
+        duration: this.grace,
+        onSuccess: (result) => (result._tag === "Right" ? result.right : false),
+        onTimeout: () => false
+      })
+    ).addObserver((exit) => {
+      over = true
+      if (!(exit._tag === "Success" && exit.value) && !wire.dead) {
+        this.retire(failure.stuck(wire.subject(call)))
+      }
+      wire.release()
+      for (const one of waiting) {
+        one()
+      }
+    })
+  }
+
+  /** True once the job is quiet, false if it never will be for sure. */
+  private quiet(call: Call, job: string, control: Control): Effect.Effect<boolean, SqlError> {
+    return Effect.gen(this, function* () {
+      let cancels = 0
+      while (!call.answered) {
+        const sent = yield* Effect.either(control.cancel(job, () => !call.answered && !this.wire.dead))
+        if (sent._tag === "Left") {
+          // It cannot be stopped; but perhaps it ended meanwhile. A cancel whose fate is unknown may still come.
+          const { outcome } = SqlFailure.from(sent.left)
+          return call.answered && cancels === 0 && outcome === "notExecuted"
+        }
+        cancels += sent.right ? 1 : 0
+        yield* this.answerWithin(call, repeatAfter)
+      }
+      if (cancels === 0 || this.wire.dead || (cancels === 1 && isCancelled(call.late))) {
+        return true
+      }
+      return yield* this.probe(cancels)
+    })
+  }
+
+  /** Runs into the cancels that may still be coming, until one statement gets through. */
+  private probe(cancels: number): Effect.Effect<boolean, SqlError> {
+    return Effect.gen(this, function* () {
+      for (let probes = 0; probes < Math.min(cancels + 2, maxProbes); probes++) {
+        const frame = yield* this.harmless
+        this.wire.close(frame.id!, this.wire.epoch)
+        if (frame.success) {
+          return true
+        }
+        if (!isCancelled(frame)) {
+          return false
+        }
+      }
+      return false
+    })
+  }
+
+  /** Sent past what is held back. */
+  private readonly harmless: Effect.Effect<Frame, SqlError> = Effect.async((resume) => {
+    const call = new Call(
+      { type: "sql", sql: "VALUES 1", rows: 1, terse: true },
+      Infinity,
+      "VALUES 1",
+      (error, frame) => resume(error === undefined ? Effect.succeed(frame!) : Effect.fail(error))
+    )
+    this.wire.send(call)
+    return Effect.sync(() => this.wire.abandon(call))
+  })
+
+  private answerWithin(call: Call, millis: number): Effect.Effect<void> {
+    return Effect.async((resume) => {
+      if (call.answered) {
+        return resume(Effect.void)
+      }
+      const timer = setTimeout(() => resume(Effect.void), millis)
+      call.onAnswer = () => {
+        clearTimeout(timer)
+        resume(Effect.void)
+      }
+      return Effect.sync(() => {
+        clearTimeout(timer)
+        call.onAnswer = undefined
+      })
+    })
+  }
+}

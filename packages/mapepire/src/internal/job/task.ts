@@ -1,0 +1,89 @@
+/** One caller's way through one or more requests: where it can be stopped, and what must be tidied up then. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type { Frame } from "../frame.js"
+import { Call } from "./call.js"
+import type { Handle } from "./handles.js"
+import type { Stops } from "./stop.js"
+import type { Wire } from "./wire.js"
+
+/** What of a request matters here; the rest has defaults. */
+export type TaskRequest = Pick<SqlTransport.SqlRequest, "text" | "deadline"> & Partial<SqlTransport.SqlRequest>
+
+export class Task {
+  /** What is asked now. */
+  call: Call | undefined
+  /** A kept handle that is in use. If its execution is stopped or fails it is not kept any longer. */
+  borrowed: Handle | undefined
+
+  constructor(
+    readonly wire: Wire,
+    private readonly stops: Stops,
+    readonly request: TaskRequest
+  ) {}
+
+  /**
+   * One request. The response is made into an answer in the moment in which it comes, so that nothing can be lost between
+   * the two; an error as answer fails the Effect.
+   */
+  ask<A>(request: Call["request"], answer: (frame: Frame, id: string) => A | SqlError): Effect.Effect<A, SqlError> {
+    return Effect.async<A, SqlError>((resume) => {
+      const call = new Call(request, this.request.deadline, this.request.text, (error, frame) => {
+        if (error !== undefined) {
+          this.discard()
+          return resume(Effect.fail(error))
+        }
+        let result: A | SqlError
+        try {
+          result = answer(frame!, call.id)
+        } catch (defect) {
+          return resume(Effect.die(defect))
+        }
+        resume(isSqlError(result) ? Effect.fail(result) : Effect.succeed(result))
+      })
+      this.call = call
+      this.wire.submit(call)
+    })
+  }
+
+  /** Completes when whoever is interrupted may go on. */
+  readonly interrupted: Effect.Effect<void> = Effect.async((resume) => {
+    const { call } = this
+    if (call === undefined) {
+      return resume(Effect.void)
+    }
+    if (!call.settled) {
+      this.wire.abandon(call)
+    }
+    this.stops.stop(call, () => {
+      this.discard()
+      resume(Effect.void)
+    })
+  })
+
+  private discard(): void {
+    const handle = this.borrowed
+    const { call } = this
+    this.borrowed = undefined
+    if (handle !== undefined && call !== undefined) {
+      // Never while it is executed: the daemon would forget the id at once.
+      whenAnswered(call, () => this.wire.close(handle.id, handle.epoch))
+    }
+  }
+}
+
+/** At once if it is answered already. */
+export const whenAnswered = (call: Call | undefined, then: () => void): void => {
+  if (call === undefined || call.answered || !call.sent) {
+    return then()
+  }
+  const before = call.onAnswer
+  call.onAnswer = () => {
+    before?.()
+    then()
+  }
+}
+
+const isSqlError = (value: unknown): value is SqlError =>
+  typeof value === "object" && value !== null && "_tag" in value && value._tag === "SqlError"

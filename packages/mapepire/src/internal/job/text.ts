@@ -1,0 +1,43 @@
+/** What a statement's text tells before Db2 has seen it. */
+
+/**
+ * The text from its first word on. Daemon and driver look at that word only: a comment before it would make a query an
+ * update for them, and a CALL lose its output parameters. Comments of Db2 nest.
+ */
+export const fromVerb = (text: string): string => {
+  let at = 0
+  for (;;) {
+    while (/\s/.test(text[at] ?? "")) {
+      at++
+    }
+    if (text.startsWith("--", at)) {
+      const end = text.indexOf("\n", at)
+      at = end < 0 ? text.length : end + 1
+    } else if (text.startsWith("/*", at)) {
+      at = commentEnd(text, at)
+    } else {
+      return at === 0 ? text : text.slice(at)
+    }
+  }
+}
+
+const commentEnd = (text: string, start: number): number => {
+  let depth = 0
+  for (let at = start; at < text.length; at++) {
+    if (text.startsWith("/*", at)) {
+      depth++
+      at++
+    } else if (text.startsWith("*/", at)) {
+      at++
+      if (--depth === 0) {
+        return at + 1
+      }
+    }
+  }
+  return text.length
+}
+
+/** Its result may have to be paged, so it must be run in the way that can be. */
+export const mayHaveRows = (text: string): boolean => !/^(insert|update|delete|merge|set)\b/i.test(text)
+
+export const isCall = (text: string): boolean => /^call\b/i.test(text)

@@ -1,0 +1,361 @@
+/**
+ * The job's side of one link: ids → waiters. One synchronous reader, one table, one timer; Effects begin above.
+ *
+ * Every call is settled exactly once: by its response, by the end of the link, by its deadline, or by its caller, who may
+ * stop waiting. Whose caller has gone stays in the table until its response comes, so that what it opened gets closed.
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlFailure } from "@sluice/sql"
+import { encode } from "../../Protocol.js"
+import * as failure from "../failure.js"
+import { type Frame, parse } from "../frame.js"
+import type { Link, LinkEvents } from "../link.js"
+import { Call } from "./call.js"
+
+export interface WireEvents {
+  /** The link has ended; told once. */
+  readonly lost: (error: SqlError) => void
+  /** A deadline has passed on a call that the daemon has. `settle` tells its caller, once it has been dealt with. */
+  readonly late: (call: Call) => void
+}
+
+export class Wire implements LinkEvents {
+  private readonly calls = new Map<string, Call>()
+  /** Calls that wait until a stop has come to its end. */
+  private held: Array<Call> | undefined
+  private lastId = 0
+  private failed: SqlError | undefined
+  /** Statements are refused, but cursors that are open may be read on. */
+  private spent = false
+  private over = false
+  private timer: NodeJS.Timeout | undefined
+  private timerAt = Infinity
+
+  /** Set as soon as the link is open. */
+  link: Link | undefined
+  /** The Db2 job's name, once `connect` was answered. */
+  job: string | undefined
+  /** Counts `connect`s: what was opened in an earlier one is gone. */
+  epoch = 0
+  /** Statements that the driver still holds on this connection, as far as we can know; at 9,999 it refuses more. */
+  handles = 0
+  /** Requests under way that keep the daemon from reading. */
+  blocking = 0
+  /** Messages without meaning for us: unknown ids, second responses, no JSON. */
+  strays = 0
+  /** When something last came, in milliseconds of `performance.now()`. */
+  heard = performance.now()
+
+  private events: WireEvents = { lost: () => {}, late: () => {} }
+
+  /** Who is told of what happens from now on; also if the link has ended before. */
+  tell(events: WireEvents): void {
+    this.events = events
+    if (this.failed !== undefined) {
+      events.lost(this.failed)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------- sending
+
+  /** Takes a call: sends it, holds it while another one is being stopped, or settles it with a failure at once. */
+  submit(call: Call): void {
+    if (this.failed !== undefined && !(this.spent && call.request.type === "sqlmore")) {
+      return this.settle(call, this.failed, undefined)
+    }
+    if (call.deadline !== Infinity) {
+      this.watch(call.deadline)
+    }
+    if (this.held !== undefined) {
+      return void this.held.push(call)
+    }
+    this.send(call)
+  }
+
+  /** Sends, whatever is held. */
+  send(call: Call): void {
+    const id = `s${++this.lastId}`
+    let text: string
+    try {
+      text = encode({ id, ...call.request })
+    } catch (error) {
+      return this.settle(call, failure.badConfig(`The request cannot be written as JSON: ${String(error)}`), undefined)
+    }
+    if (this.link?.send(text) !== true) {
+      call.answered = true
+      return this.settle(call, this.failed ?? this.gone("the link has ended", "notExecuted", call), undefined)
+    }
+    call.id = id
+    this.calls.set(id, call)
+    if (call.blocks) {
+      this.blocking++
+    }
+    if (call.opens) {
+      this.handles++
+    }
+  }
+
+  /** Forgets an opening id on the daemon's side; nobody waits for that. */
+  close(id: string, epoch: number): void {
+    if (this.over || epoch !== this.epoch) {
+      return
+    }
+    const call = new Call({ type: "sqlclose", cont_id: id }, Infinity, undefined, () => {})
+    call.settled = true
+    if (this.held !== undefined) {
+      this.held.push(call)
+    } else {
+      this.send(call)
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------- receiving
+
+  readonly message = (data: string | Uint8Array): void => {
+    this.heard = performance.now()
+    const frame = parse(data)
+    if (frame._tag === "MalformedFrame") {
+      return this.malformed(data, frame.why)
+    }
+    const call = frame.id === undefined ? undefined : this.calls.get(frame.id)
+    if (call === undefined) {
+      this.strays++
+      return
+    }
+    this.answer(call, frame)
+  }
+
+  readonly pong = (): void => {
+    this.heard = performance.now()
+  }
+
+  /** Whose response it was can perhaps still be read; that one must not wait for ever. */
+  private malformed(data: string | Uint8Array, why: string): void {
+    this.strays++
+    const text = typeof data === "string" ? data : new TextDecoder().decode(data)
+    const id = /"id"\s*:\s*"([^"\\]*)"/.exec(text)?.[1]
+    const call = id === undefined ? undefined : this.calls.get(id)
+    if (call !== undefined) {
+      this.conclude(call)
+      this.settle(call, failure.protocol(`The daemon's answer is ${why}`, this.subject(call)), undefined)
+      this.tidy(call)
+    }
+  }
+
+  private answer(call: Call, frame: Frame): void {
+    this.conclude(call)
+    if (call.request.type === "sql" && frame.success && frame.data !== undefined && frame.body.is_done === true) {
+      // The only statements that 2.3 closes by itself: queries without parameters that were read to their end.
+      this.handles--
+    }
+    if (call.settled || call.stopping !== undefined) {
+      call.late = frame
+      this.tidy(call)
+    } else {
+      this.settle(call, undefined, frame)
+    }
+    call.onAnswer?.()
+  }
+
+  private conclude(call: Call): void {
+    this.calls.delete(call.id)
+    call.answered = true
+    if (call.blocks) {
+      this.blocking--
+    }
+  }
+
+  /** Nobody knows the id of what this call opened. */
+  private tidy(call: Call): void {
+    if (call.opens) {
+      this.close(call.id, this.epoch)
+    }
+  }
+
+  /** Tells the caller, once. */
+  settle(call: Call, error: SqlError | undefined, frame: Frame | undefined): void {
+    if (!call.settled) {
+      call.settled = true
+      call.settle(error, frame)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------ stopping
+
+  /** Whether no other caller's request could be hit by a cancel that is meant for this one. */
+  alone(call: Call): boolean {
+    for (const other of this.calls.values()) {
+      if (other !== call && other.works && !other.settled) {
+        return false
+      }
+    }
+    return true
+  }
+
+  /** Keeps new calls back. */
+  hold(): void {
+    this.held ??= []
+  }
+
+  release(): void {
+    const held = this.held ?? []
+    this.held = undefined
+    for (const call of held) {
+      if (!call.settled || call.request.type === "sqlclose") {
+        this.submitHeld(call)
+      }
+    }
+  }
+
+  private submitHeld(call: Call): void {
+    if (this.failed !== undefined && !call.settled) {
+      return this.settle(call, this.failed, undefined)
+    }
+    if (this.held !== undefined) {
+      this.held.push(call)
+    } else if (!this.over) {
+      this.send(call)
+    }
+  }
+
+  /** Lets go of a call that was not sent. */
+  drop(call: Call): void {
+    call.settled = true
+    call.answered = true
+  }
+
+  /** Nobody waits for this call any more; what it opens will be closed. */
+  abandon(call: Call): void {
+    call.settled = true
+  }
+
+  // ----------------------------------------------------------------------------------------------------- deadlines
+
+  private watch(at: number): void {
+    if (at >= this.timerAt) {
+      return
+    }
+    clearTimeout(this.timer)
+    this.timerAt = at
+    this.timer = setTimeout(() => this.tick(), Math.min(Math.max(0, at - performance.now()) + 0.5, 0x7fffffff))
+  }
+
+  private tick(): void {
+    this.timer = undefined
+    this.timerAt = Infinity
+    const now = performance.now()
+    let next = Infinity
+    for (const call of this.held ?? []) {
+      if (!call.settled && call.deadline <= now) {
+        this.drop(call)
+        call.settle(failure.late(this.subject(call), "notExecuted"), undefined)
+      } else if (!call.settled) {
+        next = Math.min(next, call.deadline)
+      }
+    }
+    for (const call of [...this.calls.values()]) {
+      if (call.settled || call.stopping !== undefined) {
+        continue
+      }
+      if (call.deadline <= now) {
+        this.events.late(call)
+      } else {
+        next = Math.min(next, call.deadline)
+      }
+    }
+    if (next !== Infinity) {
+      this.watch(next)
+    }
+  }
+
+  /** Tells the caller of a call whose deadline has passed, with what became of the statement meanwhile. */
+  expired(call: Call, transactional: boolean): void {
+    const { late } = call
+    const refused = late !== undefined && !late.success
+    const undone = refused && (transactional || !failure.isCancelled({ sql_rc: late.sqlRc, sql_state: late.sqlState }))
+    const outcome = late?.success === true ? "executed" : undone ? "notExecuted" : "unknown"
+    this.settle(call, failure.late(this.subject(call), outcome), undefined)
+  }
+
+  // -------------------------------------------------------------------------------------------------------- ending
+
+  /** Requests that are sent and not answered, except those that nobody waits for. */
+  get pending(): number {
+    let pending = 0
+    for (const call of this.calls.values()) {
+      pending += call.settled ? 0 : 1
+    }
+    return pending
+  }
+
+  /** Requests that are sent and not answered. */
+  get unanswered(): number {
+    return this.calls.size
+  }
+
+  get dead(): boolean {
+    return this.over
+  }
+
+  /** Why no further call is taken, if so. */
+  get refusal(): SqlError | undefined {
+    return this.failed
+  }
+
+  /** Takes no further calls, and says that it is lost. Those under way go on. */
+  retire(error: SqlError): void {
+    this.failed ??= error
+    this.events.lost(error)
+  }
+
+  /** The driver gives no further statement to this job; what is open can be read to its end. */
+  exhaust(error: SqlError): void {
+    this.spent = this.failed === undefined
+    this.retire(failure.withOutcome(error, "notExecuted"))
+  }
+
+  /** Fails everything that is under way, although the link is open. */
+  abort(error: SqlError): void {
+    this.failed ??= error
+    for (const call of this.held?.splice(0) ?? []) {
+      this.settle(call, failure.withOutcome(error, "notExecuted"), undefined)
+    }
+    for (const call of [...this.calls.values()]) {
+      this.settle(call, failure.withOutcome(error, "unknown"), undefined)
+    }
+  }
+
+  readonly ended = (why: string): void => {
+    if (this.over) {
+      return
+    }
+    this.over = true
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.timerAt = Infinity
+    const given = this.failed
+    this.failed ??= this.gone(why, "notExecuted", undefined)
+    const waiting = [...this.calls.values()]
+    const held = this.held?.splice(0) ?? []
+    this.calls.clear()
+    this.blocking = 0
+    for (const call of waiting) {
+      call.answered = true
+      this.settle(call, given ?? this.gone(why, "unknown", call), undefined)
+      call.onAnswer?.()
+    }
+    for (const call of held) {
+      call.answered = true
+      this.settle(call, given ?? this.gone(why, "notExecuted", call), undefined)
+    }
+    this.events.lost(this.failed)
+  }
+
+  private gone(why: string, outcome: SqlFailure.Outcome, call: Call | undefined): SqlError {
+    return failure.lost(why, outcome, { job: this.job, statement: call?.statement })
+  }
+
+  subject(call: Call): failure.Subject {
+    return { job: this.job, statement: call.statement }
+  }
+}
