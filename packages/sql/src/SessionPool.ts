@@ -63,8 +63,13 @@ export interface Settings {
  * @category models
  */
 export interface Options extends Settings {
-  /** Names the pool in failures and statistics: "sqlite write". */
+  /** Names the pool in failures, statistics and metrics: "sqlite write". */
   readonly name: string
+  /**
+   * More attributes of the pool's metrics, which tell it from others of its name; false: it is not measured. Metrics are
+   * Effect's, named by OpenTelemetry's conventions: `db.client.connection.count` and so on.
+   */
+  readonly metrics?: Readonly<Record<string, string>> | false | undefined
   /** Opens one session, which its scope closes. Run again for every session, in fibers of the pool. */
   readonly connect: Effect.Effect<Session, SqlError, Scope.Scope>
   /**

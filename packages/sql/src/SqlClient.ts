@@ -103,6 +103,22 @@ export interface SqlClient extends EffectSql.SqlClient {
 export const SqlClient: Context.Tag<SqlClient, SqlClient> = Context.GenericTag<SqlClient>("@sluice/sql/SqlClient")
 
 /**
+ * What a client tells besides the spans of its statements, which every tracer but Effect's built-in one is given.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TelemetryOptions {
+  /** Whether statements and pools are measured, with Effect's metrics. Default true. */
+  readonly metrics?: boolean | undefined
+  /**
+   * Whether spans show the values of parameters (`db.query.parameter.<index>`, the first 1,000 characters of each; of
+   * bytes their number). Default false: values are often personal or secret.
+   */
+  readonly parameters?: boolean | undefined
+}
+
+/**
  * Options of a client; all of them optional.
  *
  * @since 0.1.0
@@ -117,6 +133,8 @@ export interface Options {
   readonly statementTimeout?: Duration.DurationInput | undefined
   /** Rows per page of a stream where `Prefetch` says nothing else. Default 64. */
   readonly prefetch?: number | undefined
+  /** What is told to tracers and metrics. */
+  readonly telemetry?: TelemetryOptions | undefined
   /** How sessions are pooled; how many there may be the transport says. */
   readonly pool?: SessionPool.Settings | undefined
 }

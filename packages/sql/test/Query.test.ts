@@ -485,10 +485,10 @@ describe("Query", () => {
             spans.map(({ name, parent }) => [name, parent]),
             [
               ["flightsFrom", undefined],
-              ["sql.execute", "flightsFrom"],
+              ["SELECT flights", "flightsFrom"],
               ["outer", undefined],
               ["s", "outer"],
-              ["sql.execute", "s"]
+              ["SELECT flights", "s"]
             ]
           )
           assert.isTrue(spans.every(({ ended }) => ended))
@@ -694,10 +694,10 @@ describe("Query", () => {
             Effect.withTracer(tracer)
           )
           assert.deepStrictEqual(spans.map(({ name }) => name).sort(), [
+            "SELECT people",
             "caller 1",
             "caller 2",
-            "person",
-            "sql.execute"
+            "person"
           ])
           const batch = spans.find(({ name }) => name === "person")!
           assert.strictEqual(batch.attributes.get("db.operation.batch.size"), 2)

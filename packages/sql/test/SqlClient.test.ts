@@ -390,7 +390,7 @@ describe("SqlClient", () => {
     })
     return using({}, (sql) => sql`select ${"secret"}`.pipe(Effect.withSpan("outer"), Effect.withTracer(tracer))).pipe(
       Effect.map(() => {
-        const span = spans.find(({ name }) => name === "sql.execute")!
+        const span = spans.find(({ name }) => name === "SELECT")!
         assert.strictEqual(
           Option.getOrThrow(span.parent),
           spans.find(({ name }) => name === "outer")

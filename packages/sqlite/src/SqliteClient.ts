@@ -97,7 +97,9 @@ export const SqliteClient: Context.Tag<SqliteClient, SqliteClient> =
  * @category models
  */
 export interface SqliteClientConfig
-  extends SqliteTransport.Config, Pick<SqlClient.Options, "spanAttributes" | "statementTimeout" | "pool"> {
+  extends
+    SqliteTransport.Config,
+    Pick<SqlClient.Options, "spanAttributes" | "telemetry" | "statementTimeout" | "pool"> {
   /** The same as `statementCacheSize`. Default 200. */
   readonly prepareCacheSize?: number | undefined
   /** Accepted and not used: statements are kept by use, not by age. */
@@ -137,6 +139,7 @@ export const make = (
     })
     const client = yield* SqlClient.make({
       spanAttributes: config.spanAttributes,
+      telemetry: config.telemetry,
       statementTimeout: config.statementTimeout,
       pool: config.pool,
       prefetch: config.prefetch,

@@ -13,18 +13,21 @@ import { Core, type Pools } from "./core.js"
 import { guard } from "./guard.js"
 import { type Inside, InsideId } from "./inside.js"
 import { many } from "./many.js"
+import { Telemetry } from "./observe.js"
 import type { TransformRows } from "./rows.js"
 import { StatementImpl, type Variant } from "./statement.js"
 import { afterCommit, reserve, transaction } from "./transaction.js"
 
 const openPools = (
   transport: SqlTransport.SqlTransport,
-  options: SessionPool.Settings
+  options: SessionPool.Settings,
+  metrics: SessionPool.Options["metrics"]
 ): Effect.Effect<Pools, SqlError, Scope.Scope> =>
   Effect.gen(function* () {
     const open = (name: string, max: number, min: number, profile: SqlTransport.Profile) =>
       SessionPool.make({
         ...options,
+        metrics,
         name: `${transport.system} ${name}`,
         connect: Effect.flatMap(transport.connect(profile), (session) =>
           session.keepsContract ? Effect.succeed(session) : guard(session, transport.grace ?? "2 seconds")
@@ -60,20 +63,17 @@ export const make = (
   options: Options
 ): Effect.Effect<SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
-    const pools = yield* openPools(transport, options.pool ?? {})
+    const telemetry = new Telemetry(transport, options.spanAttributes ?? {}, options.telemetry ?? {})
+    const metrics = telemetry.metrics === undefined ? false : telemetry.tags
+    const pools = yield* openPools(transport, options.pool ?? {}, metrics)
     const reactivity = yield* Reactivity.Reactivity
-    const attributes = [
-      ...Object.entries(options.spanAttributes ?? {}),
-      ["db.system.name", transport.system] as const,
-      ...transport.attributes
-    ]
     const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
     const core = new Core(
       transport,
       pools,
       timeout,
       options.prefetch,
-      attributes,
+      telemetry,
       `@sluice/sql/Transaction/${++clients}`
     )
 
@@ -97,7 +97,7 @@ export const make = (
     const assemble = (compiler: Statement.Compiler, transformRows: TransformRows): SqlClient => {
       const variant: Variant = { core, compiler, transformRows, constructorOf: () => client }
       const inside: Inside = { transactionOf: (context) => core.levelOf(context), transformRows }
-      const client = Object.assign(callable(variant, attributes), members, {
+      const client = Object.assign(callable(variant), members, {
         [InsideId]: inside
       }) as unknown as SqlClient
       return Object.assign(client, { safe: client, withoutTransforms: () => client })
@@ -120,12 +120,12 @@ const withMembersOf = (plain: SqlClient, client: SqlClient): SqlClient => {
 }
 
 /** The template function with `@effect/sql`'s helpers; only the statements it makes are ours. */
-const callable = (variant: Variant, attributes: ReadonlyArray<readonly [string, unknown]>): Statement.Constructor => {
+const callable = (variant: Variant): Statement.Constructor => {
   // A fresh acquirer each time: `Statement.make` remembers what it made by it. It is never run.
   const upstream = Statement.make(
     Effect.dieMessage("statements of this client acquire sessions by themselves"),
     variant.compiler,
-    attributes,
+    [],
     variant.transformRows
   )
   const wrap = (statement: Statement.Fragment) => new StatementImpl(statement.segments, variant)

@@ -13,6 +13,8 @@ import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { Level } from "./level.js"
 import { timedOut, within } from "./deadline.js"
+import type { Telemetry } from "./observe.js"
+import { timed, type Timer } from "./operationMetrics.js"
 import { Routing } from "./routing.js"
 import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf } from "./settings.js"
 import { nameOf } from "./telemetry.js"
@@ -40,7 +42,7 @@ export class Core {
     readonly pools: Pools,
     readonly statementTimeout: number,
     readonly prefetch: number | undefined,
-    readonly attributes: ReadonlyArray<readonly [key: string, value: unknown]>,
+    readonly telemetry: Telemetry,
     key: string
   ) {
     this.tag = Context.GenericTag<Level>(key)
@@ -106,28 +108,45 @@ export class Core {
     }
   }
 
-  /** Runs a request where the fiber's context and the routing say; `use` makes the result of the answer. */
+  /**
+   * Runs a request where the fiber's context and the routing say; `use` makes the result of the answer. `timer` is told
+   * how long it took, where nothing dearer observes it.
+   */
   run<A>(
     fiber: AnyFiber,
     request: SqlTransport.SqlRequest,
-    use: (answer: SqlTransport.Answer) => A
+    use: (answer: SqlTransport.Answer) => A,
+    timer?: Timer | undefined
   ): Effect.Effect<A, SqlError> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return Effect.flatMap(this.bounded(fiber, request, level.session, level.run(request)), (answer) =>
-        answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
-      )
+      return Effect.matchCauseEffect(this.bounded(fiber, request, level.session, level.run(request)), {
+        onFailure: (cause) => {
+          timer?.failed(cause)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (answer) => {
+          timer?.answered(answer)
+          return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
+        }
+      })
     }
     const session = this.fifo ? this.poolFor(request.text).unsafeShare() : undefined
     if (session === undefined) {
-      return this.runWaiting(fiber, request, use)
+      return timed(timer, this.runWaiting(fiber, request, use))
     }
     return Effect.matchCauseEffect(this.bounded(fiber, request, session, session.run(request)), {
-      onFailure: (cause) =>
-        Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction
-          ? this.runWaiting(fiber, request, use)
-          : Effect.failCause(cause),
-      onSuccess: (answer) => this.answered(session, request, answer, use)
+      onFailure: (cause) => {
+        if (Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction) {
+          return timed(timer, this.runWaiting(fiber, request, use))
+        }
+        timer?.failed(cause)
+        return Effect.failCause(cause)
+      },
+      onSuccess: (answer) => {
+        timer?.answered(answer)
+        return this.answered(session, request, answer, use)
+      }
     })
   }
 

@@ -112,7 +112,7 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
       return Effect.fail(request)
     }
     const first = sum.rows
-    return Effect.matchEffect(core.batch(fiber, request, rows), {
+    return Effect.matchEffect(core.telemetry.batch(fiber, text, rows.length, core.batch(fiber, request, rows)), {
       onFailure: (error) => Effect.fail(numbered(error, first)),
       onSuccess: (answer) => {
         if (answer.error !== undefined) {

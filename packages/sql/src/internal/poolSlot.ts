@@ -75,6 +75,8 @@ export class HeldLease implements Lease {
   readonly slot: Slot
   readonly kind: Kind
   readonly holder: string
+  /** Milliseconds of `performance.now()`. */
+  readonly since = performance.now()
   private readonly lender: Lender
   private held = true
 

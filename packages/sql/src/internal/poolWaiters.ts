@@ -12,6 +12,8 @@ export type Wait = (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void
 /** One fiber that waits. It is queued, then either has a lease, or has failed, or has left. */
 export class Waiter {
   queued = false
+  /** Milliseconds of `performance.now()`. */
+  readonly since = performance.now()
   lease: HeldLease | undefined
   previous: Waiter | undefined
   next: Waiter | undefined

@@ -16,6 +16,7 @@ import type { Kind, Lease, Options, SessionPool, Statistics } from "../SessionPo
 import type { Session } from "../SqlTransport.js"
 import { connectSession } from "./poolConnect.js"
 import { closeScope, PoolFibers } from "./poolFibers.js"
+import { type PoolMetrics, poolMetrics } from "./poolMetrics.js"
 import * as Settings from "./poolSettings.js"
 import { type HeldLease, type Lender, Slot } from "./poolSlot.js"
 import { PoolSlots } from "./poolSlots.js"
@@ -40,6 +41,7 @@ class Pool implements SessionPool, Lender {
   private readonly fibers: PoolFibers
   private readonly upkeep: Upkeep
   private readonly tooSlow: SqlError
+  private readonly metrics: PoolMetrics | undefined
 
   constructor(options: Options, settings: Settings.PoolSettings, runtime: Runtime.Runtime<never>, clock: Clock.Clock) {
     this.name = options.name
@@ -50,6 +52,14 @@ class Pool implements SessionPool, Lender {
     this.fibers = new PoolFibers(runtime, clock)
     this.upkeep = new Upkeep(clock, settings, this.slots.all, (slot) => this.retire(slot))
     this.tooSlow = Settings.tooSlow(this.name, settings)
+    this.metrics =
+      options.metrics === false
+        ? undefined
+        : poolMetrics(this.name, settings, options.metrics ?? {}, {
+            idle: () => this.slots.idle,
+            used: () => this.slots.used,
+            waiting: () => this.waiters.size
+          })
   }
 
   // --- give: a session is there
@@ -76,6 +86,7 @@ class Pool implements SessionPool, Lender {
       if (kind === "shared") {
         this.growBeyond(slot)
       }
+      this.metrics?.waited(0)
       return Effect.succeed(this.slots.lend(this, slot, kind, holder))
     })
 
@@ -105,6 +116,7 @@ class Pool implements SessionPool, Lender {
 
   private timeOut(waiter: Waiter): void {
     this.counts.timeouts++
+    this.metrics?.timedOut()
     this.waiters.fail(waiter, Cause.fail(Settings.timedOut(this.name, this.settings, this.slots.holders())))
     this.serve()
   }
@@ -116,7 +128,9 @@ class Pool implements SessionPool, Lender {
     for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
       const slot = this.slots.pick(head.kind)
       if (slot !== undefined && !this.mustPrepare(slot)) {
-        this.waiters.give(head, this.slots.lend(this, slot, head.kind, head.holder))
+        const lease = this.slots.lend(this, slot, head.kind, head.holder)
+        this.metrics?.waited((lease.since - head.since) / 1000)
+        this.waiters.give(head, lease)
       } else if (this.opening + this.preparing >= this.wanted()) {
         return
       } else if (slot !== undefined) {
@@ -166,15 +180,19 @@ class Pool implements SessionPool, Lender {
   }
 
   /** Opens a session and takes it in. The caller has counted it as `opening`. */
-  private readonly connect: Effect.Effect<void, SqlError> = Effect.suspend(() =>
-    connectSession(this.options, (effect) => this.bounded(effect), {
+  private readonly connect: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+    const started = performance.now()
+    return connectSession(this.options, (effect) => this.bounded(effect), {
       onFailure: () => {
         this.opening--
         this.counts.failed++
       },
-      onSuccess: (session, scope) => this.takeIn(session, scope)
+      onSuccess: (session, scope) => {
+        this.metrics?.created((performance.now() - started) / 1000)
+        return this.takeIn(session, scope)
+      }
     })
-  )
+  })
 
   private takeIn(session: Session, scope: Scope.CloseableScope): Effect.Effect<void> {
     this.opening--
@@ -249,6 +267,7 @@ class Pool implements SessionPool, Lender {
   giveBack(lease: HeldLease, usable: boolean): void {
     const { slot } = lease
     this.slots.takeBack(lease, this.now())
+    this.metrics?.used((performance.now() - lease.since) / 1000)
     if (slot.state === "gone") {
       return
     }
@@ -290,6 +309,7 @@ class Pool implements SessionPool, Lender {
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.closed = true
+    this.metrics?.end()
     this.upkeep.stop()
     for (let head = this.waiters.head; head !== undefined; head = this.waiters.head) {
       this.waiters.fail(head, Cause.fail(Settings.closed(this.name)))

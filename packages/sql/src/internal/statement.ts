@@ -12,9 +12,10 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
+import type { Observation } from "./observe.js"
 import { pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
-import { inSpan, isTraced, operationOf, spanTime, startSpan, transformerOf } from "./telemetry.js"
+import { isTraced, transformerOf } from "./telemetry.js"
 
 /** A client as its statements see it: there is one with and one without transforms. */
 export interface Variant {
@@ -96,9 +97,13 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     })
   }
 
-  private send<X>(fiber: AnyFiber, mode: Mode, span: Tracer.Span | undefined): Effect.Effect<X, SqlError> {
-    const { compiler, core, transformRows } = this.variant
-    const [text, params] = compiler.compile(this, mode === "executeRaw" || mode === "executeWithoutTransform")
+  private compiled(mode: Mode) {
+    return this.variant.compiler.compile(this, mode === "executeRaw" || mode === "executeWithoutTransform")
+  }
+
+  private send<X>(fiber: AnyFiber, mode: Mode, observation: Observation | undefined): Effect.Effect<X, SqlError> {
+    const { core, transformRows } = this.variant
+    const [text, params] = this.compiled(mode)
     const request = core.request(
       fiber,
       text,
@@ -107,23 +112,18 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       mode !== "executeUnprepared",
       this.overrides
     )
-    if (span !== undefined) {
-      describeSpan(span, text)
-    }
+    observation?.sent(text, params)
     if (request instanceof SqlErrorClass) {
       return Effect.fail(request)
     }
     const toResult = map<X>(mode, transformRows)
-    return core.run(
-      fiber,
-      request,
-      span === undefined
-        ? toResult
-        : (answer) => {
-            span.attribute("db.response.returned_rows", answer.length)
-            return toResult(answer)
-          }
-    )
+    if (observation === undefined) {
+      return core.run(fiber, request, toResult, core.telemetry.timer(this.segments, request))
+    }
+    return core.run(fiber, request, (answer) => {
+      observation.answered(answer)
+      return toResult(answer)
+    })
   }
 
   private observed<X>(
@@ -131,13 +131,13 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     mode: Mode,
     transformer: Statement.Statement.Transformer | undefined
   ): Effect.Effect<X, SqlError> {
-    const span = startSpan(fiber, "sql.execute", this.variant.core.attributes)
-    return inSpan(
-      fiber,
-      span,
+    const observation = this.variant.core.telemetry.observe(fiber, this.compiled(mode)[0], true)
+    return observation.around(
       transformer === undefined
-        ? this.send(fiber, mode, span)
-        : Effect.flatMap(this.transformed(transformer, fiber, span), (statement) => statement.send(fiber, mode, span))
+        ? this.send(fiber, mode, observation)
+        : Effect.flatMap(this.transformed(transformer, fiber, observation.span!), (statement) =>
+            statement.send(fiber, mode, observation)
+          )
     )
   }
 
@@ -159,39 +159,38 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       Effect.withFiberRuntime((self) => {
         const fiber = self as unknown as AnyFiber
         const transformer = transformerOf(fiber)
-        if (transformer === undefined && !isTraced(fiber)) {
+        const { telemetry } = this.variant.core
+        const traced = transformer !== undefined || isTraced(fiber)
+        if (!traced && telemetry.metrics === undefined) {
           return this.open(fiber, undefined)
         }
-        const span = startSpan(fiber, "sql.execute", this.variant.core.attributes)
+        const observation = telemetry.observe(fiber, this.compiled("execute")[0], traced)
         return Effect.zipRight(
-          Effect.addFinalizer((exit) => Effect.sync(() => span.end(spanTime(fiber), exit))),
+          Effect.addFinalizer((exit) => Effect.sync(() => observation.end(exit))),
           transformer === undefined
-            ? this.open(fiber, span)
-            : Effect.flatMap(this.transformed(transformer, fiber, span), (statement) => statement.open(fiber, span))
+            ? this.open(fiber, observation)
+            : Effect.flatMap(this.transformed(transformer, fiber, observation.span!), (statement) =>
+                statement.open(fiber, observation)
+              )
         )
       })
     )
   }
 
-  private open(fiber: AnyFiber, span: Tracer.Span | undefined) {
-    const { compiler, core, transformRows } = this.variant
-    const [text, params] = compiler.compile(this, false)
-    if (span !== undefined) {
-      describeSpan(span, text)
-    }
+  private open(fiber: AnyFiber, observation: Observation | undefined) {
+    const { core, transformRows } = this.variant
+    const [text, params] = this.compiled("execute")
     const request = core.request(fiber, text, params, "objects", true, this.overrides)
+    observation?.sent(text, params)
     return request instanceof SqlErrorClass
       ? Effect.fail(request)
-      : Effect.map(core.open(fiber, request), (cursor) => pages<A>(cursor, transformRows))
+      : Effect.map(core.open(fiber, request), (cursor) =>
+          pages<A>(observation === undefined ? cursor : observation.watched(cursor), transformRows)
+        )
   }
 
   toJSON() {
     const [sql, params] = this.compile()
     return { _id: "@effect/sql/Statement", segments: this.segments, sql, params }
   }
-}
-
-const describeSpan = (span: Tracer.Span, text: string) => {
-  span.attribute("db.operation.name", operationOf(text))
-  span.attribute("db.query.text", text)
 }

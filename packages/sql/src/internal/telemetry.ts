@@ -1,4 +1,4 @@
-/** Spans of statements and transactions, by OpenTelemetry's database conventions. */
+/** Spans, without the Effects that are usually around them; and who a fiber is. */
 import * as Statement from "@effect/sql/Statement"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
@@ -81,23 +81,6 @@ export const inSpan = <A, E, R>(
     span.end(spanTime(fiber), exit)
     return Effect.void
   })
-
-/** Texts whose operation is remembered. */
-const capacity = 1_000
-const operations = new Map<string, string>()
-
-/** The SQL keyword that a text starts with, such as SELECT: OpenTelemetry's `db.operation.name`. */
-export const operationOf = (text: string): string => {
-  let operation = operations.get(text)
-  if (operation === undefined) {
-    operation = /^(?:\s|--[^\n]*\n|\/\*[^]*?\*\/)*([A-Za-z]+)/.exec(text)?.[1]?.toUpperCase() ?? ""
-    if (operations.size >= capacity) {
-      operations.clear()
-    }
-    operations.set(text, operation)
-  }
-  return operation
-}
 
 /** How a failure message names a fiber: by the span it is in, else by its number. */
 export const nameOf = (fiber: AnyFiber): string => {

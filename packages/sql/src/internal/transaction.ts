@@ -52,7 +52,7 @@ export const transaction =
         if (!isTraced(fiber)) {
           return run(undefined)
         }
-        const span = startSpan(fiber, "sql.transaction", core.attributes)
+        const span = startSpan(fiber, "sql.transaction", core.telemetry.attributes)
         return inSpan(fiber, span, run(span))
       })
     )
