@@ -2,7 +2,7 @@
  * Messages of a daemon. The rows, which are nearly all of a large message, are found without being read: what is read of
  * them, and how, is for the one who knows the columns (rows.ts).
  */
-import { parseLossless, stringEnd } from "./lossless.js"
+import { parseLossless, stringEnd, valueEnd } from "./lossless.js"
 
 export { rows, rowDecoder, type RowDecoder, type RowOptions, type Rows } from "./rows.js"
 export { outputParameters, type OutputValue } from "./outputs.js"
@@ -75,22 +75,35 @@ const quick = (text: string): Frame | undefined => {
 }
 
 /** What follows the rows in one kind of message or another. */
-const following = ['],"has_results":', '],"output_parms":', '],"is_done":', '],"success":', '],"error":']
+const following = [']],"has_results":', ']],"output_parms":', ']],"is_done":', ']],"success":', ']],"error":']
+/** They follow soon: so many characters from the end are looked at first. */
+const tailLength = 4096
 
-/** The place after the array that begins at `start`; -1 if only a careful look can tell. */
+/**
+ * The place after the array of terse rows that begins at `start`; -1 if only a careful look can tell. Rows hold no
+ * arrays and no other field holds arrays in an array, so the first such end is that of the rows.
+ */
 const dataEnd = (text: string, start: number): number => {
-  if (text.charCodeAt(start + 1) === 93) {
+  const next = text.charCodeAt(start + 1)
+  if (next === 93) {
     return start + 2
   }
-  // Rows hold no arrays, so the first array that ends before one of these fields is that of the rows.
-  let end = -1
+  if (next !== 91) {
+    return -1
+  }
+  const tail = firstOf(text, Math.max(start, text.length - tailLength))
+  return tail >= 0 ? tail : firstOf(text, start)
+}
+
+const firstOf = (text: string, from: number): number => {
+  let first = -1
   for (const marker of following) {
-    const at = text.indexOf(marker, start)
-    if (at >= 0 && (end < 0 || at < end)) {
-      end = at
+    const at = text.indexOf(marker, from)
+    if (at >= 0 && (first < 0 || at < first)) {
+      first = at
     }
   }
-  return end < 0 ? -1 : end + 1
+  return first < 0 ? -1 : first + 2
 }
 
 const outputsMarker = '"output_parms":['
@@ -150,33 +163,6 @@ const spans = (text: string): Map<string, string> => {
     found.set(JSON.parse(text.slice(key, afterKey)) as string, text.slice(start, end))
     at = end
   }
-}
-
-/** The place after the value that begins at `start`, in a text that is known to be JSON. */
-const valueEnd = (text: string, start: number): number => {
-  let depth = 0
-  for (let at = start; at < text.length; at++) {
-    switch (text.charCodeAt(at)) {
-      case 34:
-        at = stringEnd(text, at) - 1
-        break
-      case 91:
-      case 123:
-        depth++
-        break
-      case 93:
-      case 125:
-        if (--depth <= 0) {
-          return depth < 0 ? at : at + 1
-        }
-        break
-      case 44:
-        if (depth === 0) {
-          return at
-        }
-    }
-  }
-  return text.length
 }
 
 const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs: string | undefined): Frame => {

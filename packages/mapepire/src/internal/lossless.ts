@@ -44,6 +44,33 @@ export const stringEnd = (text: string, start: number): number => {
   return text.length
 }
 
+/** The place after the value that begins at `start`, in a text that is known to be JSON. */
+export const valueEnd = (text: string, start: number): number => {
+  let depth = 0
+  for (let at = start; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case 34:
+        at = stringEnd(text, at) - 1
+        break
+      case 91:
+      case 123:
+        depth++
+        break
+      case 93:
+      case 125:
+        if (--depth <= 0) {
+          return depth < 0 ? at : at + 1
+        }
+        break
+      case 44:
+        if (depth === 0) {
+          return at
+        }
+    }
+  }
+  return text.length
+}
+
 /** How deep a document may nest; nothing in the protocol comes near. */
 const maxDepth = 200
 

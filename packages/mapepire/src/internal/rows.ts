@@ -4,6 +4,7 @@ import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import type { ColumnMetadata } from "../Protocol.js"
 import type { RawRows } from "./frame.js"
 import { parseLossless } from "./lossless.js"
+import { objectOf, scan, Unexpected } from "./scan.js"
 import { cellDecoder, type CellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
 
 /**
@@ -65,9 +66,14 @@ const portColumns = (
 
 export const rowDecoder = (columns: ReadonlyArray<ColumnMetadata>, options: RowOptions = {}): RowDecoder => {
   const names = resultNames(columns, options.resultNames ?? "lower")
+  const decoders = columns.map((column) => cellDecoder(column, options))
   return {
     columns: portColumns(columns, names),
-    decode: (data, more) => new DecodedRows(data, columns, names, { ...options, ...more })
+    decode: (data, more) => {
+      const all = more === undefined ? options : { ...options, ...more }
+      const own = more?.blob === undefined ? decoders : columns.map((column) => cellDecoder(column, all))
+      return new DecodedRows(data, columns, names, own, all)
+    }
   }
 }
 
@@ -85,10 +91,11 @@ class DecodedRows implements Rows {
     private readonly data: RawRows,
     private readonly metadata: ReadonlyArray<ColumnMetadata>,
     private readonly names: ReadonlyArray<string>,
+    private readonly decoders: ReadonlyArray<CellDecoder>,
     private readonly options: RowOptions
   ) {
     this.shape = options.shape ?? "objects"
-    const { out, error } = careful(data, metadata, names, this.shape, options)
+    const { out, error } = this.rows(this.shape)
     this.read = out
     this.error = error
   }
@@ -106,9 +113,30 @@ class DecodedRows implements Rows {
   }
 
   private as(shape: "objects" | "arrays"): ReadonlyArray<unknown> {
-    return shape === this.shape
-      ? this.read
-      : (this.other ??= careful(this.data, this.metadata, this.names, shape, this.options).out)
+    return shape === this.shape ? this.read : (this.other ??= this.rows(shape).out)
+  }
+
+  private rows(shape: "objects" | "arrays"): Read {
+    const { data, decoders, names, options } = this
+    const out: Array<unknown> = []
+    try {
+      scan(
+        data.text,
+        data.start,
+        data.end,
+        { names, decoders, shape, integers: options.integers ?? "number", dates: options.dates ?? "string" },
+        out
+      )
+      return { out, error: undefined }
+    } catch (error) {
+      if (error instanceof ConversionError) {
+        return { out, error: unsafeInteger(error) }
+      }
+      if (error instanceof Unexpected) {
+        return careful(data, this.metadata, names, decoders, shape)
+      }
+      throw error
+    }
   }
 }
 
@@ -126,21 +154,23 @@ const careful = (
   data: RawRows,
   columns: ReadonlyArray<ColumnMetadata>,
   names: ReadonlyArray<string>,
-  shape: "objects" | "arrays",
-  options: CellOptions
+  decoders: ReadonlyArray<CellDecoder>,
+  shape: "objects" | "arrays"
 ): Read => {
   const out: Array<unknown> = []
   const list = parseLossless(data.text.slice(data.start, data.end), (text) => new NumberText(text))
   if (!Array.isArray(list)) {
     return { out, error: unreadable }
   }
-  const decoders = columns.map((column) => cellDecoder(column, options))
   try {
     for (const row of list as ReadonlyArray<unknown>) {
+      if (Array.isArray(row) ? row.length !== columns.length : !isRecord(row)) {
+        return { out, error: unreadable }
+      }
       const values = columns.map((column, i) =>
         cell(Array.isArray(row) ? row[i] : field(row, column.name), decoders[i]!)
       )
-      out.push(shape === "arrays" ? values : Object.fromEntries(names.map((name, i) => [name, values[i]])))
+      out.push(shape === "arrays" ? values : objectOf(names, values))
     }
     return { out, error: undefined }
   } catch (error) {
@@ -158,8 +188,10 @@ const cell = (value: unknown, decoder: CellDecoder): unknown =>
       ? decoder.number(value.text)
       : decoder.other(value)
 
-const field = (row: unknown, name: string): unknown =>
-  typeof row === "object" && row !== null ? (row as Record<string, unknown>)[name] : undefined
+const isRecord = (row: unknown): row is Record<string, unknown> =>
+  typeof row === "object" && row !== null && !(row instanceof NumberText)
+
+const field = (row: unknown, name: string): unknown => (isRecord(row) ? row[name] : undefined)
 
 export const unreadable: SqlError = SqlFailure.make({
   reason: "SessionLost",
