@@ -11,7 +11,14 @@ export type ParsedRequest =
   | { readonly _tag: "Incomplete"; readonly text: string }
   | { readonly _tag: "UnknownType"; readonly id: string; readonly type: string }
   /** A field that the request needs is absent or of no use. */
-  | { readonly _tag: "MissingField"; readonly id: string; readonly type: string; readonly field: string }
+  | {
+      readonly _tag: "MissingField"
+      readonly id: string
+      readonly type: string
+      readonly field: string
+      /** Everything that did come. */
+      readonly fields: Readonly<Record<string, unknown>>
+    }
 
 type SchemaOf = (type: string) => Schema.Schema<Request, unknown> | undefined
 
@@ -38,7 +45,7 @@ export const parse = (message: string, schemaOf: SchemaOf): ParsedRequest => {
   }
   const wrong = { cont_id: isText, sql: isText, cmd: isText, parameters: Array.isArray }
   const field = needed.find((name) => name in schemaFields(schema) && !wrong[name](fields[name]))
-  return { _tag: "MissingField", id, type, field: field ?? "unknown" }
+  return { _tag: "MissingField", id, type, field: field ?? "unknown", fields }
 }
 
 const isText = (value: unknown): boolean => typeof value === "string" || typeof value === "number"

@@ -1,0 +1,326 @@
+/**
+ * A Mapepire daemon over any `SqlTransport`: for development and tests without an IBM i, and as a gateway.
+ *
+ * It speaks the daemon's protocol, with its limits and its traps: passwords are looked at by `connect` and not by the
+ * upgrade, requests of one socket run in no promised order, `execute` cannot be paged. Over SQLite it takes Db2's
+ * spellings and refuses what Db2 refuses, so that a program tried here also runs there. It is no emulator: SQLite's rules
+ * of types, collation and locking remain what they are.
+ *
+ * @since 0.1.0
+ */
+import { SqlTransport } from "@sluice/sql"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { Blobs } from "./internal/blobs.js"
+import * as certificates from "./internal/certificate.js"
+import type { ServerContext } from "./internal/context.js"
+import { overSqlite, passedOn } from "./internal/dialect.js"
+import type * as faultKinds from "./internal/faults.js"
+import { makeFibers } from "./internal/fibers.js"
+import { Jobs } from "./internal/jobs.js"
+import type * as procedureKinds from "./internal/procedures.js"
+import { listen } from "./internal/server.js"
+import { defaultRules } from "./internal/signOn.js"
+import { hex } from "./internal/values.js"
+import { behaviourOf } from "./internal/version.js"
+
+/**
+ * Where the certificate comes from: made when the server starts (self-signed, ten years, with a common name and no other
+ * name, as the daemon's own), kept in a directory, or given.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Tls =
+  | {
+      /** Files `server.crt` and `server.key`, made when they are not there. Default: the certificate is in memory only. */
+      readonly directory?: string | undefined
+      /** Default: `localhost` on a loopback address, else the machine's name. */
+      readonly commonName?: string | undefined
+    }
+  | {
+      /** PEM. */
+      readonly cert: string
+      /** PEM. */
+      readonly key: string
+    }
+
+/**
+ * Bounds of what a client may ask for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  /** Bytes of a request; a larger one closes the socket with 1009. Default 50 MiB. */
+  readonly messageBytes?: number | undefined
+  /** Statements that may be open on a connection before `HY014`. Default 9,999. */
+  readonly statements?: number | undefined
+  /** Requests of a socket that run or wait; the next ones are not read. Default 1,000. */
+  readonly inFlight?: number | undefined
+  /** Bytes that a client may be behind before nothing more is made for it. Default 16 MiB. */
+  readonly outboundBytes?: number | undefined
+  /** How long such a client may take nothing at all before its socket is cut. Default 2 minutes. */
+  readonly stall?: Duration.DurationInput | undefined
+}
+
+/**
+ * What goes wrong with a request, for tests of clients.
+ *
+ * @since 0.1.0
+ * @category faults
+ */
+export type Fault = faultKinds.Fault
+
+/**
+ * @since 0.1.0
+ * @category faults
+ */
+export type FaultyRequest = faultKinds.FaultyRequest
+
+/**
+ * What a server does wrong, for tests of clients.
+ *
+ * @since 0.1.0
+ * @category faults
+ */
+export type Faults = faultKinds.Faults
+
+/**
+ * A procedure for CALL, with its parameters and what it does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Procedure = procedureKinds.Procedure
+
+/**
+ * How a server is to be run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Config {
+  /** 0: any that is free, told by the service's `port`. Default 8076, the daemon's own. */
+  readonly port?: number | undefined
+  /** The address to listen on. Default `127.0.0.1`. */
+  readonly host?: string | undefined
+  /** `false`: plain `ws://`. Default: a certificate made for this run. */
+  readonly tls?: Tls | false | undefined
+  /** User names, in any case, to passwords. Default: everybody may sign on with any password. */
+  readonly users?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+  /** Lines `allow USER@ADDRESS` or `deny USER@ADDRESS`; the last that fits decides. Default: all but users with a Q. */
+  readonly rules?: string | undefined
+  /**
+   * The daemon to be like: `2.3.2` has no `/version` and tells less of columns, `next` sends references instead of binary
+   * values and closes statements with `sqlclose`. Default `2.3.6`.
+   */
+  readonly version?: string | undefined
+  readonly limits?: Limits | undefined
+  /** What becomes of a statement whose socket is gone: the daemon lets it `finish` (default); `stop` ends it. */
+  readonly onDisconnect?: "finish" | "stop" | undefined
+  /** Offers permessage-deflate. Default false: on one machine it only costs time. */
+  readonly compression?: boolean | undefined
+  /** By name, such as `SHOP.PRICE`; a CALL may leave out or change the schema. */
+  readonly procedures?: Readonly<Record<string, Procedure>> | undefined
+  /**
+   * `db2`: texts are put into SQLite's words. `none`: they go to the database as they are. Default: `db2` over SQLite, else
+   * `none`.
+   */
+  readonly dialect?: "db2" | "none" | undefined
+  readonly faults?: Faults | undefined
+}
+
+/**
+ * The server could not be started: its port is taken, its certificate of no use.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MapepireServerError extends Data.TaggedError("MapepireServerError")<{
+  readonly reason: "Certificate" | "Listen"
+  readonly message: string
+  readonly cause: unknown
+}> {}
+
+/**
+ * A server that runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MapepireServer {
+  readonly host: string
+  readonly port: number
+  /** `wss://HOST:PORT/db/`. */
+  readonly url: string
+  /** PEM, to be given to clients as `ca`; empty without TLS. Its only name is `commonName`. */
+  readonly certificate: string
+  /** SHA-256, upper-case hex with colons; empty without TLS. */
+  readonly fingerprint: string
+  /** The name that clients must expect when they connect by an address. */
+  readonly commonName: string
+  /** Sockets that are open now. */
+  readonly sockets: Effect.Effect<number>
+  /** Names of the jobs that run now, one per connection. */
+  readonly jobs: Effect.Effect<ReadonlyArray<string>>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export const MapepireServer: Context.Tag<MapepireServer, MapepireServer> = Context.GenericTag<MapepireServer>(
+  "@sluice/mapepire-server/MapepireServer"
+)
+
+/** MAX_WS_MESSAGE_SIZE of the daemon. */
+const maxMessageBytes = 50 * 1024 * 1024
+/** The driver's limit per connection. */
+const maxStatements = 9_999
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const certificateOf = (
+  tls: Tls | undefined,
+  host: string
+): Effect.Effect<
+  { readonly certificate: certificates.Certificate; readonly fingerprint: string; readonly commonName: string },
+  MapepireServerError
+> => {
+  const commonName = tls !== undefined && "commonName" in tls ? tls.commonName : undefined
+  const name = commonName ?? certificates.commonNameOf(host)
+  const made =
+    tls !== undefined && "cert" in tls
+      ? Effect.succeed({ cert: tls.cert, key: tls.key })
+      : certificates.generated(name, tls?.directory)
+  return Effect.flatMap(made, (certificate) =>
+    Effect.try({
+      try: () => ({ certificate, fingerprint: certificates.fingerprintOf(certificate), commonName: name }),
+      catch: (error) => error
+    })
+  ).pipe(
+    Effect.mapError(
+      (cause) =>
+        new MapepireServerError({
+          reason: "Certificate",
+          message: `No certificate to serve with: ${textOf(cause)}`,
+          cause
+        })
+    )
+  )
+}
+
+/**
+ * Starts a server; it ends with the scope: sockets are closed, statements stopped, transactions undone.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  config: Config = {}
+): Effect.Effect<MapepireServer, MapepireServerError, SqlTransport.SqlTransport | Scope.Scope> =>
+  Effect.gen(function* () {
+    const transport = yield* SqlTransport.SqlTransport
+    const { faults = {}, host = "127.0.0.1", limits = {}, tls } = config
+    const secured = tls === false ? undefined : yield* certificateOf(tls, host)
+    const sqlite = (config.dialect ?? (transport.system === "sqlite" ? "db2" : "none")) === "db2"
+    const behaviour = behaviourOf(config.version ?? "2.3.6")
+    const jobs = new Jobs(faults.reuseJobNames ?? false)
+    const blobs = new Blobs()
+    const later = yield* makeFibers
+    yield* Effect.addFinalizer(() => later.stop)
+    const context: ServerContext = {
+      host: {
+        transport,
+        dialect: sqlite ? overSqlite : passedOn,
+        jobs,
+        order: faults.order ?? "fifo",
+        maxStatements: limits.statements ?? maxStatements
+      },
+      sqlite,
+      behaviour,
+      users: config.users,
+      rules: config.rules ?? defaultRules,
+      limits: {
+        messageBytes: limits.messageBytes ?? maxMessageBytes,
+        inFlight: Math.max(1, limits.inFlight ?? 1_000),
+        outboundBytes: limits.outboundBytes ?? 16 * 1024 * 1024,
+        stallMillis: Duration.toMillis(limits.stall ?? "2 minutes")
+      },
+      faults,
+      procedures: config.procedures ?? {},
+      bytes: ({ header }) => (behaviour.blobs ? blobs.encoder(header) : hex),
+      postCancel: (job) =>
+        Effect.sync(() => {
+          if (faults.cancel !== "ignored") {
+            later.run(
+              Effect.delay(
+                Effect.sync(() => void job.cancel()),
+                faults.cancelDelay ?? 0
+              )
+            )
+          }
+        }),
+      counters: { incomplete: 0, unparseable: 0 }
+    }
+    const { port, sockets } = yield* listen(context, {
+      host,
+      port: config.port ?? 8076,
+      certificate: secured?.certificate,
+      compression: config.compression ?? false,
+      onDisconnect: config.onDisconnect ?? "finish",
+      blobs
+    }).pipe(
+      Effect.mapError(
+        (cause) =>
+          new MapepireServerError({
+            reason: "Listen",
+            message: `Cannot listen on ${host}:${config.port ?? 8076}: ${cause.message}`,
+            cause
+          })
+      )
+    )
+    const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host
+    return {
+      host,
+      port,
+      url: `${secured === undefined ? "ws" : "wss"}://${shown}:${port}/db/`,
+      certificate: secured?.certificate.cert ?? "",
+      fingerprint: secured?.fingerprint ?? "",
+      commonName: secured?.commonName ?? certificates.commonNameOf(host),
+      sockets: Effect.sync(sockets),
+      jobs: Effect.sync(() => jobs.names)
+    }
+  })
+
+/**
+ * The server as a layer over a transport. Each socket gets a session of its own, so over SQLite the database must be a
+ * file: every session of one in memory would be another, empty one.
+ *
+ * @example
+ * ```ts
+ * import { MapepireServer } from "@sluice/mapepire-server"
+ * import { SqliteTransport } from "@sluice/sqlite"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Server = MapepireServer.layer({ port: 0, users: { DEV: "secret" } }).pipe(
+ *   Layer.provide(SqliteTransport.layer({ filename: "shop.db" }))
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   const { certificate, url } = yield* MapepireServer.MapepireServer
+ *   yield* Effect.logInfo(`serving at ${url}`, certificate)
+ * }).pipe(Effect.provide(Server))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (config?: Config): Layer.Layer<MapepireServer, MapepireServerError, SqlTransport.SqlTransport> =>
+  Layer.scoped(MapepireServer, make(config))

@@ -1,0 +1,64 @@
+/** What one socket has: its login, its connection, and what its requests have opened. */
+import type * as Effect from "effect/Effect"
+import type { Connection } from "./connection.js"
+import { type Described, RowWriter } from "./columns.js"
+import type { ResultCursor } from "./cursor.js"
+import type { Known } from "./statementCache.js"
+import type { ServerContext } from "./context.js"
+import type { Credentials } from "./upgrade.js"
+
+/** What an id stands for until it is closed. */
+export interface Entry {
+  /** Whose connection it was opened on. */
+  readonly connection: Connection | undefined
+  terse: boolean
+  cursor?: ResultCursor | undefined
+  writer?: RowWriter | undefined
+  /** What the last `execute` of this handle has opened: no request can reach it, the next one closes it. */
+  last?: ResultCursor | undefined
+  prepared?: { readonly text: string; readonly known: Known } | undefined
+  /** The statement's handle has not been closed. */
+  handle: boolean
+}
+
+export class Client {
+  connection: Connection | undefined
+  readonly entries = new Map<string, Entry>()
+
+  constructor(
+    readonly server: ServerContext,
+    readonly credentials: Credentials,
+    readonly address: string,
+    /** Runs something that nobody waits for; it ends with the server. */
+    readonly fork: (work: Effect.Effect<void>) => void
+  ) {}
+
+  writer(columns: ReadonlyArray<Described>, terse: boolean, connection: Connection): RowWriter {
+    return new RowWriter(columns, terse, connection.login.properties, this.server.bytes(this.credentials))
+  }
+}
+
+export type Fields = Readonly<Record<string, unknown>>
+
+/** A whole number, also given as text; anything else is the default. Fractions are cut off. */
+export const integerField = (request: Fields, name: string, otherwise: number): number => {
+  const value = request[name]
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
+  return typeof number === "number" && Number.isFinite(number) ? Math.trunc(number) : otherwise
+}
+
+export const booleanField = (request: Fields, name: string): boolean => {
+  const value = request[name]
+  return value === true || (typeof value === "string" && value.toLowerCase() === "true")
+}
+
+export const textField = (request: Fields, name: string): string | undefined => {
+  const value = request[name]
+  return typeof value === "string"
+    ? value
+    : typeof value === "number" || typeof value === "boolean"
+      ? String(value)
+      : undefined
+}
+
+export const defaultRows = 1000

@@ -1,0 +1,346 @@
+/** A socket's connection to the database: one session, one job, one unit of work. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import { prefetchOf, ResultCursor } from "./cursor.js"
+import * as failures from "./db2/failures.js"
+import type { Run, Statement } from "./db2/statement.js"
+import type { Dialect } from "./dialect.js"
+import { describe } from "./failure.js"
+import type { Jobs } from "./jobs.js"
+import { Lock } from "./lock.js"
+import type { Properties } from "./properties.js"
+import { StatementCache } from "./statementCache.js"
+
+/** What all connections of a server share. */
+export interface Host {
+  readonly transport: SqlTransport.SqlTransport
+  readonly dialect: Dialect
+  readonly jobs: Jobs
+  readonly order: "fifo" | "random"
+  readonly maxStatements: number
+}
+
+export interface Login {
+  /** In upper case. */
+  readonly user: string
+  readonly application: string
+  readonly properties: Properties
+}
+
+export class Connection {
+  readonly lock: Lock
+  readonly statements: StatementCache
+  schema: string
+  /** Statement handles that the driver would hold open. */
+  handles = 0
+  closed = false
+  private readonly cursors = new Set<ResultCursor>()
+  private running: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  private stopped = false
+  /** A unit of work has begun; and the database has ended it by itself. */
+  private begun = false
+  private broken = false
+  /** SET TRANSACTION has put a unit of work under commitment control. */
+  private isolated: boolean
+
+  private constructor(
+    private readonly host: Host,
+    readonly login: Login,
+    readonly session: SqlTransport.Session,
+    private readonly scope: Scope.CloseableScope,
+    readonly job: string
+  ) {
+    this.lock = new Lock(host.order)
+    this.schema = login.properties.schema ?? login.user
+    this.isolated = login.properties.isolated
+    this.statements = new StatementCache(session, (text) => host.dialect(text, this.environment))
+  }
+
+  static open(host: Host, login: Login): Effect.Effect<Connection, SqlError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        restore(
+          host.transport.connect({
+            access: "write",
+            use: login.properties.autoCommit ? "statement" : "transaction"
+          })
+        ).pipe(
+          Scope.extend(scope),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+          Effect.map((session) => {
+            let made: Connection | undefined
+            const job = host.jobs.start(() => ({ user: login.user, cancel: () => made?.cancel() ?? false }))
+            return (made = new Connection(host, login, session, scope, job))
+          })
+        )
+      )
+    )
+  }
+
+  get environment() {
+    const { application, user } = this.login
+    return { job: this.job, user, schema: this.schema, application }
+  }
+
+  private get manual(): boolean {
+    return !this.login.properties.autoCommit && this.isolated
+  }
+
+  /** A statement's handle; the driver has a limit. */
+  readonly useHandle: Effect.Effect<void, failures.Db2Failure> = Effect.suspend(() => {
+    if (this.handles >= this.host.maxStatements) {
+      return Effect.fail(failures.statementLimit)
+    }
+    this.handles++
+    return Effect.void
+  })
+
+  freeHandle(): void {
+    this.handles = Math.max(0, this.handles - 1)
+  }
+
+  /** One exchange with the database. CANCEL_SQL stops it. */
+  exchange<A>(
+    verb: string,
+    work: Effect.Effect<A, SqlError | failures.Db2Failure>
+  ): Effect.Effect<A, failures.Db2Failure> {
+    return this.lock.locked(
+      Effect.suspend(() =>
+        this.closed
+          ? Effect.fail(failures.connectionGone)
+          : this.stoppable(Effect.mapError(work, (error) => this.failure(error, verb)))
+      )
+    )
+  }
+
+  private stoppable<A>(work: Effect.Effect<A, failures.Db2Failure>): Effect.Effect<A, failures.Db2Failure> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.fork(Effect.interruptible(work)), (fiber) => {
+        this.running = fiber
+        this.stopped = false
+        return restore(Fiber.await(fiber)).pipe(
+          Effect.onInterrupt(() => Fiber.interrupt(fiber)),
+          Effect.ensuring(Effect.sync(() => (this.running = undefined))),
+          Effect.flatMap((exit) => {
+            this.noticeTransaction()
+            return Exit.isFailure(exit) && this.stopped && Cause.isInterrupted(exit.cause)
+              ? Effect.fail(failures.cancelled)
+              : exit
+          })
+        )
+      })
+    )
+  }
+
+  private cancel(): boolean {
+    const fiber = this.running
+    if (fiber === undefined || this.stopped) {
+      return false
+    }
+    this.stopped = true
+    fiber.unsafeInterruptAsFork(fiber.id())
+    return true
+  }
+
+  failure(error: SqlError | failures.Db2Failure, verb: string): failures.Db2Failure {
+    if ("_tag" in error) {
+      if (this.begun && SqlFailure.is("Serialization", "Deadlock")(error)) {
+        this.broken = true
+      }
+      return describe(error, this.schema, verb)
+    }
+    return error
+  }
+
+  /** SQLite ends a transaction by itself when a change in it is stopped. The client must hear of it before it commits. */
+  private noticeTransaction(): void {
+    if (this.begun && !this.session.inTransaction()) {
+      this.begun = false
+      this.broken = true
+    }
+  }
+
+  /** Begins the unit of work that a statement belongs to. Must be called within an exchange. */
+  private begin(writes: boolean): Effect.Effect<void, SqlError | failures.Db2Failure> {
+    return Effect.suspend((): Effect.Effect<void, SqlError | failures.Db2Failure> => {
+      if (this.broken) {
+        return Effect.fail(failures.rolledBack)
+      }
+      if (!this.manual || this.begun) {
+        return Effect.void
+      }
+      return Effect.map(
+        this.host.transport.transactions.begin(this.session, { mode: writes ? "immediate" : "deferred" }),
+        () => void (this.begun = true)
+      )
+    })
+  }
+
+  private request(run: Run, params: ReadonlyArray<unknown>, prefetch = 64): SqlTransport.SqlRequest {
+    return SqlTransport.request(run.text, {
+      params,
+      prefetch,
+      integers: "bigint",
+      shape: "arrays",
+      transaction: "free"
+    })
+  }
+
+  /** Opens a query's result. */
+  open(
+    run: Run,
+    params: ReadonlyArray<unknown>,
+    rows: number
+  ): Effect.Effect<ResultCursor, SqlError | failures.Db2Failure> {
+    return Effect.zipRight(
+      this.begin(run.writes),
+      this.settled(
+        Effect.map(
+          ResultCursor.open(this.session, this.request(run, params, prefetchOf(rows)), (cursor) =>
+            this.cursors.delete(cursor)
+          ),
+          (cursor) => {
+            if (!cursor.complete) {
+              this.cursors.add(cursor)
+            }
+            return cursor
+          }
+        )
+      )
+    )
+  }
+
+  /** Runs a change; how many rows it changed. */
+  run(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<number, SqlError | failures.Db2Failure> {
+    return Effect.zipRight(
+      this.begin(run.writes),
+      this.settled(
+        Effect.map(this.session.run(this.request(run, params)), (answer) => {
+          if (run.schemaChange) {
+            this.statements.clear()
+          }
+          return run.verb === "OTHER" ? 0 : (answer.changes ?? 0)
+        })
+      )
+    )
+  }
+
+  /** A change for each row of parameters. Without commitment control the rows before one that fails stay. */
+  batch(run: Run, rows: SqlTransport.ParameterRows): Effect.Effect<number, SqlError | failures.Db2Failure> {
+    const together = this.settled(
+      Effect.map(this.session.batch(this.request(run, []), rows), (answer) => answer.changes ?? 0)
+    )
+    const onebyone = Effect.reduce(rows, 0, (sum, row) =>
+      Effect.map(this.session.run(this.request(run, row)), (answer) => sum + (answer.changes ?? 0))
+    )
+    return Effect.zipRight(
+      this.begin(true),
+      this.manual ? together : Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
+    )
+  }
+
+  /**
+   * An open result keeps SQLite at the state it began with, and a change is refused once another connection has written.
+   * Db2 knows no such thing: the open results are read to their ends, and the change is tried again.
+   */
+  private settled<A>(work: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.catchIf(
+      work,
+      (error) => !this.begun && this.cursors.size > 0 && SqlFailure.is("Serialization")(error),
+      () =>
+        Effect.zipRight(
+          Effect.forEach([...this.cursors], (cursor) => cursor.spool, { discard: true }),
+          work
+        )
+    )
+  }
+
+  /** The statements about the unit of work itself. */
+  control(
+    statement: Exclude<Statement, { _tag: "Run" } | { _tag: "Call" }>
+  ): Effect.Effect<void, SqlError | failures.Db2Failure> {
+    const { session } = this
+    const { transactions } = this.host.transport
+    switch (statement._tag) {
+      case "Commit":
+        if (this.broken) {
+          return this.rollback("failed")
+        }
+        return this.begun
+          ? Effect.map(transactions.commit(session), () => this.ended())
+          : Effect.sync(() => this.ended())
+      case "Rollback":
+        return this.rollback("wanted")
+      case "Savepoint":
+        return this.within(() => transactions.savepoint(session, statement.name))
+      case "RollbackTo":
+        return this.within(() => transactions.rollbackTo(session, statement.name))
+      case "Release":
+        return this.within(() => transactions.release(session, statement.name))
+      case "Isolation":
+        if (this.begun) {
+          return Effect.fail(failures.isolationTooLate)
+        }
+        this.isolated = true
+        return Effect.void
+      case "Lock":
+        return this.begin(true)
+      case "SetSchema":
+        this.schema = statement.schema
+        this.statements.clear()
+        return Effect.void
+      case "Nothing":
+        return Effect.void
+    }
+  }
+
+  private within(work: () => Effect.Effect<void, SqlError>): Effect.Effect<void, SqlError | failures.Db2Failure> {
+    return Effect.suspend(() =>
+      this.manual ? Effect.zipRight(this.begin(false), work()) : Effect.fail(failures.noUnitOfWork)
+    )
+  }
+
+  /** Closes the cursors, too. `failed`: the unit of work had been lost already, which a COMMIT must be told. */
+  private rollback(why: "wanted" | "failed"): Effect.Effect<void, SqlError | failures.Db2Failure> {
+    return Effect.forEach(this.manual ? [...this.cursors] : [], (cursor) => cursor.close, { discard: true }).pipe(
+      Effect.zipRight(
+        this.session.inTransaction() ? this.host.transport.transactions.rollback(this.session) : Effect.void
+      ),
+      Effect.zipRight(Effect.sync(() => this.ended())),
+      Effect.zipRight(why === "failed" ? Effect.fail(failures.rolledBack) : Effect.void)
+    )
+  }
+
+  private ended(): void {
+    this.begun = false
+    this.broken = false
+    this.isolated = this.login.properties.isolated
+  }
+
+  /** Waits for the statement that runs; undoes what is not committed. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() =>
+    this.closed
+      ? Effect.void
+      : this.lock.locked(
+          Effect.suspend(() => {
+            if (this.closed) {
+              return Effect.void
+            }
+            this.closed = true
+            return Effect.ignore(this.rollback("wanted")).pipe(
+              Effect.zipRight(Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true })),
+              Effect.zipRight(Scope.close(this.scope, Exit.void)),
+              Effect.ensuring(Effect.sync(() => this.host.jobs.end(this.job)))
+            )
+          })
+        )
+  ).pipe(Effect.uninterruptible)
+
+  /** Stops what runs, so that `close` need not wait for it. */
+  readonly stop: Effect.Effect<void> = Effect.sync(() => void this.cancel())
+}

@@ -1,0 +1,112 @@
+/** An open result on the server. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+
+type Rows = ReadonlyArray<ReadonlyArray<unknown>>
+
+/** Rows that are fetched at once; a first page may ask for more, and none costs less. */
+const minPrefetch = 16
+const maxPrefetch = 65_536
+
+export const prefetchOf = (rows: number): number => Math.min(maxPrefetch, Math.max(minPrefetch, rows))
+
+export class ResultCursor {
+  private buffer: Rows
+  private taken = 0
+  private ended: boolean
+  private failed: SqlError | undefined
+
+  private constructor(
+    private readonly cursor: SqlTransport.Cursor,
+    private readonly scope: Scope.CloseableScope,
+    /** Called once, when nothing is open any more. */
+    private readonly onEnd: (cursor: ResultCursor) => void
+  ) {
+    this.buffer = cursor.first.arrays()
+    this.failed = cursor.first.error
+    this.ended = cursor.first.done || this.failed !== undefined
+  }
+
+  static open(
+    session: SqlTransport.Session,
+    request: SqlTransport.SqlRequest,
+    onEnd: (cursor: ResultCursor) => void
+  ): Effect.Effect<ResultCursor, SqlError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        restore(session.open(request)).pipe(
+          Scope.extend(scope),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+          Effect.flatMap((cursor) => {
+            const made = new ResultCursor(cursor, scope, onEnd)
+            return made.ended ? Effect.as(made.finish, made) : Effect.succeed(made)
+          })
+        )
+      )
+    )
+  }
+
+  get columns(): ReadonlyArray<SqlTransport.Column> {
+    return this.cursor.columns
+  }
+
+  /** What has been fetched so far, without taking it. */
+  get fetched(): Rows {
+    return this.buffer
+  }
+
+  /** Everything has been fetched. */
+  get complete(): boolean {
+    return this.ended
+  }
+
+  /** Up to `count` rows; fewer only at the end. Fails instead of giving rows that a failure has followed. */
+  readonly take = (count: number): Effect.Effect<Rows, SqlError> =>
+    Effect.suspend(() => {
+      const have = this.buffer.length - this.taken
+      if (have >= count || this.ended) {
+        if (have < count && this.failed !== undefined) {
+          return Effect.fail(this.failed)
+        }
+        const rows = this.buffer.slice(this.taken, this.taken + count)
+        this.taken += rows.length
+        return Effect.succeed(rows)
+      }
+      return Effect.zipRight(this.fetch, this.take(count))
+    })
+
+  /** Fetches the rest, so that the database has nothing open for this result. */
+  readonly spool: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+    this.ended ? Effect.void : Effect.zipRight(this.fetch, this.spool)
+  )
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.buffer = []
+    this.taken = 0
+    return this.finish
+  })
+
+  private readonly fetch: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+    Effect.flatMap(this.cursor.next, (page) => {
+      const rest = this.taken === this.buffer.length ? [] : this.buffer.slice(this.taken)
+      const rows = page.arrays()
+      this.buffer = rest.length === 0 ? rows : rest.concat(rows)
+      this.taken = 0
+      this.failed = page.error
+      if (page.done || page.error !== undefined) {
+        this.ended = true
+        return this.finish
+      }
+      return Effect.void
+    })
+  )
+
+  private readonly finish: Effect.Effect<void> = Effect.suspend(() => {
+    this.ended = true
+    this.onEnd(this)
+    return Scope.close(this.scope, Exit.void)
+  })
+}

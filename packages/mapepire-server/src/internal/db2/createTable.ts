@@ -1,0 +1,177 @@
+/** CREATE TABLE and ALTER TABLE: Db2's types, identity columns and clauses that SQLite does not know. */
+import type { Environment } from "./environment.js"
+import * as failures from "./failures.js"
+import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
+import { rewrite, typeOf } from "./spellings.js"
+import { kindOf, parseType, storedAsText } from "./types.js"
+
+/** Words that may belong to a type's name or follow its length. */
+const typeWords = new Set([
+  ...["VARYING", "LARGE", "OBJECT", "PRECISION", "CHARACTER", "CHAR"],
+  ...["CCSID", "SBCS", "MIXED", "BIT", "DATA", "NORMALIZED"]
+])
+
+/** A column's definition: name, type, the rest. */
+const column = (item: ReadonlyArray<Token>, environment: Environment) => {
+  const name = item[0]!
+  let at = 1
+  if (
+    wordsAt(item, at, "FOR", "COLUMN") ||
+    (isWord(item[at], "FOR") && isName(item[at + 1]) && !isWord(item[at + 1], "BIT"))
+  ) {
+    at += isWord(item[at + 1], "COLUMN") ? 3 : 2
+  }
+  const start = at++
+  for (;;) {
+    if (isSymbol(item[at], "(") && at === start + 1) {
+      at = closing(item, at) + 1
+    } else if (wordsAt(item, at, "FOR", "BIT", "DATA") || wordsAt(item, at, "FOR", "MIXED", "DATA")) {
+      at += 3
+    } else if (isWord(item[at], "CCSID")) {
+      at += 2
+    } else if (item[at]?.kind === "word" && typeWords.has(item[at]!.text)) {
+      at++
+      if (isSymbol(item[at], "(")) {
+        at = closing(item, at) + 1
+      }
+    } else {
+      break
+    }
+  }
+  const declared = typeOf(item.slice(start, at))
+  const type = parseType(declared)
+  if (type === undefined) {
+    throw new failures.Refused(failures.invalidToken(item[start]?.text ?? "<END-OF-STATEMENT>"))
+  }
+  return { name, declared, type, rest: rest(item.slice(at), environment) }
+}
+
+/**
+ * SQLite chooses how values are stored by the declared name: texts that look like numbers must stay texts, and decimals
+ * beyond a double's digits, too. The prefix makes it so and is taken off where types are told (types.ts).
+ */
+const sqliteType = (declared: string): string => {
+  const type = parseType(declared)!
+  const text = kindOf(type) === "char" || kindOf(type) === "text"
+  return storedAsText(type) || (text && !/CHAR|CLOB|TEXT/.test(declared)) ? `TEXT_${declared}` : declared
+}
+
+interface Rest {
+  readonly tokens: ReadonlyArray<Token>
+  readonly identity: boolean
+  readonly primary: boolean
+}
+
+const rest = (tokens: ReadonlyArray<Token>, environment: Environment): Rest => {
+  const kept: Array<Token> = []
+  let identity = false
+  let primary = false
+  for (let at = 0; at < tokens.length; at++) {
+    if (isWord(tokens[at], "GENERATED")) {
+      const as = tokens.findIndex((item, i) => i > at && isWord(item, "AS"))
+      if (isWord(tokens[as + 1], "IDENTITY")) {
+        identity = true
+        at = isSymbol(tokens[as + 2], "(") ? closing(tokens, as + 2) : as + 1
+      } else if (wordsAt(tokens, as + 1, "ROW", "CHANGE", "TIMESTAMP")) {
+        kept.push(...snippet("DEFAULT CURRENT TIMESTAMP"))
+        at = as + 3
+      } else {
+        kept.push(tokens[at]!)
+      }
+    } else if (isWord(tokens[at], "WITH") && isWord(tokens[at + 1], "DEFAULT")) {
+      continue
+    } else if (wordsAt(tokens, at, "PRIMARY", "KEY")) {
+      primary = true
+      kept.push(tokens[at]!, tokens[++at]!)
+    } else if (wordsAt(tokens, at, "IMPLICITLY", "HIDDEN")) {
+      at++
+    } else {
+      kept.push(tokens[at]!)
+    }
+  }
+  return { tokens: withDefaults(rewrite(kept, environment)), identity, primary }
+}
+
+/** `DEFAULT` without a value, as in `NOT NULL WITH DEFAULT`, means the type's zero: here the empty text or 0. */
+const withDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
+  tokens.flatMap((item, i) => {
+    const next = tokens[i + 1]
+    return isWord(item, "DEFAULT") &&
+      (next === undefined || isWord(next, "NOT", "PRIMARY", "CHECK", "UNIQUE", "REFERENCES"))
+      ? [item, token("string", "''", item.depth)]
+      : [item]
+  })
+
+const constraintWords = ["PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "CONSTRAINT"]
+const isConstraint = (item: ReadonlyArray<Token>): boolean =>
+  isWord(item[0], ...constraintWords) && (isName(item[1]) || isSymbol(item[1], "("))
+
+/** The columns of a PRIMARY KEY that stands by itself. */
+const keyColumns = (item: ReadonlyArray<Token>): ReadonlyArray<string> | undefined => {
+  const at = item.findIndex((_, i) => wordsAt(item, i, "PRIMARY", "KEY"))
+  if (at < 0 || !isConstraint(item)) {
+    return undefined
+  }
+  const open = at + 2
+  return split(item.slice(open + 1, closing(item, open)), item[open]!.depth + 1).map((part) => nameOf(part[0]!))
+}
+
+/** `tokens` begin with CREATE; the table's name is at `at`, without its schema. */
+export const createTable = (
+  tokens: ReadonlyArray<Token>,
+  at: number,
+  environment: Environment
+): ReadonlyArray<Token> => {
+  const name = tokens[at]!
+  const open = tokens.findIndex((item, i) => i > at && isSymbol(item, "("))
+  if (open < 0 || isWord(tokens[open - 1], "AS")) {
+    return rewrite(tokens, environment)
+  }
+  const items = split(tokens.slice(open + 1, closing(tokens, open)), 1)
+  const definitions = items.filter((item) => !isConstraint(item)).map((item) => column(item, environment))
+  const identity = definitions.find((definition) => definition.rest.identity)
+  const out = definitions.map(({ declared, name, rest }) => {
+    if (!rest.identity) {
+      const own = identity !== undefined && rest.primary ? uniqueInstead(rest.tokens) : rest.tokens
+      return [name, ...snippet(sqliteType(declared)), ...own]
+    }
+    // SQLite counts up only in a column of exactly this type.
+    return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT")]
+  })
+  for (const item of items.filter(isConstraint)) {
+    const key = keyColumns(item)
+    const ofIdentity = identity !== undefined && key?.length === 1 && key[0] === nameOf(identity.name)
+    if (!ofIdentity) {
+      out.push([...rewrite(identity !== undefined && key !== undefined ? uniqueInstead(item) : item, environment)])
+    }
+  }
+  const temporary = isWord(tokens[0], "DECLARE") ? "CREATE TEMPORARY TABLE" : "CREATE TABLE"
+  return [
+    ...snippet(temporary),
+    name,
+    token("symbol", "("),
+    ...out.flatMap((item, i) => (i === 0 ? item : [token("symbol", ","), ...item])),
+    token("symbol", ")")
+  ]
+}
+
+/** A table has one primary key, and an identity column of SQLite must be it. */
+const uniqueInstead = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
+  tokens.flatMap((item, i) =>
+    wordsAt(tokens, i, "PRIMARY", "KEY")
+      ? [token("word", "UNIQUE", item.depth)]
+      : isWord(item, "KEY") && isWord(tokens[i - 1], "PRIMARY")
+        ? []
+        : [item]
+  )
+
+/** `ALTER TABLE t ADD [COLUMN] …`; the rest is SQLite's own. The definition begins at `at`. */
+export const addColumn = (tokens: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
+  const definition = column(tokens.slice(at), environment)
+  return [
+    ...tokens.slice(0, at),
+    definition.name,
+    ...snippet(sqliteType(definition.declared)),
+    ...definition.rest.tokens
+  ]
+}

@@ -1,0 +1,142 @@
+/** What a query's text tells of its result: which columns have no name, and the types of casts and literals. */
+import { registerAt } from "./environment.js"
+import { closing, isName, isSymbol, isWord, split, type Token } from "./scan.js"
+import { type Db2Type, makeType, parseType } from "./types.js"
+import { typeOf } from "./spellings.js"
+
+export interface ResultColumn {
+  /** Db2 numbers what has no name: `00001`. */
+  readonly named: boolean
+  readonly type: Db2Type | undefined
+}
+
+/** The items of a select list or of a row of VALUES; undefined where a star hides how many columns there are. */
+export const resultColumns = (
+  items: ReadonlyArray<ReadonlyArray<Token>>,
+  values: boolean
+): ReadonlyArray<ResultColumn> | undefined => {
+  if (!values && items.some((item) => isSymbol(item.at(-1), "*"))) {
+    return undefined
+  }
+  return items.map((item) => {
+    const alias = values ? 0 : aliasWords(item)
+    const expression = alias === 0 ? item : item.slice(0, -alias)
+    return { named: !values && (alias > 0 || isColumn(item)), type: expressionType(expression) }
+  })
+}
+
+/** Names and dots: `A`, `T.A`; but not `CURRENT DATE`. */
+const isColumn = (item: ReadonlyArray<Token>): boolean =>
+  item.length % 2 === 1 &&
+  item.every((part, i) => (i % 2 === 0 ? isName(part) : isSymbol(part, "."))) &&
+  !isWord(item[0], "NULL", "TRUE", "FALSE") &&
+  registerAt(item[0]!.text, undefined) === undefined
+
+const noAlias = ["END", "NULL", "TRUE", "FALSE", "UNKNOWN"]
+const expectsMore = ["IS", "NOT", "AND", "OR", "LIKE", "IN", "BETWEEN", "CONCAT", "CURRENT", "ESCAPE", "SELECT"]
+
+const aliasWords = (item: ReadonlyArray<Token>): number => {
+  const last = item.at(-1)
+  const before = item.at(-2)
+  if (before === undefined || !isName(last) || isWord(last, ...noAlias)) {
+    return 0
+  }
+  if (isWord(before, "AS")) {
+    return 2
+  }
+  const complete = before.kind !== "symbol" ? !isWord(before, ...expectsMore) : before.text === ")"
+  return complete && !(isWord(before, "DATE", "TIME", "TIMESTAMP") && last.kind === "string") ? 1 : 0
+}
+
+const functionTypes: Readonly<Record<string, string>> = {
+  COUNT: "INTEGER",
+  COUNT_BIG: "DECIMAL(31,0)",
+  LENGTH: "INTEGER",
+  ROW_NUMBER: "BIGINT",
+  RANK: "BIGINT",
+  DENSE_RANK: "BIGINT",
+  IDENTITY_VAL_LOCAL: "DECIMAL(31,0)",
+  SUBSTR: "VARCHAR(32739)",
+  UPPER: "VARCHAR(32739)",
+  LOWER: "VARCHAR(32739)",
+  HEX: "VARCHAR(32739)"
+}
+
+const expressionType = (expression: ReadonlyArray<Token>): Db2Type | undefined => {
+  const tokens = unwrapped(expression)
+  const first = tokens[0]
+  if (first === undefined) {
+    return undefined
+  }
+  if (tokens.length === 1) {
+    return literalType(first, false)
+  }
+  if (tokens.length === 2 && isSymbol(first, "-")) {
+    return literalType(tokens[1]!, true)
+  }
+  const register = first.kind === "word" ? registerAt(first.text, tokens[1]?.text) : undefined
+  if (register !== undefined && tokens.length === register[1]) {
+    return parseType(register[0].type)
+  }
+  if (isWord(first, "DATE", "TIME", "TIMESTAMP") && tokens.length === 2 && tokens[1]!.kind === "string") {
+    return makeType(first.text)
+  }
+  if (first.kind !== "word" || !isSymbol(tokens[1], "(")) {
+    return undefined
+  }
+  const close = closing(tokens, 1)
+  if (close === tokens.length - 1 && first.text === "CAST") {
+    const inside = tokens.slice(2, close)
+    const as = inside.findLastIndex((item) => item.depth === first.depth + 1 && isWord(item, "AS"))
+    return parseType(typeOf(inside.slice(as + 1)))
+  }
+  const whole = close === tokens.length - 1 || isWord(tokens[close + 1], "OVER")
+  const type = whole && Object.hasOwn(functionTypes, first.text) ? functionTypes[first.text] : undefined
+  return type === undefined ? undefined : parseType(type)
+}
+
+const unwrapped = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
+  isSymbol(tokens[0], "(") && closing(tokens, 0) === tokens.length - 1 ? unwrapped(tokens.slice(1, -1)) : tokens
+
+const maxInteger = 2147483647n
+
+const literalType = ({ kind, text }: Token, negative: boolean): Db2Type | undefined => {
+  if (kind === "string") {
+    return text.startsWith("X") ? undefined : makeType("VARCHAR", text.slice(1, -1).replaceAll("''", "'").length)
+  }
+  if (kind === "word") {
+    const register = registerAt(text, undefined)
+    return register === undefined ? undefined : parseType(register[0].type)
+  }
+  if (kind !== "number") {
+    return undefined
+  }
+  if (/e/i.test(text)) {
+    return makeType("DOUBLE")
+  }
+  const [whole, fraction] = text.split(".")
+  if (fraction !== undefined) {
+    return makeType("DECIMAL", Math.max(1, whole!.length + fraction.length), fraction.length)
+  }
+  const value = BigInt(text)
+  if (value <= maxInteger + (negative ? 1n : 0n)) {
+    return makeType("INTEGER")
+  }
+  return value < 1n << 63n || (negative && value === 1n << 63n)
+    ? makeType("BIGINT")
+    : makeType("DECIMAL", text.length, 0)
+}
+
+/** The select list of a query: what stands between its first SELECT outside of parentheses and the FROM after it. */
+export const selectList = (tokens: ReadonlyArray<Token>): ReadonlyArray<ReadonlyArray<Token>> | undefined => {
+  const select = tokens.findIndex((item) => item.depth === 0 && isWord(item, "SELECT"))
+  if (select < 0) {
+    return undefined
+  }
+  const from = tokens.findIndex(
+    (item, i) =>
+      i > select && item.depth === 0 && isWord(item, "FROM", "WHERE", "UNION", "ORDER", "EXCEPT", "FETCH", "LIMIT")
+  )
+  const start = select + (isWord(tokens[select + 1], "DISTINCT", "ALL") ? 2 : 1)
+  return split(tokens.slice(start, from < 0 ? tokens.length : from), 0)
+}

@@ -1,0 +1,309 @@
+/** Db2's spellings within any statement, put as SQLite wants them. */
+import { catalog, catalogSchemas, type Environment, jobName, registerAt } from "./environment.js"
+import * as failures from "./failures.js"
+import { closing, isName, isSymbol, isWord, nameOf, snippet, type Token, token, wordsAt } from "./scan.js"
+import { castType, parseType } from "./types.js"
+
+/** Words that end a list of tables. */
+const afterTables = new Set([
+  ...["WHERE", "GROUP", "HAVING", "ORDER", "UNION", "EXCEPT", "INTERSECT", "FETCH", "OFFSET", "LIMIT", "SET"],
+  ...["VALUES", "SELECT", "WINDOW", "FOR", "OPTIMIZE", "WITH"]
+])
+const isolations = ["UR", "CS", "RS", "RR", "NC"]
+const typedLiterals = ["DATE", "TIME", "TIMESTAMP"]
+/** More digits than a double holds: such a number stays exact only as a text. */
+const wideNumber = /^(?=(?:\D*\d){16})\d*\.\d*$|^\d{19,}$/
+
+/** The type that an `AS type` of CAST names, with its length made plain: `CLOB(1M)`. */
+export const typeOf = (tokens: ReadonlyArray<Token>): string =>
+  tokens
+    .map(({ text }) => text)
+    .join(" ")
+    .replace(/\b(\d+)\s*([KMG])\b/g, (_all, size: string, unit: string) =>
+      String(Number(size) * { K: 1024, M: 1048576, G: 1073741824 }[unit as "K" | "M" | "G"])
+    )
+    .replace(/\b(CHAR|CHARACTER|VARCHAR|CHAR VARYING|CHARACTER VARYING)\b(.*?)\s+FOR BIT DATA\b/, (_all, name, rest) =>
+      /VAR/.test(name as string) ? `VARBINARY${rest as string}` : `BINARY${rest as string}`
+    )
+    .replace(/\s+(?:CCSID\s+\d+|FOR (?:SBCS|MIXED) DATA|NORMALIZED|NOT NORMALIZED)\b/g, "")
+
+class Rewriter {
+  private readonly out: Array<Token> = []
+  private at = 0
+  /** Per depth: a SELECT or DELETE has begun, so that FROM names tables; and its tables are being listed. */
+  private readonly selecting: Array<boolean> = []
+  private readonly listing: Array<boolean> = []
+
+  constructor(
+    private readonly tokens: ReadonlyArray<Token>,
+    private readonly environment: Environment
+  ) {}
+
+  run(): ReadonlyArray<Token> {
+    while (this.at < this.tokens.length) {
+      this.step()
+    }
+    return this.out
+  }
+
+  private step(): void {
+    const current = this.tokens[this.at]!
+    switch (current.kind) {
+      case "word":
+        return this.word(current)
+      case "number":
+        this.at++
+        this.out.push(wideNumber.test(current.text) ? token("string", `'${current.text}'`, current.depth) : current)
+        return
+      case "symbol":
+        return this.symbol(current)
+      default:
+        this.at++
+        this.out.push(current)
+    }
+  }
+
+  private symbol(current: Token): void {
+    this.at++
+    this.out.push(current)
+    if (current.text === "(") {
+      this.selecting[current.depth + 1] = false
+      this.listing[current.depth + 1] = this.listing[current.depth] === true && this.afterFrom()
+      if (this.listing[current.depth + 1] === true) {
+        this.table()
+      }
+    } else if (current.text === "," && this.listing[current.depth] === true) {
+      this.table()
+    } else if (current.text === ";") {
+      throw new failures.Refused(failures.invalidToken(";"))
+    }
+  }
+
+  /** Whether the parenthesis just written groups tables: `FROM (a JOIN b …)`. */
+  private afterFrom(): boolean {
+    const before = this.out.at(-2)
+    return isWord(before, "FROM", "JOIN") || isSymbol(before, ",")
+  }
+
+  private word(current: Token): void {
+    const { depth, text } = current
+    const next = this.tokens[this.at + 1]
+    const register = isSymbol(this.tokens[this.at - 1], ".")
+      ? undefined
+      : registerAt(text, next?.kind === "word" ? next.text : undefined)
+    if (register !== undefined && !isSymbol(next, ".")) {
+      this.at += register[1]
+      this.skipPrecision()
+      this.out.push(...snippet(register[0].sql(this.environment), depth))
+      return
+    }
+    if (isSymbol(next, "(") && this.call(text, depth)) {
+      return
+    }
+    if (typedLiterals.includes(text) && next?.kind === "string") {
+      this.at++
+      return
+    }
+    if (this.tail(text, depth)) {
+      return
+    }
+    this.at++
+    this.qualified(current)
+    this.follow(text, depth)
+  }
+
+  /** `CURRENT TIMESTAMP(6)`. */
+  private skipPrecision(): void {
+    if (isSymbol(this.tokens[this.at], "(")) {
+      this.at = closing(this.tokens, this.at) + 1
+    }
+  }
+
+  /** `QSYS2.JOB_NAME`, and `SCHEMA.TABLE.COLUMN`, of which SQLite knows the last two. */
+  private qualified(current: Token): void {
+    const dotted = isSymbol(this.tokens[this.at], ".")
+    const second = this.tokens[this.at + 1]
+    if (dotted && current.text === "QSYS2" && isWord(second, "JOB_NAME")) {
+      this.at += 2
+      this.out.push(...snippet(jobName.sql(this.environment), current.depth))
+      return
+    }
+    if (dotted && isName(second) && isSymbol(this.tokens[this.at + 2], ".") && isName(this.tokens[this.at + 3])) {
+      this.at++
+      return
+    }
+    this.out.push(current)
+  }
+
+  /** What comes after a word: tables, or the end of a list of them. */
+  private follow(text: string, depth: number): void {
+    if (text === "SELECT" || text === "DELETE") {
+      this.selecting[depth] = true
+      this.listing[depth] = false
+    } else if (text === "FROM" && this.selecting[depth] === true) {
+      this.listing[depth] = true
+      this.table()
+    } else if (text === "JOIN" || text === "INTO" || text === "REFERENCES") {
+      this.table()
+    } else if (text === "UPDATE" && (this.at === 1 || isSymbol(this.tokens[this.at - 2], "("))) {
+      this.table()
+    } else if (afterTables.has(text)) {
+      this.listing[depth] = false
+    }
+  }
+
+  /** A table's name at this place: its schema goes, Db2's catalog becomes a query. */
+  private table(): void {
+    let schema: string | undefined
+    while (
+      isName(this.tokens[this.at]) &&
+      (isSymbol(this.tokens[this.at + 1], ".") || isSymbol(this.tokens[this.at + 1], "/")) &&
+      isName(this.tokens[this.at + 2])
+    ) {
+      schema = nameOf(this.tokens[this.at]!)
+      this.at += 2
+    }
+    const name = this.tokens[this.at]
+    if (schema !== undefined && isName(name)) {
+      const query =
+        catalogSchemas.has(schema) && !isSymbol(this.tokens[this.at + 1], "(") ? catalog[nameOf(name)] : undefined
+      this.at++
+      this.out.push(...(query === undefined ? [name] : snippet(query(this.environment), name.depth)))
+    }
+  }
+
+  /** Functions that are called otherwise; true if it was one. */
+  private call(name: string, depth: number): boolean {
+    const open = this.at + 1
+    const close = closing(this.tokens, open)
+    switch (name) {
+      case "CAST": {
+        const inside = this.tokens.slice(open + 1, close)
+        const as = inside.findLastIndex((item) => item.depth === depth + 1 && isWord(item, "AS"))
+        const type = as < 0 ? undefined : parseType(typeOf(inside.slice(as + 1)))
+        if (type === undefined) {
+          return false
+        }
+        this.out.push(...snippet("CAST (", depth), ...this.inner(inside.slice(0, as)))
+        this.out.push(...snippet(`AS ${castType(type)})`, depth))
+        this.at = close + 1
+        return true
+      }
+      case "IDENTITY_VAL_LOCAL":
+        this.out.push(...snippet("last_insert_rowid()", depth))
+        this.at = close + 1
+        return true
+      case "VALUE":
+        this.out.push(token("word", "COALESCE", depth))
+        this.at++
+        return true
+      default:
+        return false
+    }
+  }
+
+  private inner(tokens: ReadonlyArray<Token>): ReadonlyArray<Token> {
+    return new Rewriter(tokens, this.environment).run()
+  }
+
+  /** Clauses at the end of a query, and the infix CONCAT; true if it was one. */
+  private tail(text: string, depth: number): boolean {
+    const { at, tokens } = this
+    switch (text) {
+      case "CONCAT":
+        this.out.push(token("symbol", "||", depth))
+        this.at++
+        return true
+      case "OFFSET":
+        return this.offset(depth)
+      case "FETCH":
+        return wordsAt(tokens, at, "FETCH", "FIRST") || wordsAt(tokens, at, "FETCH", "NEXT")
+          ? this.limit(undefined, depth)
+          : false
+      case "WITH":
+        if (at > 0 && isWord(tokens[at + 1], ...isolations)) {
+          this.at += wordsAt(tokens, at + 2, "KEEP", "LOCKS") ? 4 : 2
+          return true
+        }
+        return false
+      case "FOR":
+        return this.forClause()
+      case "OPTIMIZE":
+        return wordsAt(tokens, at + 1, "FOR") ? this.skip(5) : false
+      case "SKIP":
+        return wordsAt(tokens, at, "SKIP", "LOCKED", "DATA") ? this.skip(3) : false
+      case "USE":
+        return wordsAt(tokens, at, "USE", "CURRENTLY", "COMMITTED") ? this.skip(3) : false
+      case "WAIT":
+        return wordsAt(tokens, at, "WAIT", "FOR", "OUTCOME") ? this.skip(3) : false
+      default:
+        return false
+    }
+  }
+
+  private skip(words: number): true {
+    this.at += words
+    return true
+  }
+
+  private forClause(): boolean {
+    const { at, tokens } = this
+    if (wordsAt(tokens, at, "FOR", "READ", "ONLY") || wordsAt(tokens, at, "FOR", "FETCH", "ONLY")) {
+      return this.skip(3)
+    }
+    if (!wordsAt(tokens, at, "FOR", "UPDATE")) {
+      return false
+    }
+    this.at += 2
+    if (isWord(tokens[this.at], "OF")) {
+      do {
+        this.at += 2
+      } while (isSymbol(tokens[this.at], ","))
+    }
+    return true
+  }
+
+  /** `OFFSET n ROWS`, alone or before FETCH; `LIMIT m OFFSET n` is SQLite's own. */
+  private offset(depth: number): boolean {
+    const end = this.rowsAfter(this.at + 1, depth)
+    if (end === undefined) {
+      return false
+    }
+    const count = this.inner(this.tokens.slice(this.at + 1, end))
+    this.at = end + 1
+    if (isWord(this.tokens[this.at], "FETCH")) {
+      return this.limit(count, depth)
+    }
+    this.out.push(...snippet("LIMIT -1 OFFSET", depth), ...count)
+    return true
+  }
+
+  /** `FETCH FIRST [n] ROWS ONLY`; the offset comes first in SQLite's form with a comma, too, so markers keep their order. */
+  private limit(offset: ReadonlyArray<Token> | undefined, depth: number): true {
+    const end = this.rowsAfter(this.at + 2, depth)
+    if (end === undefined || !isWord(this.tokens[end + 1], "ONLY")) {
+      throw new failures.Refused(failures.invalidToken("FETCH"))
+    }
+    const count = end === this.at + 2 ? snippet("1", depth) : this.inner(this.tokens.slice(this.at + 2, end))
+    this.at = end + 2
+    this.out.push(token("word", "LIMIT", depth))
+    if (offset !== undefined) {
+      this.out.push(...offset, token("symbol", ",", depth))
+    }
+    this.out.push(...count)
+    return true
+  }
+
+  /** The place of ROW or ROWS. */
+  private rowsAfter(from: number, depth: number): number | undefined {
+    for (let i = from; i < this.tokens.length && i < from + 8; i++) {
+      if (this.tokens[i]!.depth === depth && isWord(this.tokens[i], "ROW", "ROWS")) {
+        return i
+      }
+    }
+    return undefined
+  }
+}
+
+export const rewrite = (tokens: ReadonlyArray<Token>, environment: Environment): ReadonlyArray<Token> =>
+  new Rewriter(tokens, environment).run()

@@ -1,0 +1,45 @@
+/** What a text turns out to be, and how it is run. */
+import type { Marker } from "./markers.js"
+import type { ResultColumn } from "./results.js"
+
+export type Verb = "INSERT" | "UPDATE" | "DELETE" | "OTHER"
+
+/** Statements that go to the database. */
+export interface Run {
+  readonly _tag: "Run"
+  readonly text: string
+  readonly query: boolean
+  readonly verb: Verb
+  /** It changes rows or the schema, so a transaction that begins with it takes the lock for writing at once. */
+  readonly writes: boolean
+  /** What was known of statements may no longer hold. */
+  readonly schemaChange: boolean
+  /** Undefined where the text alone does not tell how many columns the result has. */
+  readonly columns: ReadonlyArray<ResultColumn> | undefined
+  /** Names in quotes: they are names, whatever they look like. */
+  readonly quotedNames: ReadonlySet<string>
+  readonly markers: ReadonlyArray<Marker> | undefined
+  /** A query that has the columns that markers stand for, and where each column is in it. */
+  readonly columnQuery: { readonly text: string; readonly indexes: ReadonlyArray<number | undefined> } | undefined
+  /** A query with the columns of the result, for statements whose own description lacks their types. */
+  readonly typeQuery: string | undefined
+}
+
+/** A procedure's argument. */
+export type Argument =
+  { readonly _tag: "Marker" } | { readonly _tag: "Literal"; readonly value: string | number | null }
+
+export type Statement =
+  | Run
+  | { readonly _tag: "Commit" }
+  | { readonly _tag: "Rollback" }
+  | { readonly _tag: "Savepoint"; readonly name: string }
+  | { readonly _tag: "RollbackTo"; readonly name: string }
+  | { readonly _tag: "Release"; readonly name: string }
+  /** SET TRANSACTION. */
+  | { readonly _tag: "Isolation" }
+  | { readonly _tag: "SetSchema"; readonly schema: string }
+  | { readonly _tag: "Lock" }
+  | { readonly _tag: "Call"; readonly name: string; readonly arguments: ReadonlyArray<Argument> }
+  /** Accepted, without an effect here: GRANT, COMMENT ON and the like. */
+  | { readonly _tag: "Nothing" }

@@ -1,0 +1,385 @@
+/** From a text in Db2's dialect to what SQLite runs. */
+import { addColumn, createTable } from "./createTable.js"
+import type { Environment } from "./environment.js"
+import * as failures from "./failures.js"
+import { finalTable } from "./finalTable.js"
+import { readMarkers, refuseUntyped } from "./markers.js"
+import { resultColumns, selectList } from "./results.js"
+import {
+  closing,
+  isName,
+  isSymbol,
+  isWord,
+  nameOf,
+  render,
+  scan,
+  snippet,
+  split,
+  type Token,
+  token,
+  Unterminated,
+  wordsAt
+} from "./scan.js"
+import { rewrite } from "./spellings.js"
+import type { Argument, Run, Statement } from "./statement.js"
+
+const refuse = (word: string): never => {
+  throw new failures.Refused(failures.invalidToken(word))
+}
+
+/** The tokens of a statement. Throws `Refused` for a text without any. */
+export const tokensOf = (text: string): ReadonlyArray<Token> => {
+  let tokens: Array<Token>
+  try {
+    tokens = scan(text)
+  } catch (error) {
+    return refuse(error instanceof Unterminated ? error.near : "<UNKNOWN>")
+  }
+  while (isSymbol(tokens.at(-1), ";")) {
+    tokens.pop()
+  }
+  if (tokens.length === 0) {
+    throw new failures.Refused(failures.emptyText)
+  }
+  return tokens
+}
+
+/** Throws `Refused`, as Db2 would. */
+export const translate = (text: string, environment: Environment): Statement => {
+  const tokens = tokensOf(text)
+  const control = transactionControl(tokens)
+  if (control !== undefined) {
+    return control
+  }
+  refuseSqlite(tokens)
+  switch (tokens[0]!.text) {
+    case "SELECT":
+    case "WITH":
+    case "(":
+      return query(tokens, environment)
+    case "VALUES":
+      return values(tokens, environment)
+    case "INSERT":
+      return change("INSERT", withoutDefaults(tokens), environment)
+    case "UPDATE":
+    case "DELETE":
+      return change(tokens[0]!.text, tokens, environment)
+    case "TRUNCATE":
+      return change(
+        "DELETE",
+        [...snippet("DELETE FROM"), ...unqualified(tokens, isWord(tokens[1], "TABLE") ? 2 : 1).slice(0, 1)],
+        environment
+      )
+    case "MERGE":
+      throw new failures.Refused(failures.unsupported("MERGE"))
+    case "CREATE":
+    case "ALTER":
+    case "DROP":
+    case "DECLARE":
+      return definition(tokens, environment)
+    case "CALL":
+      return call(tokens)
+    case "LOCK":
+      return { _tag: "Lock" }
+    case "GRANT":
+    case "REVOKE":
+    case "COMMENT":
+    case "LABEL":
+    case "SET":
+      return { _tag: "Nothing" }
+    case "BEGIN":
+      throw new failures.Refused(failures.unsupported("compound statements"))
+    default:
+      return refuse(tokens[0]!.text)
+  }
+}
+
+/** Statements about the unit of work; they are the same over every transport. */
+export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | undefined => {
+  const name = (at: number): string => {
+    const item = tokens[at]
+    if (!isName(item)) {
+      return refuse(tokens[at]?.text ?? "<END-OF-STATEMENT>")
+    }
+    return nameOf(item)
+  }
+  switch (tokens[0]?.text) {
+    case "COMMIT":
+      return { _tag: "Commit" }
+    case "ROLLBACK": {
+      const to = tokens.findIndex((item) => isWord(item, "SAVEPOINT"))
+      return to < 0 ? { _tag: "Rollback" } : { _tag: "RollbackTo", name: name(to + 1) }
+    }
+    case "SAVEPOINT":
+      // Db2 wants this clause.
+      return tokens.some((_, i) => wordsAt(tokens, i, "ON", "ROLLBACK", "RETAIN", "CURSORS"))
+        ? { _tag: "Savepoint", name: name(1) }
+        : refuse("<END-OF-STATEMENT>")
+    case "RELEASE":
+      return { _tag: "Release", name: name(isWord(tokens[1], "TO") ? 3 : 2) }
+    case "SET":
+      if (isWord(tokens[1], "TRANSACTION")) {
+        return { _tag: "Isolation" }
+      }
+      return setSchema(tokens)
+    default:
+      return undefined
+  }
+}
+
+const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
+  const at = isWord(tokens[1], "CURRENT") ? 2 : 1
+  if (!isWord(tokens[at], "SCHEMA", "CURRENT_SCHEMA")) {
+    return undefined
+  }
+  const value = tokens.at(-1)!
+  return { _tag: "SetSchema", schema: value.kind === "string" ? value.text.slice(1, -1) : nameOf(value) }
+}
+
+/** What SQLite would take and Db2 for i does not. */
+const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
+  tokens.forEach((item, i) => {
+    if (isWord(item, "RETURNING") && i > 0 && !isSymbol(tokens[i - 1], ".")) {
+      refuse("RETURNING")
+    }
+    if (wordsAt(tokens, i, "ON", "CONFLICT")) {
+      refuse("CONFLICT")
+    }
+    if (wordsAt(tokens, i, "IF", "NOT", "EXISTS") || wordsAt(tokens, i, "INSERT", "OR")) {
+      refuse(tokens[i + 1]!.text)
+    }
+    if (item.kind === "symbol" && ["`", "[", "]", ":", "\\"].includes(item.text)) {
+      refuse(item.text)
+    }
+    if (item.kind === "word" && /^(SQLITE_|PRAGMA_)/.test(item.text)) {
+      throw new failures.Refused(failures.notFound(item.text, "*LIBL"))
+    }
+  })
+}
+
+const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
+  new Set(tokens.filter(({ kind }) => kind === "quoted").map(nameOf))
+
+const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "columnQuery"> => {
+  const { markers, table, wholeRow } = readMarkers(tokens)
+  const columns = [...new Set(markers.flatMap((marker) => (marker?._tag === "Column" ? [marker.column] : [])))]
+  if (table === undefined || columns.length === 0) {
+    return { markers, columnQuery: undefined }
+  }
+  const quoted = (name: string) => "`" + name.replaceAll("`", "``") + "`"
+  const indexes = markers.map((marker) =>
+    marker?._tag !== "Column" ? undefined : wholeRow ? Number(marker.column.slice(1)) : columns.indexOf(marker.column)
+  )
+  const list = wholeRow ? "*" : columns.map(quoted).join(", ")
+  return { markers, columnQuery: { text: `SELECT ${list} FROM ${quoted(table)}`, indexes } }
+}
+
+const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
+  const final = finalTable(tokens)
+  if (final !== undefined) {
+    return { ...change(final.verb, final.change, environment, final.returning), query: true }
+  }
+  const inner = isSymbol(tokens[0], "(") ? tokens.map((item) => ({ ...item, depth: item.depth - 1 })) : tokens
+  const items = selectList(inner)
+  refuseUntyped(tokens, items)
+  return {
+    _tag: "Run",
+    text: render(rewrite(tokens, environment)),
+    query: true,
+    verb: "OTHER",
+    writes: false,
+    schemaChange: false,
+    columns: items === undefined ? undefined : resultColumns(items, false),
+    quotedNames: quotedNames(tokens),
+    ...columnQuery(tokens),
+    typeQuery: undefined
+  }
+}
+
+/** `VALUES 1, 2` are two rows, `VALUES (1, 2)` is one. */
+const values = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
+  const end = tokens.findIndex(
+    (item, i) => i > 0 && item.depth === 0 && isWord(item, "UNION", "ORDER", "FETCH", "LIMIT")
+  )
+  const rows = split(tokens.slice(1, end < 0 ? tokens.length : end), 0)
+  const wrapped = rows.map((row) => isSymbol(row[0], "(") && closing(row, 0) === row.length - 1)
+  const first = rows[0]!
+  const items = wrapped[0] === true ? split(first.slice(1, -1), 1) : [first]
+  refuseUntyped(tokens, items)
+  const jobNames = (row: ReadonlyArray<Token>): ReadonlyArray<Token> =>
+    row.flatMap((item, i) =>
+      isWord(item, "JOB_NAME") && !isSymbol(row[i - 1], ".") ? snippet("QSYS2.JOB_NAME", item.depth) : [item]
+    )
+  const out = [
+    token("word", "VALUES"),
+    ...rows.flatMap((row, i) => [
+      ...(i === 0 ? [] : [token("symbol", ",")]),
+      ...(wrapped[i] === true ? jobNames(row) : [token("symbol", "("), ...jobNames(row), token("symbol", ")")])
+    ]),
+    ...(end < 0 ? [] : tokens.slice(end))
+  ]
+  const rewritten = rewrite(out, environment)
+  const ordered = end >= 0 && !isWord(tokens[end], "UNION")
+  return {
+    _tag: "Run",
+    text: ordered ? orderedValues(rewritten) : render(rewritten),
+    query: true,
+    verb: "OTHER",
+    writes: false,
+    schemaChange: false,
+    columns: resultColumns(items, true),
+    quotedNames: new Set(),
+    ...columnQuery(out),
+    typeQuery: undefined
+  }
+}
+
+/** SQLite's VALUES takes no ORDER BY or LIMIT. */
+const orderedValues = (tokens: ReadonlyArray<Token>): string => {
+  const end = tokens.findIndex((item) => item.depth === 0 && isWord(item, "ORDER", "LIMIT"))
+  return `SELECT * FROM (${render(tokens.slice(0, end))}) ${render(tokens.slice(end))}`
+}
+
+const change = (
+  verb: "INSERT" | "UPDATE" | "DELETE",
+  tokens: ReadonlyArray<Token>,
+  environment: Environment,
+  returning?: { readonly items: ReadonlyArray<Token>; readonly table: Token }
+): Run => {
+  refuseUntyped(tokens, undefined)
+  const clean = tokens.filter(
+    (item, i) =>
+      !(isWord(item, "OVERRIDING") || (isWord(item, "SYSTEM", "USER") && isWord(tokens[i - 1], "OVERRIDING"))) &&
+      !(isWord(item, "VALUE") && isWord(tokens[i - 2], "OVERRIDING"))
+  )
+  const rewritten = rewrite(clean, environment)
+  const items = returning === undefined ? undefined : rewrite(returning.items, environment)
+  return {
+    _tag: "Run",
+    text: render(rewritten) + (items === undefined ? "" : ` RETURNING ${render(items)}`),
+    query: false,
+    verb,
+    writes: true,
+    schemaChange: false,
+    columns: returning === undefined ? undefined : resultColumns(split(returning.items, 0), false),
+    quotedNames: quotedNames(tokens),
+    ...columnQuery(clean),
+    typeQuery: items === undefined ? undefined : `SELECT ${render(items)} FROM ${render([returning!.table])}`
+  }
+}
+
+/** A column that is to have its default is left out of the INSERT. Several rows must agree on it. */
+const withoutDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
+  const at = tokens.findIndex((item) => item.depth === 0 && isWord(item, "VALUES"))
+  const open = tokens.findIndex((item, i) => i < at && isSymbol(item, "("))
+  if (at < 0 || open < 0 || !tokens.some((item, i) => i > at && item.depth === 1 && isWord(item, "DEFAULT"))) {
+    return at >= 0 && open < 0
+      ? tokens.map((item, i) =>
+          i > at && item.depth === 1 && isWord(item, "DEFAULT") ? token("word", "NULL", 1) : item
+        )
+      : tokens
+  }
+  const columns = split(tokens.slice(open + 1, closing(tokens, open)), 1)
+  const rows = split(tokens.slice(at + 1), 0).map((row) => split(row.slice(1, -1), 1))
+  const left = columns.map((_, i) => rows.some((row) => isWord(row[i]?.[0], "DEFAULT")))
+  const kept = <A>(list: ReadonlyArray<A>) => list.filter((_, i) => left[i] !== true)
+  const listed = (lists: ReadonlyArray<ReadonlyArray<Token>>) => [
+    token("symbol", "(", 0),
+    ...lists.flatMap((part, i) => (i === 0 ? part : [token("symbol", ",", 1), ...part])),
+    token("symbol", ")", 0)
+  ]
+  if (kept(columns).length === 0) {
+    return [...tokens.slice(0, open), ...snippet("DEFAULT VALUES")]
+  }
+  return [
+    ...tokens.slice(0, open),
+    ...listed(kept(columns)),
+    ...tokens.slice(closing(tokens, open) + 1, at + 1),
+    ...rows.flatMap((row, i) => [...(i === 0 ? [] : [token("symbol", ",", 0)]), ...listed(kept(row))])
+  ]
+}
+
+/** From `at` on, with a table's name in front that has lost its schema. */
+const unqualified = (tokens: ReadonlyArray<Token>, at: number): ReadonlyArray<Token> =>
+  isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/") ? tokens.slice(at + 2) : tokens.slice(at)
+
+const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Statement => {
+  const verb = tokens[0]!.text
+  const kind = tokens.findIndex((item, i) => i > 0 && isWord(item, "TABLE", "VIEW", "INDEX", "SCHEMA", "COLLECTION"))
+  if (kind < 0 || kind > 4) {
+    throw new failures.Refused(failures.unsupported(`${verb} ${tokens[1]?.text ?? ""}`.trim()))
+  }
+  if (isWord(tokens[kind], "SCHEMA", "COLLECTION")) {
+    // There is one schema, whatever it is called.
+    return verb === "CREATE" ? { _tag: "Nothing" } : refuse(tokens[kind]!.text)
+  }
+  const exists = wordsAt(tokens, kind + 1, "IF", "EXISTS") ? 2 : 0
+  const named = unqualified(tokens, kind + 1 + exists)
+  const plain = [...tokens.slice(0, kind + 1 + exists), ...named]
+  const at = kind + 1 + exists
+  return ddl(render(defined(plain, at, environment)))
+}
+
+const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
+  const kind = plain[at - 1]!
+  if (!isWord(plain[0], "CREATE", "DECLARE")) {
+    const add = plain.findIndex((item) => isWord(item, "ADD"))
+    if (
+      isWord(plain[0], "ALTER") &&
+      add > 0 &&
+      !isWord(plain[add + 1], "CONSTRAINT", "PRIMARY", "FOREIGN", "UNIQUE", "CHECK")
+    ) {
+      return addColumn(plain, isWord(plain[add + 1], "COLUMN") ? add + 2 : add + 1, environment)
+    }
+    return plain
+  }
+  if (isWord(kind, "TABLE")) {
+    return createTable(plain, at, environment)
+  }
+  if (isWord(kind, "INDEX")) {
+    const on = plain.findIndex((item) => isWord(item, "ON"))
+    return [...plain.slice(0, on + 1), ...unqualified(plain, on + 1)]
+  }
+  return rewrite(plain, environment)
+}
+
+const ddl = (text: string): Run => ({
+  _tag: "Run",
+  text,
+  query: false,
+  verb: "OTHER",
+  writes: true,
+  schemaChange: true,
+  columns: undefined,
+  quotedNames: new Set(),
+  markers: undefined,
+  columnQuery: undefined,
+  typeQuery: undefined
+})
+
+const call = (tokens: ReadonlyArray<Token>): Statement => {
+  const open = tokens.findIndex((item) => isSymbol(item, "("))
+  const name = tokens
+    .slice(1, open < 0 ? tokens.length : open)
+    .map((item) => (item.kind === "symbol" ? "." : nameOf(item)))
+  const inside = open < 0 ? [] : tokens.slice(open + 1, closing(tokens, open))
+  const items = inside.length === 0 ? [] : split(inside, 1)
+  return { _tag: "Call", name: name.join(""), arguments: items.map(argument) }
+}
+
+const argument = (item: ReadonlyArray<Token>): Argument => {
+  const [first, second] = item
+  if (first?.kind === "marker") {
+    return { _tag: "Marker" }
+  }
+  if (first?.kind === "string") {
+    return { _tag: "Literal", value: first.text.slice(1, -1).replaceAll("''", "'") }
+  }
+  if (first?.kind === "number") {
+    return { _tag: "Literal", value: Number(first.text) }
+  }
+  if (isSymbol(first, "-") && second?.kind === "number") {
+    return { _tag: "Literal", value: -Number(second.text) }
+  }
+  return isWord(first, "NULL") ? { _tag: "Literal", value: null } : refuse(first?.text ?? ")")
+}

@@ -1,0 +1,97 @@
+/** From a request's values to those that are bound: the driver converts every text to the marker's type. */
+import * as dates from "./dates.js"
+import * as failures from "./db2/failures.js"
+import { type Db2Type, kindOf, storedAsText } from "./db2/types.js"
+import { wholeDigits, withScale } from "./decimal.js"
+import type { Properties } from "./properties.js"
+
+const mismatch = (): never => {
+  throw new failures.Refused(failures.typeMismatch)
+}
+
+const minInt64 = -(1n << 63n)
+const maxInt64 = (1n << 63n) - 1n
+const inInt64 = (value: bigint): boolean => value >= minInt64 && value <= maxInt64
+
+const trueTexts = new Set(["TRUE", "T", "Y", "YES", "ON", "1"])
+const falseTexts = new Set(["FALSE", "F", "N", "NO", "OFF", "0"])
+
+/** A value of unknown destination: numbers stay numbers, SQLite compares them as its columns want. */
+const untyped = (value: unknown): unknown => {
+  switch (typeof value) {
+    case "bigint":
+      return inInt64(value) ? value : value.toString()
+    case "boolean":
+      return value ? 1 : 0
+    default:
+      return value
+  }
+}
+
+/** Converts one value; throws `Refused` as the driver would. `base64`: how newer daemons want binary values. */
+export const bind = (value: unknown, type: Db2Type | undefined, properties: Properties, base64: boolean): unknown => {
+  if (value === null) {
+    return null
+  }
+  if (Array.isArray(value) && value.length === 1) {
+    return bind(value[0], type, properties, base64)
+  }
+  if (typeof value === "object") {
+    // What the daemon's JSON library says.
+    throw new failures.Refused({ message: Array.isArray(value) ? "JsonArray" : "JsonObject", state: null, code: 0 })
+  }
+  if (type === undefined) {
+    return untyped(value)
+  }
+  const text = String(value)
+  switch (kindOf(type)) {
+    case "integer":
+      return integer(typeof value === "boolean" ? String(Number(value)) : text)
+    case "decimal":
+      return decimal(text, type)
+    case "decfloat":
+      return withScale(text, 0) === undefined && !/^[+-]?(NaN|Infinity)$/i.test(text) ? mismatch() : text
+    case "float": {
+      const number = text.trim() === "" ? NaN : Number(text)
+      return Number.isFinite(number) ? number : mismatch()
+    }
+    case "date":
+      return dates.parseDate(text.slice(0, 10), properties) ?? mismatch()
+    case "time":
+      return dates.parseTime(text) ?? mismatch()
+    case "timestamp":
+      return dates.parseTimestamp(text, type.scale) ?? mismatch()
+    case "boolean": {
+      const upper = text.trim().toUpperCase()
+      return trueTexts.has(upper) ? 1 : falseTexts.has(upper) ? 0 : mismatch()
+    }
+    case "binary":
+      return binary(text, base64)
+    default:
+      if (text.length > type.precision) {
+        throw new failures.Refused(failures.truncated)
+      }
+      return text
+  }
+}
+
+const integer = (text: string): bigint => {
+  const whole = withScale(text, 0)
+  const value = whole === undefined ? mismatch() : BigInt(whole)
+  return inInt64(value) ? value : mismatch()
+}
+
+const decimal = (text: string, type: Db2Type): unknown => {
+  const exact = withScale(text, type.scale)
+  if (exact === undefined || wholeDigits(exact) > type.precision - type.scale) {
+    return mismatch()
+  }
+  return storedAsText(type) ? exact : type.scale === 0 ? BigInt(exact) : Number(exact)
+}
+
+const binary = (text: string, base64: boolean): Uint8Array => {
+  if (base64 ? !/^[A-Za-z0-9+/]*={0,2}$/.test(text) : !/^(?:[0-9A-Fa-f]{2})*$/.test(text)) {
+    return mismatch()
+  }
+  return new Uint8Array(Buffer.from(text, base64 ? "base64" : "hex"))
+}

@@ -1,0 +1,132 @@
+/** CALL: procedures of the server, not of the database. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { Client, Entry } from "../client.js"
+import type { Connection } from "../connection.js"
+import * as failures from "../db2/failures.js"
+import type { Statement } from "../db2/statement.js"
+import { parseType } from "../db2/types.js"
+import { field, fields, rawField } from "../json.js"
+import { bind } from "../parameters.js"
+import { failureOf, find, type Procedure, type ProcedureParameter } from "../procedures.js"
+import { encoderOf, hex } from "../values.js"
+import { openResult, parameterJson, type Result } from "./results.js"
+
+export type Call = Extract<Statement, { _tag: "Call" }>
+
+/** The procedure of a CALL; Db2 finds it by its name and the number of its arguments. */
+export const procedureOf = (
+  client: Client,
+  connection: Connection,
+  call: Call
+): Effect.Effect<Procedure, failures.Db2Failure> =>
+  Effect.suspend(() => {
+    const procedure = find(client.server, connection, call.name)
+    const fits = procedure !== undefined && procedure.parameters.length >= call.arguments.length
+    return fits
+      ? Effect.succeed(procedure)
+      : Effect.fail(failures.routineNotFound(call.name.slice(call.name.lastIndexOf(".") + 1)))
+  })
+
+/** The parameters that have markers. */
+const marked = (procedure: Procedure, call: Call): ReadonlyArray<ProcedureParameter> =>
+  procedure.parameters.filter((_, i) => call.arguments[i]?._tag === "Marker")
+
+export const callParameters = (procedure: Procedure, call: Call): ReadonlyArray<string> =>
+  marked(procedure, call).map(({ mode, name, type }) => parameterJson(parseType(type), mode, name))
+
+export interface Called {
+  readonly result: Result | undefined
+  /** As JSON. */
+  readonly outputs: string
+}
+
+export const callProcedure = (
+  client: Client,
+  connection: Connection,
+  entry: Entry,
+  call: Call,
+  given: ReadonlyArray<unknown>,
+  rows: number,
+  terse: boolean
+): Effect.Effect<Called, SqlError | failures.Db2Failure> =>
+  Effect.flatMap(procedureOf(client, connection, call), (procedure) => {
+    const parameters = marked(procedure, call)
+    if (given.length !== parameters.length) {
+      return Effect.fail(
+        given.length > parameters.length
+          ? failures.noSuchMarker(given.length, parameters.length)
+          : failures.wrongParameterCount
+      )
+    }
+    return Effect.flatMap(values(client, connection, procedure, call, given), (bound) =>
+      Effect.flatMap(
+        Effect.mapError(procedure.run(bound), failureOf),
+        ({ outputs, query }): Effect.Effect<Called, SqlError | failures.Db2Failure> => {
+          const json = outputsJson(connection, parameters, outputs ?? [], procedure)
+          if (query === undefined) {
+            return Effect.succeed({ result: undefined, outputs: json })
+          }
+          return Effect.flatMap(connection.statements.get(query), (known) =>
+            known.statement._tag === "Run"
+              ? Effect.map(
+                  openResult(client, connection, entry, known, known.statement, [], rows, terse),
+                  (result) => ({ result, outputs: json })
+                )
+              : Effect.fail(failures.unsupported("such a result"))
+          )
+        }
+      )
+    )
+  })
+
+const values = (
+  client: Client,
+  connection: Connection,
+  procedure: Procedure,
+  call: Call,
+  given: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<unknown>, failures.Db2Failure> =>
+  Effect.suspend(() => {
+    let next = 0
+    try {
+      return Effect.succeed(
+        procedure.parameters.map(({ mode, type }, i) => {
+          const argument = call.arguments[i]
+          const value = argument?._tag === "Marker" ? given[next++] : (argument?.value ?? null)
+          return mode === "OUT"
+            ? null
+            : bind(value, parseType(type), connection.login.properties, client.server.behaviour.blobs)
+        })
+      )
+    } catch (error) {
+      if (error instanceof failures.Refused) {
+        return Effect.fail(error.failure)
+      }
+      throw error
+    }
+  })
+
+/** All of them, in order; values only of those that come out. Texts lose their blanks at both ends. */
+const outputsJson = (
+  connection: Connection,
+  parameters: ReadonlyArray<ProcedureParameter>,
+  outputs: ReadonlyArray<unknown>,
+  procedure: Procedure
+): string => {
+  const items = parameters.map((parameter, i) => {
+    const type = parseType(parameter.type)!
+    const value = outputs[procedure.parameters.indexOf(parameter)] ?? null
+    const text = typeof value === "string" ? value.trim() : value
+    return `{${fields(
+      field("index", i + 1),
+      field("type", type.name),
+      field("precision", type.precision),
+      field("scale", type.scale),
+      field("name", parameter.name),
+      field("ccsid", /CHAR|CLOB/.test(type.name) ? 37 : 0),
+      parameter.mode === "IN" ? undefined : rawField("value", encoderOf(type, connection.login.properties, hex)(text))
+    )}}`
+  })
+  return `[${items.join(",")}]`
+}

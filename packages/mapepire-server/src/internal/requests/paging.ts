@@ -1,0 +1,60 @@
+/** `sqlmore` and `sqlclose`. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { type Client, defaultRows, type Fields, integerField, textField } from "../client.js"
+import * as failures from "../db2/failures.js"
+import { field, rawField } from "../json.js"
+import { failed, invalidId, noId, type Reply, success } from "../reply.js"
+import { page } from "./results.js"
+import { giveHandle } from "./sql.js"
+
+const end = success(rawField("data", "[]"), field("is_done", true))
+
+export const sqlMore = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> => {
+  const of = textField(request, "cont_id")
+  if (of === undefined) {
+    return Effect.succeed(noId)
+  }
+  const entry = client.entries.get(of)
+  if (entry === undefined) {
+    return Effect.succeed(invalidId)
+  }
+  const { connection } = client
+  if (connection === undefined) {
+    return Effect.succeed(failed(failures.notConnected))
+  }
+  const work = Effect.suspend((): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
+    const { cursor, writer } = entry
+    if (cursor === undefined || writer === undefined) {
+      return Effect.fail(failures.noResultSet)
+    }
+    // A result of a connection that is gone counts as closed, and a closed one as read to its end.
+    if (entry.connection !== connection) {
+      return Effect.succeed(end)
+    }
+    return Effect.map(page(cursor, integerField(request, "rows", defaultRows)), ({ done, rows }) => {
+      if (done && entry.prepared === undefined) {
+        giveHandle(connection, entry)
+      }
+      return success(rawField("data", writer.rows(rows)), field("is_done", done))
+    })
+  })
+  return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
+}
+
+/** Forgets the id at once. A request that still runs keeps what it opens. */
+export const sqlClose = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> =>
+  Effect.suspend(() => {
+    const of = textField(request, "cont_id")
+    if (of === undefined) {
+      return Effect.succeed(noId)
+    }
+    const entry = client.entries.get(of)
+    if (entry === undefined || !client.entries.delete(of)) {
+      return Effect.succeed(invalidId)
+    }
+    if (client.server.behaviour.blobs && entry.connection !== undefined) {
+      giveHandle(entry.connection, entry)
+    }
+    return Effect.as(entry.cursor === undefined ? Effect.void : entry.cursor.close, success())
+  })

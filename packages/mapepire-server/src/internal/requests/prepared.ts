@@ -1,0 +1,355 @@
+/** `prepare_sql`, `prepare_sql_execute`, `execute`: statements with parameters. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { booleanField, type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
+import { columnsJson, describeColumns } from "../columns.js"
+import type { Connection } from "../connection.js"
+import * as failures from "../db2/failures.js"
+import type { Run } from "../db2/statement.js"
+import type { Db2Type } from "../db2/types.js"
+import { field, fields, type Fields as Json, rawField } from "../json.js"
+import { bind } from "../parameters.js"
+import { failed, invalidId, missing, noId, refused, type Reply, success } from "../reply.js"
+import type { Known } from "../statementCache.js"
+import { type Call, callParameters, callProcedure, procedureOf } from "./call.js"
+import { noResult, openResult, parameterJson } from "./results.js"
+import { takeHandle, verbOf } from "./sql.js"
+
+type Failure = SqlError | failures.Db2Failure
+
+/** An execution that has been refused before it came to SQL. */
+class Malformed {
+  readonly _tag = "Malformed"
+  constructor(readonly message: string) {}
+}
+
+const newEntry = (client: Client, id: string, request: Fields): Entry => {
+  const entry: Entry = { connection: client.connection, terse: booleanField(request, "terse"), handle: false }
+  client.entries.set(id, entry)
+  return entry
+}
+
+const prepare = (connection: Connection, entry: Entry, text: string): Effect.Effect<Known, failures.Db2Failure> =>
+  Effect.tap(connection.statements.get(text), (known) =>
+    Effect.map(takeHandle(connection, entry), () => {
+      entry.prepared = { text, known }
+    })
+  )
+
+export const prepareSql = (client: Client, id: string, request: Fields): Effect.Effect<Reply> => {
+  const text = textField(request, "sql")
+  if (text === undefined) {
+    return Effect.succeed(missing)
+  }
+  const entry = newEntry(client, id, request)
+  const { connection } = client
+  if (connection === undefined) {
+    return Effect.succeed(failed(failures.notConnected))
+  }
+  const work = Effect.flatMap(prepare(connection, entry, text), (known) => description(client, connection, known, []))
+  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: success })
+}
+
+/** `parameter_count` and `metadata`, as far as they are known before anything runs. */
+const description = (
+  client: Client,
+  connection: Connection,
+  known: Known,
+  given: ReadonlyArray<unknown>
+): Effect.Effect<Json, Failure> => {
+  const { statement } = known
+  switch (statement._tag) {
+    case "Call":
+      return Effect.map(procedureOf(client, connection, statement), (procedure) =>
+        prepared(callParameters(procedure, statement), undefined)
+      )
+    case "Run":
+      return runDescription(client, connection, known, statement, given)
+    default:
+      return Effect.succeed(prepared([], undefined))
+  }
+}
+
+const runDescription = (
+  client: Client,
+  connection: Connection,
+  known: Known,
+  run: Run,
+  given: ReadonlyArray<unknown>
+): Effect.Effect<Json, Failure> =>
+  Effect.flatMap(connection.statements.describe(known, run), (described) =>
+    Effect.flatMap(connection.statements.types(known, run), (types) =>
+      Effect.map(connection.statements.resultTypes(known, run), (resultTypes) => {
+        const count = run.markers?.length ?? (described.parameters > 0 ? described.parameters : given.length)
+        const markers = Array.from({ length: count }, (_, i) => parameterOf(types[i]))
+        if (!run.query) {
+          return prepared(markers, undefined)
+        }
+        const hints = client.server.sqlite
+          ? { columns: run.columns, quotedNames: run.quotedNames, types: resultTypes }
+          : undefined
+        const columns = describeColumns(described.columns, hints, [], false)
+        return prepared(
+          markers,
+          fields(
+            field("column_count", columns.length),
+            field("job", connection.job),
+            rawField("columns", columnsJson(columns, "prepared"))
+          )
+        )
+      })
+    )
+  )
+
+const parameterOf = (type: Db2Type | undefined): string => parameterJson(type)
+
+const prepared = (parameters: ReadonlyArray<string>, columns: Json | undefined): Json =>
+  fields(
+    field("parameter_count", parameters.length),
+    rawField("metadata", `{${fields(columns, rawField("parameters", `[${parameters.join(",")}]`))}}`)
+  )
+
+export const prepareSqlExecute = (client: Client, id: string, request: Fields): Effect.Effect<Reply> => {
+  const text = textField(request, "sql")
+  if (text === undefined) {
+    return Effect.succeed(missing)
+  }
+  const entry = newEntry(client, id, request)
+  const { connection } = client
+  if (connection === undefined) {
+    return Effect.succeed(failed(failures.notConnected))
+  }
+  const rows = integerField(request, "rows", defaultRows)
+  const work = Effect.flatMap(prepare(connection, entry, text), (known) =>
+    execution(client, connection, entry, known, request.parameters, rows, entry.terse, true).pipe(
+      // Prepared it was: the failure is told along with what the preparation has found.
+      Effect.catchAll((failure) =>
+        Effect.match(description(client, connection, known, []), {
+          onFailure: () => failureReply(connection, failure, verbOf(text), ""),
+          onSuccess: (partial) => failureReply(connection, failure, verbOf(text), partial)
+        })
+      )
+    )
+  )
+  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: (reply) => reply })
+}
+
+const failureReply = (connection: Connection, failure: Failure | Malformed, verb: string, partial: Json): Reply =>
+  failure instanceof Malformed ? refused(failure.message, partial) : failed(connection.failure(failure, verb), partial)
+
+export const execute = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> => {
+  const of = textField(request, "cont_id")
+  if (of === undefined) {
+    return Effect.succeed(noId)
+  }
+  const entry = client.entries.get(of)
+  if (entry === undefined) {
+    return Effect.succeed(invalidId)
+  }
+  const { connection } = client
+  if (connection === undefined) {
+    return Effect.succeed(failed(failures.notConnected))
+  }
+  const rows = integerField(request, "rows", defaultRows)
+  const work = Effect.suspend(() => {
+    const { prepared } = entry
+    if (prepared === undefined) {
+      return Effect.succeed(missing)
+    }
+    if (entry.connection !== connection) {
+      return Effect.fail(failures.functionSequence)
+    }
+    const verb = verbOf(prepared.text)
+    // The driver closes the result that the same statement had before.
+    const opened: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
+    return Effect.forEach([entry.cursor, entry.last], (open) => open?.close ?? Effect.void, { discard: true }).pipe(
+      Effect.zipRight(
+        execution(client, connection, opened, prepared.known, request.parameters, rows, opened.terse, false)
+      ),
+      Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
+      Effect.tap(() => Effect.sync(() => void (entry.last = opened.cursor)))
+    )
+  })
+  return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
+}
+
+const execution = (
+  client: Client,
+  connection: Connection,
+  entry: Entry,
+  known: Known,
+  parameters: unknown,
+  rows: number,
+  terse: boolean,
+  first: boolean
+): Effect.Effect<Reply, Failure | Malformed> => {
+  if (parameters === undefined) {
+    return Effect.fail(new Malformed("Internal Error: NullPointerException: null"))
+  }
+  if (!Array.isArray(parameters)) {
+    return Effect.fail(new Malformed(`Not a JSON Array: ${JSON.stringify(parameters) ?? "null"}`))
+  }
+  const given = parameters as ReadonlyArray<unknown>
+  const { statement } = known
+  switch (statement._tag) {
+    case "Call":
+      return call(client, connection, entry, statement, given, rows, terse, first)
+    case "Run":
+      return Array.isArray(given[0])
+        ? batch(client, connection, known, statement, given, first)
+        : single(client, connection, entry, known, statement, given, rows, terse, first)
+    default:
+      return Effect.as(connection.control(statement), changed(prefix(first, []), 0))
+  }
+}
+
+/** What preparation adds to the answer of a statement without rows. */
+const prefix = (first: boolean, parameters: ReadonlyArray<string>): Json | undefined =>
+  first ? prepared(parameters, undefined) : undefined
+
+const changed = (before: Json | undefined, count: number, added?: number): Reply =>
+  success(
+    before,
+    added === undefined ? undefined : field("batch_added", added),
+    noResult,
+    field("update_count", count),
+    rawField("output_parms", "[]"),
+    field("is_done", true)
+  )
+
+const single = (
+  client: Client,
+  connection: Connection,
+  entry: Entry,
+  known: Known,
+  run: Run,
+  given: ReadonlyArray<unknown>,
+  rows: number,
+  terse: boolean,
+  first: boolean
+): Effect.Effect<Reply, Failure> =>
+  Effect.flatMap(connection.statements.types(known, run), (types) =>
+    Effect.flatMap(bound(client, connection, run, types, given), (params) => {
+      if (!run.query) {
+        return Effect.map(connection.run(run, params), (count) =>
+          changed(
+            prefix(
+              first,
+              params.map((_, i) => parameterOf(types[i]))
+            ),
+            count
+          )
+        )
+      }
+      return Effect.map(openResult(client, connection, entry, known, run, params, rows, terse), (result) =>
+        success(
+          first ? field("parameter_count", params.length) : undefined,
+          result.metadata,
+          field("has_results", true),
+          field("update_count", -1),
+          result.data,
+          rawField("output_parms", "[]"),
+          field("is_done", result.done)
+        )
+      )
+    })
+  )
+
+const bound = (
+  client: Client,
+  connection: Connection,
+  run: Run,
+  types: ReadonlyArray<Db2Type | undefined>,
+  given: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<unknown>, failures.Db2Failure> =>
+  Effect.suspend(() => {
+    const wanted = run.markers?.length ?? given.length
+    if (given.length !== wanted) {
+      return Effect.fail(
+        given.length > wanted ? failures.noSuchMarker(wanted + 1, wanted) : failures.wrongParameterCount
+      )
+    }
+    try {
+      return Effect.succeed(
+        given.map((value, i) => bind(value, types[i], connection.login.properties, client.server.behaviour.blobs))
+      )
+    } catch (error) {
+      if (error instanceof failures.Refused) {
+        return Effect.fail(error.failure)
+      }
+      throw error
+    }
+  })
+
+const batch = (
+  client: Client,
+  connection: Connection,
+  known: Known,
+  run: Run,
+  rows: ReadonlyArray<unknown>,
+  first: boolean
+): Effect.Effect<Reply, Failure | Malformed> => {
+  if (run.query) {
+    return Effect.fail(failures.functionSequence)
+  }
+  const wrong = rows.find((row) => !Array.isArray(row))
+  if (wrong !== undefined) {
+    return Effect.fail(new Malformed(`Not a JSON Array: ${JSON.stringify(wrong)}`))
+  }
+  // A row that is too short keeps the values of the row before it, as the driver's statement does.
+  const wanted = run.markers?.length ?? (rows[0] as ReadonlyArray<unknown>).length
+  let before: ReadonlyArray<unknown> = []
+  const full = (rows as ReadonlyArray<ReadonlyArray<unknown>>).map((row) => {
+    before = row.length < wanted ? [...row, ...before.slice(row.length)] : row
+    return before
+  })
+  return Effect.flatMap(connection.statements.types(known, run), (types) =>
+    Effect.flatMap(
+      Effect.forEach(full, (row) => bound(client, connection, run, types, row)),
+      (params) =>
+        Effect.map(connection.batch(run, params), (count) =>
+          changed(
+            prefix(
+              first,
+              Array.from({ length: wanted }, (_, i) => parameterOf(types[i]))
+            ),
+            count,
+            params.length
+          )
+        )
+    )
+  )
+}
+
+const call = (
+  client: Client,
+  connection: Connection,
+  entry: Entry,
+  statement: Call,
+  given: ReadonlyArray<unknown>,
+  rows: number,
+  terse: boolean,
+  first: boolean
+): Effect.Effect<Reply, Failure> =>
+  Effect.flatMap(procedureOf(client, connection, statement), (procedure) =>
+    Effect.map(callProcedure(client, connection, entry, statement, given, rows, terse), ({ outputs, result }) => {
+      const parameters = callParameters(procedure, statement)
+      return result === undefined
+        ? success(
+            prefix(first, parameters),
+            noResult,
+            field("update_count", 0),
+            rawField("output_parms", outputs),
+            field("is_done", true)
+          )
+        : success(
+            first ? field("parameter_count", parameters.length) : undefined,
+            result.metadata,
+            field("has_results", true),
+            field("update_count", -1),
+            result.data,
+            rawField("output_parms", outputs),
+            field("is_done", result.done)
+          )
+    })
+  )

@@ -1,0 +1,84 @@
+/** The parts of responses that tell of results. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { type Client, type Entry } from "../client.js"
+import { columnsJson, describeColumns } from "../columns.js"
+import type { Connection } from "../connection.js"
+import type { ResultCursor } from "../cursor.js"
+import type { Db2Failure } from "../db2/failures.js"
+import type { Run } from "../db2/statement.js"
+import { type Db2Type, makeType } from "../db2/types.js"
+import { field, type Fields, fields, rawField } from "../json.js"
+import type { Known } from "../statementCache.js"
+
+export interface Result {
+  readonly metadata: Fields
+  readonly data: Fields
+  readonly done: boolean
+}
+
+/** Opens a query's result and takes the first page. The entry gets the cursor. */
+export const openResult = (
+  client: Client,
+  connection: Connection,
+  entry: Entry,
+  known: Known,
+  run: Run,
+  params: ReadonlyArray<unknown>,
+  rows: number,
+  terse: boolean
+): Effect.Effect<Result, SqlError | Db2Failure> =>
+  Effect.flatMap(connection.open(run, params, rows), (cursor) =>
+    Effect.flatMap(connection.statements.resultTypes(known, run), (types) => {
+      const hints = client.server.sqlite ? { columns: run.columns, quotedNames: run.quotedNames, types } : undefined
+      const columns = describeColumns(cursor.columns, hints, cursor.fetched, cursor.complete)
+      const writer = client.writer(columns, terse, connection)
+      const metadata = rawField(
+        "metadata",
+        `{${fields(
+          field("column_count", columns.length),
+          field("job", connection.job),
+          rawField("columns", columnsJson(columns, client.server.behaviour.fullColumns ? "full" : "old"))
+        )}}`
+      )
+      entry.cursor = cursor
+      entry.writer = writer
+      entry.terse = terse
+      return Effect.map(page(cursor, rows), (taken) => ({
+        metadata,
+        data: rawField("data", writer.rows(taken.rows)),
+        done: taken.done
+      }))
+    })
+  )
+
+/** Done is only who met the end while filling the page: never with no rows wanted, nor with exactly as many as there are. */
+export const page = (
+  cursor: ResultCursor,
+  rows: number
+): Effect.Effect<{ readonly rows: ReadonlyArray<ReadonlyArray<unknown>>; readonly done: boolean }, SqlError> =>
+  rows <= 0
+    ? Effect.succeed({ rows: [], done: false })
+    : Effect.flatMap(cursor.take(rows), (taken) => {
+        const done = taken.length < rows
+        return Effect.as(done ? cursor.close : Effect.void, { rows: taken, done })
+      })
+
+export const noResult: Fields = fields(rawField("data", "[]"), field("has_results", false))
+
+const unknownParameter: Db2Type = { ...makeType("VARCHAR", 0), displaySize: 0 }
+
+export const parameterJson = (
+  type: Db2Type | undefined,
+  mode: "IN" | "OUT" | "INOUT" = "IN",
+  name: string | null = null
+): string => {
+  const shown = type ?? unknownParameter
+  return `{${fields(
+    field("type", shown.name),
+    field("mode", mode),
+    field("precision", shown.precision),
+    field("scale", shown.scale),
+    field("name", name)
+  )}}`
+}

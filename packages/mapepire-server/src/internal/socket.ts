@@ -1,0 +1,215 @@
+/** One socket: its messages in, its answers out. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type { WebSocket } from "ws"
+import { Client } from "./client.js"
+import type { ServerContext } from "./context.js"
+import { dispatch, type Dispatched } from "./dispatch.js"
+import type { Fault } from "./faults.js"
+import type { Run } from "./fibers.js"
+import { defect, frame, type Reply } from "./reply.js"
+import type { Credentials } from "./upgrade.js"
+
+let requests = 0
+
+export class Socket {
+  private readonly client: Client
+  private readonly inbox: Array<string> = []
+  /** A request that blocks the reading of others runs. */
+  private blocked = false
+  private inFlight = 0
+  private silent = false
+  private ended = false
+  private paused = false
+  private stalled: NodeJS.Timeout | undefined
+  /** Runs when the client has taken what it was sent. */
+  private readonly drained: Array<() => void> = []
+
+  constructor(
+    private readonly server: ServerContext,
+    private readonly ws: WebSocket,
+    credentials: Credentials,
+    address: string,
+    private readonly run: Run,
+    private readonly onEnd: (socket: Socket) => void
+  ) {
+    this.client = new Client(server, credentials, address, run)
+    // The data's kind is not looked at: whatever its listeners do, a socket's failure is its own.
+    ws.on("message", (data: Buffer, isBinary) => {
+      if (!isBinary && !this.silent) {
+        this.inbox.push(data.toString("utf8"))
+        this.pump()
+      }
+    })
+    ws.on("error", () => ws.terminate())
+    ws.on("close", () => this.end())
+  }
+
+  /** Asks the client to go, then leaves. */
+  close(): void {
+    this.ws.close(1001, "The server is shutting down")
+  }
+
+  terminate(): void {
+    this.ws.terminate()
+  }
+
+  /** Everything that the socket had: what runs is stopped or waited for. */
+  cleanUp(stop: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { connection } = this.client
+      this.client.connection = undefined
+      if (connection === undefined) {
+        return Effect.void
+      }
+      return stop ? Effect.zipRight(connection.stop, connection.close) : connection.close
+    })
+  }
+
+  private end(): void {
+    if (!this.ended) {
+      this.ended = true
+      this.inbox.length = 0
+      clearTimeout(this.stalled)
+      for (const resume of this.drained.splice(0)) {
+        resume()
+      }
+      this.onEnd(this)
+    }
+  }
+
+  /** Begins what may begin; stops reading while there is more than that. */
+  private pump(): void {
+    while (!this.ended && !this.blocked && this.inbox.length > 0 && this.inFlight < this.server.limits.inFlight) {
+      this.begin(this.inbox.shift()!)
+    }
+    this.read(this.inbox.length === 0 && !this.blocked)
+  }
+
+  private read(wanted: boolean): void {
+    if (wanted === this.paused && this.ws.readyState === this.ws.OPEN && !this.silent) {
+      this.paused = !wanted
+      if (wanted) {
+        this.ws.resume()
+      } else {
+        this.ws.pause()
+      }
+    }
+  }
+
+  private begin(message: string): void {
+    const started = performance.now()
+    const dispatched = dispatch(this.client, message)
+    const { id, type } = dispatched
+    const { user } = this.client.credentials
+    const fault = this.server.faults.request?.({ id, type, user, number: ++requests })
+    this.inFlight++
+    this.blocked ||= dispatched.blocks
+    const done = Effect.sync(() => {
+      this.inFlight--
+      if (dispatched.blocks) {
+        this.blocked = false
+      }
+      this.pump()
+    })
+    this.run(Effect.ensuring(this.answer(dispatched, fault, started), done))
+  }
+
+  private answer(dispatched: Dispatched, fault: Fault | undefined, started: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      switch (fault?._tag) {
+        case "DropBefore":
+          this.ws.terminate()
+          return Effect.void
+        case "HalfOpen":
+          this.silent = true
+          this.ws.pause()
+          return Effect.void
+      }
+      return Effect.flatMap(this.outcome(dispatched), (reply) => this.send(dispatched.id, reply, fault, started))
+    })
+  }
+
+  /** No defect reaches the socket: it is an answer as any other. */
+  private outcome(dispatched: Dispatched): Effect.Effect<Reply> {
+    return Effect.catchAllCause(Effect.zipRight(this.writable, dispatched.answer), (cause) =>
+      Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeed(defect(nameOf(Cause.squash(cause))))
+    )
+  }
+
+  private send(id: string, reply: Reply, fault: Fault | undefined, started: number): Effect.Effect<void> {
+    const write = Effect.sync(() => {
+      const text = frame(id, reply, Math.round(performance.now() - started))
+      switch (fault?._tag) {
+        case "DropAfter":
+          return this.ws.terminate()
+        case "NoAnswer":
+          return
+        case "NoSuccess":
+          return this.write(text.replace(/"success":(?:true|false),/, ""))
+        case "Binary":
+          return this.write(text, true)
+        case "UnknownId":
+          this.write(frame(`${id}_of_nobody`, { fields: "" }, 0))
+          return this.write(text)
+        case "Twice":
+          this.write(text)
+          return this.write(text)
+        default:
+          return this.write(text)
+      }
+    })
+    return fault?._tag === "Delay" ? Effect.delay(write, fault.by) : write
+  }
+
+  private write(text: string, binary = this.server.behaviour.binaryResponses): void {
+    if (this.ended || this.silent || this.ws.readyState !== this.ws.OPEN) {
+      return
+    }
+    this.ws.send(text, { binary }, () => this.written())
+    if (this.full && this.stalled === undefined) {
+      this.watch()
+    }
+  }
+
+  private get full(): boolean {
+    return this.ws.bufferedAmount > this.server.limits.outboundBytes
+  }
+
+  /** A client that takes nothing for so long will not take anything any more, and what it was sent lies in our memory. */
+  private watch(): void {
+    const before = this.ws.bufferedAmount
+    this.stalled = setTimeout(() => {
+      this.stalled = undefined
+      if (this.ended || !this.full) {
+        return
+      }
+      if (this.ws.bufferedAmount < before) {
+        this.watch()
+      } else {
+        this.ws.terminate()
+      }
+    }, this.server.limits.stallMillis)
+  }
+
+  private written(): void {
+    if (!this.full) {
+      clearTimeout(this.stalled)
+      this.stalled = undefined
+      for (const resume of this.drained.splice(0)) {
+        resume()
+      }
+    }
+  }
+
+  /** Nothing more is made for a client before it has taken what it has. Others do not wait for it. */
+  private readonly writable: Effect.Effect<void> = Effect.suspend(() =>
+    this.full && !this.ended
+      ? Effect.async<void>((resume) => {
+          this.drained.push(() => resume(Effect.void))
+        })
+      : Effect.void
+  )
+}
+
+const nameOf = (error: unknown): string => (error instanceof RangeError ? "OutOfMemoryError: null" : "Exception: null")

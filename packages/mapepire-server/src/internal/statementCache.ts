@@ -1,0 +1,102 @@
+/** What is known of the statements of a connection, by their texts. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlTransport } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type { Db2Type } from "./db2/types.js"
+import { parseType } from "./db2/types.js"
+import { Refused, type Db2Failure } from "./db2/failures.js"
+import type { Run, Statement } from "./db2/statement.js"
+
+/** Least recently used out first. */
+const maxEntries = 500
+
+export interface Known {
+  readonly statement: Statement
+  /** Types of the markers, once they have been looked up. */
+  types?: ReadonlyArray<Db2Type | undefined> | undefined
+  /** The statement as the database describes it. */
+  description?: SqlTransport.Description | undefined
+  /** Columns with types, where the statement's own have none. */
+  typed?: ReadonlyArray<SqlTransport.Column> | undefined
+}
+
+export class StatementCache {
+  private readonly known = new Map<string, Known>()
+
+  constructor(
+    private readonly session: SqlTransport.Session,
+    private readonly read: (text: string) => Statement
+  ) {}
+
+  clear(): void {
+    this.known.clear()
+  }
+
+  get(text: string): Effect.Effect<Known, Db2Failure> {
+    return Effect.suspend(() => {
+      let entry = this.known.get(text)
+      if (entry === undefined) {
+        try {
+          entry = { statement: this.read(text) }
+        } catch (error) {
+          if (error instanceof Refused) {
+            return Effect.fail(error.failure)
+          }
+          throw error
+        }
+        if (this.known.size >= maxEntries) {
+          this.known.delete(this.known.keys().next().value!)
+        }
+      } else {
+        this.known.delete(text)
+      }
+      this.known.set(text, entry)
+      return Effect.succeed(entry)
+    })
+  }
+
+  /** Parameters and columns; asks the database once. */
+  describe(entry: Known, run: Run): Effect.Effect<SqlTransport.Description, SqlError> {
+    return entry.description === undefined
+      ? Effect.tap(this.session.describe(run.text), (description) =>
+          Effect.sync(() => (entry.description = description))
+        )
+      : Effect.succeed(entry.description)
+  }
+
+  /** The markers' types, of their casts or of their columns; undefined where neither is known. */
+  types(entry: Known, run: Run): Effect.Effect<ReadonlyArray<Db2Type | undefined>> {
+    if (entry.types !== undefined) {
+      return Effect.succeed(entry.types)
+    }
+    const { columnQuery, markers = [] } = run
+    const columns = columnQuery === undefined ? Effect.succeed([]) : this.columns(columnQuery.text)
+    return Effect.map(columns, (found) => {
+      entry.types = markers.map((marker, i) => {
+        if (marker?._tag === "Typed") {
+          return marker.type
+        }
+        const at = columnQuery?.indexes[i]
+        const declared = at === undefined ? undefined : found[at]?.type
+        return declared === undefined ? undefined : parseType(declared)
+      })
+      return entry.types
+    })
+  }
+
+  /** Types for the columns of `FINAL TABLE`. */
+  resultTypes(entry: Known, run: Run): Effect.Effect<ReadonlyArray<SqlTransport.Column> | undefined> {
+    if (run.typeQuery === undefined || entry.typed !== undefined) {
+      return Effect.succeed(entry.typed)
+    }
+    return Effect.tap(this.columns(run.typeQuery), (columns) => Effect.sync(() => (entry.typed = columns)))
+  }
+
+  /** A query that cannot be described tells nothing; what is wrong shows when the statement itself runs. */
+  private columns(query: string): Effect.Effect<ReadonlyArray<SqlTransport.Column>> {
+    return Effect.match(this.session.describe(query), {
+      onFailure: () => [],
+      onSuccess: ({ columns }) => columns
+    })
+  }
+}
