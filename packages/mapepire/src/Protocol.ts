@@ -7,7 +7,9 @@
  *
  * @since 0.1.0
  */
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Schema from "effect/Schema"
+import * as jdbc from "./internal/jdbc.js"
 import * as requests from "./internal/requests.js"
 
 /** Absent and null mean the same everywhere in this protocol. */
@@ -319,6 +321,40 @@ const schemas: { readonly [Type in RequestType]: Schema.Schema<Extract<Request, 
 
 const schemaOf = (type: string): Schema.Schema<Request, unknown> | undefined =>
   Object.hasOwn(schemas, type) ? (schemas[type as RequestType] as Schema.Schema<Request, unknown>) : undefined
+
+/**
+ * The JDBC properties of a connection, each with its type: `{ libraries: ["SHOP"], "transaction isolation": "none" }`.
+ * `raw` takes what is not known here.
+ *
+ * @since 0.1.0
+ * @category properties
+ */
+export type JdbcOptions = jdbc.JdbcOptions
+
+/**
+ * Every known property, with the values that it allows.
+ *
+ * @since 0.1.0
+ * @category properties
+ */
+export const jdbcProperties: typeof jdbc.properties = jdbc.properties
+
+/**
+ * The `props` of a `connect` request; a failure with reason `InvalidParameter` for names that are not known or not
+ * allowed, and for values that a property does not allow or that cannot be written (`;`).
+ *
+ * @since 0.1.0
+ * @category properties
+ */
+export const encodeJdbc: (options: JdbcOptions) => string | SqlError = jdbc.encodeJdbc
+
+/**
+ * What the `props` of a `connect` request ask for. Names may be in any case; unknown ones are ignored.
+ *
+ * @since 0.1.0
+ * @category properties
+ */
+export const parseJdbc: (props: string | undefined) => ReadonlyMap<string, string> = jdbc.parseJdbc
 
 /**
  * A column of a result. Daemons before 2.3.3, and every answer to `prepare_sql`, leave out the last ones; `table` comes
