@@ -15,6 +15,7 @@ import type { Level } from "./level.js"
 import { timedOut, within } from "./deadline.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
+import { Requesters } from "./requesters.js"
 import { Routing } from "./routing.js"
 import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf } from "./settings.js"
 import { nameOf } from "./telemetry.js"
@@ -31,6 +32,7 @@ export interface Pools {
 
 export class Core {
   readonly routing = new Routing()
+  readonly requesters = new Requesters()
   /** The fiber's transaction on this client, and on no other. */
   readonly tag: Context.Tag<Level, Level>
   /** Statements that one session of a transaction runs at once. */
@@ -51,7 +53,7 @@ export class Core {
     this.width = this.fifo ? Infinity : 1
   }
 
-  /** The level that the fiber is in: by our own tag, else by `@effect/sql`'s if the connection there is ours. */
+  /** The level that the fiber is in: by our own tag, by `@effect/sql`'s if the connection there is ours, by its span. */
   levelOf(context: Context.Context<never>): Level | undefined {
     const own = context.unsafeMap.get(this.tag.key) as Level | undefined
     if (own !== undefined) {
@@ -61,7 +63,7 @@ export class Core {
       readonly [Connection, number] | undefined
     return generic !== undefined && generic[0] instanceof LevelConnection && generic[0].core === this
       ? generic[0].level
-      : undefined
+      : this.requesters.levelOf(context)
   }
 
   /**

@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
@@ -76,9 +76,7 @@ const body = <A, E, R>(
   Effect.withFiberRuntime((fiber) => {
     let context: Context.Context<never> = Context.add(fiber.currentContext, core.tag, level)
     context = Context.add(context, EffectSql.TransactionConnection, [level.connection, level.depth])
-    if (span !== undefined) {
-      context = Context.add(context, Tracer.ParentSpan, span)
-    }
+    context = core.requesters.within(context, span, level)
     return Effect.exit(Effect.locally(restore(effect), FiberRef.currentContext, context))
   })
 
