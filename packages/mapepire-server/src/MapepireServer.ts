@@ -24,6 +24,8 @@ import type * as faultKinds from "./internal/faults.js"
 import { makeFibers } from "./internal/fibers.js"
 import { Jobs } from "./internal/jobs.js"
 import type * as procedureKinds from "./internal/procedures.js"
+import { sample as company } from "./internal/sample.js"
+import { seed } from "./internal/seed.js"
 import { listen } from "./internal/server.js"
 import { defaultRules } from "./internal/signOn.js"
 import { hex } from "./internal/values.js"
@@ -133,17 +135,27 @@ export interface Config {
    * `none`.
    */
   readonly dialect?: "db2" | "none" | undefined
+  /** Statements in Db2's dialect that are run once, one after the other, before the first client is let in. */
+  readonly seed?: ReadonlyArray<string> | undefined
   readonly faults?: Faults | undefined
 }
 
 /**
- * The server could not be started: its port is taken, its certificate of no use.
+ * A small company to try things on, for `seed`: tables DEPARTMENT, EMPLOYEE, PROJECT and SALES with a few rows each.
+ *
+ * @since 0.1.0
+ * @category samples
+ */
+export const sample: ReadonlyArray<string> = company
+
+/**
+ * The server could not be started: its port is taken, its certificate of no use, a statement of its seed wrong.
  *
  * @since 0.1.0
  * @category errors
  */
 export class MapepireServerError extends Data.TaggedError("MapepireServerError")<{
-  readonly reason: "Certificate" | "Listen"
+  readonly reason: "Certificate" | "Listen" | "Seed"
   readonly message: string
   readonly cause: unknown
 }> {}
@@ -269,6 +281,11 @@ export const make = (
         }),
       counters: { incomplete: 0, unparseable: 0 }
     }
+    yield* Effect.mapError(
+      seed(context.host, config.seed ?? []),
+      (cause) =>
+        new MapepireServerError({ reason: "Seed", message: `The seed could not be run: ${cause.message}`, cause })
+    )
     const { port, sockets } = yield* listen(context, {
       host,
       port: config.port ?? 8076,

@@ -1,0 +1,129 @@
+/** What the command does: a database, a server over it, and a few lines about how to reach it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { SqliteTransport } from "@sluice/sqlite"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as MapepireServer from "../../MapepireServer.js"
+import { parseUsers, type Users } from "./users.js"
+
+export interface Options {
+  readonly port: number
+  readonly host: string
+  readonly file: Option.Option<string>
+  readonly user: Option.Option<string>
+  readonly password: Option.Option<Redacted.Redacted<string>>
+  readonly users: Option.Option<string>
+  readonly plain: boolean
+  readonly cert: Option.Option<string>
+  readonly key: Option.Option<string>
+  readonly daemon: string
+}
+
+/** The command was called in a way that makes no sense. */
+export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+
+const usage = (message: string) => Effect.fail(new UsageError({ message }))
+
+const read = (path: string): Effect.Effect<string, UsageError> =>
+  Effect.try({
+    try: () => readFileSync(path, "utf8"),
+    catch: (error) => new UsageError({ message: `Cannot read ${path}: ${error instanceof Error ? error.message : ""}` })
+  })
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.")
+
+/** Good enough on a loopback address, where nobody else can connect. */
+const wellKnown = { user: "DEV", password: "dev" }
+
+const usersOf = (options: Options): Effect.Effect<{ readonly users: Users; readonly shown: string }, UsageError> => {
+  if (Option.isSome(options.users)) {
+    if (Option.isSome(options.user) || Option.isSome(options.password)) {
+      return usage("Give either --users or --user and --password")
+    }
+    const path = options.users.value
+    return Effect.flatMap(read(path), (text) => {
+      const users = parseUsers(text)
+      return "wrongLine" in users && typeof users.wrongLine === "number"
+        ? usage(`${path}, line ${users.wrongLine}: expected USER:PASSWORD, without : or ; in the password`)
+        : Effect.succeed({ users: users as Users, shown: `one of ${path}` })
+    })
+  }
+  const user = Option.getOrElse(options.user, () => wellKnown.user).toUpperCase()
+  if (Option.isNone(options.password)) {
+    return isLoopback(options.host)
+      ? Effect.succeed({
+          users: { [user]: Redacted.make(wellKnown.password) },
+          shown: `${user} / ${wellKnown.password}`
+        })
+      : usage(`On ${options.host} others can connect: choose a --password, or --users`)
+  }
+  return /[:;]/.test(Redacted.value(options.password.value))
+    ? usage("The protocol cannot carry a password with : or ;")
+    : Effect.succeed({ users: { [user]: options.password.value }, shown: `${user} / as given` })
+}
+
+const tlsOf = (options: Options): Effect.Effect<MapepireServer.Tls | false, UsageError> => {
+  if (options.plain) {
+    return Option.isSome(options.cert) || Option.isSome(options.key)
+      ? usage("--plain goes without --cert and --key")
+      : Effect.succeed(false)
+  }
+  if (Option.isSome(options.cert) !== Option.isSome(options.key)) {
+    return usage("--cert and --key go together")
+  }
+  return Option.isSome(options.cert) && Option.isSome(options.key)
+    ? Effect.all({ cert: read(options.cert.value), key: read(options.key.value) })
+    : Effect.succeed({})
+}
+
+const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-mapepire-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+/** Serves until it is interrupted. */
+export const serve = (options: Options) =>
+  Effect.gen(function* () {
+    const { shown, users } = yield* usersOf(options)
+    const tls = yield* tlsOf(options)
+    const directory = yield* temporary
+    const filename = Option.getOrElse(options.file, () => join(directory, "sample.db"))
+    const empty = !existsSync(filename)
+    // Layers are released before the directory: the database must be closed when its files go.
+    const context = yield* Layer.build(
+      MapepireServer.layer({
+        port: options.port,
+        host: options.host,
+        tls,
+        users,
+        version: options.daemon,
+        onDisconnect: "stop",
+        seed: empty ? MapepireServer.sample : []
+      }).pipe(Layer.provide(SqliteTransport.layer({ filename })))
+    )
+    const server = Effect.runSync(Effect.provide(MapepireServer.MapepireServer, context))
+    const certificate = join(directory, "server.crt")
+    if (server.certificate !== "") {
+      writeFileSync(certificate, server.certificate)
+    }
+    yield* Console.log(
+      [
+        `Mapepire at ${server.url} (a development server over SQLite, no IBM i)`,
+        `  database     ${filename}${Option.isNone(options.file) ? " (temporary)" : ""}`,
+        `  user         ${shown}`,
+        ...(server.certificate === ""
+          ? []
+          : [`  certificate  ${certificate} (its name: ${server.commonName})`, `  fingerprint  ${server.fingerprint}`]),
+        ...(empty ? ["  try          select * from sample.department"] : []),
+        "Ctrl-C ends it."
+      ].join("\n")
+    )
+    return yield* Effect.never
+  }).pipe(Effect.scoped)
