@@ -1,8 +1,10 @@
 /** What the migrator sends to databases that these tests do not have; on SQLite it runs in that package's tests. */
+import { pathToFileURL } from "node:url"
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
 import { Migrator, SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import { Effect, Fiber, Layer, TestClock } from "effect"
+import { urlOf } from "../src/internal/migrator/loaders.js"
 import { answer, failure, fake, type FakeOptions } from "./fakeTransport.js"
 
 const compilerOf = (dialect: string) =>
@@ -113,5 +115,12 @@ describe("Migrator, on other databases", () => {
         assert.strictEqual(SqlFailure.from(refused).reason, "Authorization")
       })
     )
+  })
+
+  it("paths with what has a meaning in a URL", () => {
+    for (const path of ["/tmp/100% #odd? name/1_a.mjs", "/tmp/ü/1_ä.js"]) {
+      assert.strictEqual(urlOf(path), pathToFileURL(path).href)
+    }
+    assert.strictEqual(urlOf("C:\\a\\1_b.js"), "file:///C:/a/1_b.js")
   })
 })

@@ -8,7 +8,6 @@ import * as UpstreamFiles from "@effect/sql/Migrator/FileSystem"
 import * as EffectSql from "@effect/sql/SqlClient"
 import { afterAll, assert, it } from "@effect/vitest"
 import { Migrator, SqlClient, SqlFailure } from "@sluice/sql"
-import { urlOf } from "../../sql/src/internal/migrator/loaders.js"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { layerOf, leftovers, onEngines, tempDirectory, tempFile } from "./support.js"
 
@@ -225,13 +224,6 @@ onEngines("Migrator", (engine) => {
       assert.strictEqual(nowhere.reason, "import-error")
     }).pipe(Effect.provide([memory, NodeFileSystem.layer]))
   )
-
-  it("paths with what has a meaning in a URL", () => {
-    for (const path of ["/tmp/100% #odd? name/1_a.mjs", "/tmp/ü/1_ä.js"]) {
-      assert.strictEqual(urlOf(path), pathToFileURL(path).href)
-    }
-    assert.strictEqual(urlOf("C:\\a\\1_b.js"), "file:///C:/a/1_b.js")
-  })
 
   it.scopedLive("changing over from @effect/sql's migrator, and back", () =>
     Effect.gen(function* () {
