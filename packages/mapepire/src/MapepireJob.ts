@@ -25,7 +25,7 @@ import type { Control } from "./internal/job/control.js"
 import * as facade from "./internal/job/facade.js"
 import * as link from "./internal/link.js"
 import * as tls from "./internal/tls.js"
-import type { JdbcOptions } from "./internal/job/bind.js"
+import type { JdbcOptions } from "./Protocol.js"
 
 // ------------------------------------------------------------------------------------------------------------ config
 
@@ -104,7 +104,10 @@ export interface JobConfig {
   readonly resultNames?: ResultNames | undefined
   /** DATE and TIMESTAMP as text (default), or as `Date`. */
   readonly dates?: "string" | "date" | undefined
-  /** How the daemon writes binary values. Default `auto`. */
+  /**
+   * How the daemon writes binary values, and wants them. Default `auto`: reads both, and writes hexadecimal digits, which
+   * daemons up to 2.3.6 want.
+   */
   readonly binary?: "auto" | "hex" | "base64" | undefined
 }
 
@@ -391,7 +394,7 @@ export interface MapepireJob {
     parameters?: ReadonlyArray<unknown>,
     options?: QueryOptions
   ) => Effect.Effect<QueryResult<A>, SqlError>
-  /** Runs a statement for every run of the stream; a page is asked for when the rows before it have been taken. */
+  /** The rows as a stream: the statement runs whenever it is run, and a page is asked for when those before it are taken. */
   readonly rows: <A extends object = Row>(
     sql: string,
     parameters?: ReadonlyArray<unknown>,

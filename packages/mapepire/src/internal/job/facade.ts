@@ -14,12 +14,12 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as MapepireJob from "../../MapepireJob.js"
 import * as failure from "../failure.js"
+import { encodeJdbc, type JdbcOptions } from "../jdbc.js"
 import type { MessageTransport } from "../link.js"
 import type { RowOptions } from "../rows.js"
 import * as tls from "../tls.js"
 import { addressOf, webSocket } from "../webSocket.js"
 import type { JobAnswer } from "./answer.js"
-import { encodeJdbc, type JdbcOptions } from "./bind.js"
 import * as commands from "./commands.js"
 import type { ConnectionOptions, Endpoint } from "./connection.js"
 import type { Control } from "./control.js"
@@ -128,6 +128,7 @@ export const make = (
         batchRows: Math.max(1, config.batchRows ?? 10_000),
         batchBytes: Math.max(1, config.batchBytes ?? 8 * 1024 * 1024),
         transactional: config.jdbc?.["auto commit"] === false,
+        binary: config.binary === "base64" ? "base64" : "hex",
         rows: rowOptions(config)
       }
     })

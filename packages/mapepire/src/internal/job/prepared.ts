@@ -9,10 +9,9 @@ import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { resultNames } from "../rows.js"
-import { encodeParameters } from "./bind.js"
 import { out, parametersOf } from "./commands.js"
 import type { JobAnswer } from "./answer.js"
-import { columnsOf, type JobSession } from "./session.js"
+import { columnsOf, isRows, type JobSession } from "./session.js"
 import { Task, whenAnswered } from "./task.js"
 import { fromVerb } from "./text.js"
 
@@ -70,8 +69,8 @@ class PreparedStatement {
   })
 
   execute(parameters: ReadonlyArray<unknown>, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
-    const encoded = encodeParameters(parameters.map((value) => (value === out ? 0 : value)))
-    return Array.isArray(encoded)
+    const encoded = this.session.parameters(parameters.map((value) => (value === out ? 0 : value)))
+    return isRows(encoded)
       ? this.send(encoded, request, (frame) => {
           const columns = frame.data === undefined || frame.body.has_results !== true ? undefined : columnsOf(frame)
           const answer = this.session.answer(
@@ -87,7 +86,7 @@ class PreparedStatement {
               )
             : (answer.error ?? answer)
         })
-      : Effect.fail(SqlFailure.annotate(encoded as SqlError, { statement: request.text }))
+      : Effect.fail(SqlFailure.annotate(encoded, { statement: request.text }))
   }
 
   /** Rows of a batch; a failure may come after some of them. */
@@ -159,13 +158,11 @@ export const prepare = <A extends object>(
         batch: (rows, options) =>
           Effect.suspend(() => {
             const chunks = session.chunks(rows, request.text)
-            if (!Array.isArray(chunks)) {
-              return Effect.fail(chunks as SqlError)
+            if (!isRows(chunks)) {
+              return Effect.fail(chunks)
             }
             return Effect.map(
-              session.sum(chunks as ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>, (chunk) =>
-                statement.batch(chunk, requestWith(options))
-              ),
+              session.sum(chunks, (chunk) => statement.batch(chunk, requestWith(options))),
               ({ changes }) => ({ changes })
             )
           })

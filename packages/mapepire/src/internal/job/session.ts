@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
-import { encodeParameters } from "./bind.js"
+import { encodeParameterRows, encodeParameters } from "../parameters.js"
 import { JobAnswer } from "./answer.js"
 import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly batchBytes: number
   /** Changes are undone until they are committed: not in autocommit. */
   readonly transactional: boolean
+  /** How bytes are written. */
+  readonly binary: "hex" | "base64"
   readonly rows: Omit<RowOptions, "integers" | "shape">
 }
 
@@ -99,27 +101,27 @@ export class JobSession implements SqlTransport.Session {
     Effect.suspend(() => {
       const text = fromVerb(request.text)
       const chunks = this.chunks(rows, request.text)
-      if (!Array.isArray(chunks)) {
-        return Effect.fail(chunks as SqlError)
+      if (!isRows(chunks)) {
+        return Effect.fail(chunks)
       }
       const task = new Task(this.wire, this.stops, request)
       return Effect.onInterrupt(
-        this.sum(chunks as Chunks, (chunk) => this.change(task, text, chunk, "unknown")),
+        this.sum(chunks, (chunk) => this.change(task, text, chunk, "unknown")),
         () => task.interrupted
       )
     })
 
+  /** The parameters of one execution. */
+  parameters(params: ReadonlyArray<unknown>): ReadonlyArray<Parameter> | SqlError {
+    return encodeParameters(params, this.options)
+  }
+
   /** Rows as messages. */
   chunks(rows: SqlTransport.ParameterRows, statement: string): Chunks | SqlError {
-    const encoded: Array<ReadonlyArray<Parameter>> = []
-    for (let i = 0; i < rows.length; i++) {
-      const row = encodeParameters(rows[i]!)
-      if (!Array.isArray(row)) {
-        return SqlFailure.annotate(row as SqlError, { statement, failedRow: i })
-      }
-      encoded.push(row as ReadonlyArray<Parameter>)
-    }
-    return chunksOf(encoded, this.options.batchRows, this.options.batchBytes)
+    const encoded = encodeParameterRows(rows, this.options)
+    return isRows(encoded)
+      ? chunksOf(encoded, this.options.batchRows, this.options.batchBytes)
+      : SqlFailure.annotate(encoded, { statement })
   }
 
   /** One message after the other, their counts as one answer. */
@@ -176,15 +178,15 @@ export class JobSession implements SqlTransport.Session {
     if (params === undefined || params.length === 0) {
       return task.ask({ type: "sql", sql: text, rows, terse: true }, (frame, id) => this.opened(frame, id, cursor))
     }
-    const parameters = encodeParameters(params)
-    if (!Array.isArray(parameters)) {
-      return Effect.fail(SqlFailure.annotate(parameters as SqlError, { statement: request.text }))
+    const parameters = this.parameters(params)
+    if (!isRows(parameters)) {
+      return Effect.fail(SqlFailure.annotate(parameters, { statement: request.text }))
     }
     return mayHaveRows(text)
       ? task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows, terse: true }, (frame, id) =>
           this.opened(frame, id, cursor)
         )
-      : this.change(task, text, parameters as ReadonlyArray<Parameter>, undefined)
+      : this.change(task, text, parameters, undefined)
   }
 
   /** A change with parameters, or a batch of them, on a kept handle if there is a free one. */
@@ -290,6 +292,8 @@ export class JobSession implements SqlTransport.Session {
     return error
   }
 }
+
+export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
 
 /** A statement of our own, but for its text. */
 export const plainRequest: SqlTransport.SqlRequest = {

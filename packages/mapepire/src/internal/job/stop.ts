@@ -52,7 +52,8 @@ export class Stops {
     const { control } = this
     const { job } = wire
     if (control === undefined || job === undefined || !call.works || !wire.alone(call)) {
-      wire.abandon(call)
+      // Left behind: its answer will be dropped, and what it opened closed.
+      call.stopping = (another) => another()
       return done()
     }
     const waiting: Array<() => void> = [done]

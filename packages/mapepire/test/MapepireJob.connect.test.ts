@@ -1,0 +1,352 @@
+import { createServer, type Socket as TlsSocket } from "node:net"
+import { createServer as createTls } from "node:tls"
+import type { AddressInfo } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import { certificate, impostor } from "./certificates.js"
+import { scriptedDaemon, wss } from "./scriptedDaemon.js"
+import { until } from "./support.js"
+
+const failing = (config: MapepireJob.Config) =>
+  Effect.map(Effect.flip(Effect.scoped(MapepireJob.make(config))), SqlFailure.from)
+
+const everythingIn = (failure: SqlFailure.SqlFailure): string =>
+  JSON.stringify(failure) +
+  failure.message +
+  String(failure.stack) +
+  JSON.stringify(failure.cause) +
+  String(failure.cause)
+
+describe("MapepireJob: signing on", () => {
+  it.scopedLive("connects with its properties, and says goodbye with exit and 1000", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      yield* Effect.scoped(
+        MapepireJob.make({
+          ...daemon.config,
+          application: "orders",
+          jdbc: { libraries: ["SHOP", "SHOPREF"], "transaction isolation": "none" }
+        })
+      )
+      const [sent] = daemon.sent("connect")
+      assert.strictEqual(sent!.technique, "tcp") // spelled right (bug 6)
+      assert.strictEqual(sent!.application, "orders")
+      const properties = sent!.props!.split(";")
+      for (const property of ["naming=sql", "date format=iso", "time format=jis", "libraries=SHOP,SHOPREF"]) {
+        assert.include(properties, property)
+      }
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      assert.deepStrictEqual(daemon.connections[0]!.closed, { code: 1000 })
+      assert.isTrue(daemon.connections[0]!.exited)
+    })
+  )
+
+  it.scopedLive("a wrong password opens the socket: only connect tells (section 1.2)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      const failed = yield* failing({ ...daemon.config, password: Redacted.make("open please") })
+      assert.strictEqual(daemon.connections.length, 1)
+      assert.strictEqual(failed.reason, "Authentication")
+      assert.include(failed.message, "Password is incorrect")
+      assert.notInclude(everythingIn(failed), "open please")
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+    })
+  )
+
+  it.scopedLive("a secret that the daemon repeats in its answer is taken out of it", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.refuse = () => "Invalid URL jdbc:as400:localhost;user=ada;password=sesame;naming=sql"
+      const failed = yield* failing(daemon.config)
+      assert.strictEqual(failed.reason, "Connection")
+      assert.include(failed.message, "password=<redacted>")
+      assert.notInclude(everythingIn(failed), "sesame")
+    })
+  )
+
+  it.scopedLive("a wrong password is tried once, however many connect; another one is tried anew", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let password = "wrong"
+      const endpoint = MapepireJob.webSocket({
+        ...daemon.config,
+        credentials: Effect.sync(() => ({ user: "ada", password: Redacted.make(password) }))
+      })
+      const attempts = yield* Effect.forEach(
+        Array.from({ length: 10 }),
+        () => Effect.flip(Effect.scoped(MapepireJob.makeAt(endpoint, {}))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        attempts.map((error) => SqlFailure.from(error).reason),
+        Array.from({ length: 10 }, () => "Authentication")
+      )
+      assert.strictEqual(daemon.sent("connect").length, 1)
+      password = "sesame"
+      yield* Effect.forEach([1, 2, 3], () => MapepireJob.makeAt(endpoint, {}), { concurrency: "unbounded" })
+      assert.strictEqual(daemon.sent("connect").length, 4)
+    })
+  )
+
+  it.scopedLive("credentials are asked for at every connect, and a one-time code goes with them", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let code = 100_000
+      const endpoint = MapepireJob.webSocket({
+        ...daemon.config,
+        credentials: Effect.sync(() => ({
+          user: "ada",
+          password: Redacted.make("sesame"),
+          factor: Redacted.make(String(++code))
+        }))
+      })
+      yield* MapepireJob.makeAt(endpoint, {})
+      yield* MapepireJob.makeAt(endpoint, {})
+      assert.deepStrictEqual(
+        daemon.sent("connect").map(({ props }) => /additionalAuthenticationFactor=(\d+)/.exec(props!)![1]),
+        ["100001", "100002"]
+      )
+    })
+  )
+
+  it.scopedLive("what the daemon cannot take as a password is never sent (bug 12)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      for (const secret of ["with:colon", "with;semicolon", ""]) {
+        const failed = yield* failing({ ...daemon.config, password: Redacted.make(secret) })
+        assert.strictEqual(failed.reason, "InvalidParameter")
+        assert.isTrue(secret === "" || !everythingIn(failed).includes(secret))
+      }
+      assert.strictEqual((yield* failing({ ...daemon.config, user: "a*" })).reason, "InvalidParameter")
+      assert.strictEqual(daemon.connections.length, 0)
+    })
+  )
+
+  it.scopedLive("a rule of the daemon is Authorization, and may be tried again", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.refuse = () => "Connection refused by security rule at line 3"
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      for (let i = 0; i < 2; i++) {
+        const error = yield* Effect.flip(Effect.scoped(MapepireJob.makeAt(endpoint, {})))
+        assert.strictEqual(SqlFailure.from(error).reason, "Authorization")
+      }
+      assert.strictEqual(daemon.sent("connect").length, 2)
+    })
+  )
+
+  it.scopedLive("an upgrade that is refused says so, with its status", () =>
+    Effect.gen(function* () {
+      for (const [status, reason] of [
+        [403, "Authentication"],
+        [401, "Authentication"],
+        [503, "Connection"],
+        [404, "Connection"]
+      ] as const) {
+        const daemon = yield* scriptedDaemon({ ...wss, upgradeStatus: status })
+        const failed = yield* failing(daemon.config)
+        assert.strictEqual(failed.reason, reason)
+        assert.include(failed.message, String(status))
+      }
+    })
+  )
+
+  it.scopedLive("nobody there, and a server that never answers, end in time (bug 8)", () =>
+    Effect.gen(function* () {
+      const refused = yield* failing({ host: "127.0.0.1", port: 1, user: "ada", password: Redacted.make("x") })
+      assert.strictEqual(refused.reason, "Connection")
+      assert.include(refused.message, "127.0.0.1:1")
+      assert.isTrue(refused.isRetryable)
+      const silent = yield* silentServer
+      for (const secure of [true, false]) {
+        const failed = yield* failing({ ...silent, secure, openTimeout: 200 })
+        assert.strictEqual(failed.reason, "Connection")
+        assert.include(failed.message, "openTimeout")
+      }
+    })
+  )
+
+  it.scopedLive("a connect that is never answered ends in time, and is closed when interrupted (section 6.4.9)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ type }) => type === "connect")
+      const failed = yield* failing({ ...daemon.config, connectTimeout: 200 })
+      assert.include(failed.message, "connectTimeout")
+      const fiber = yield* Effect.fork(Effect.scoped(MapepireJob.make(daemon.config)))
+      yield* until(() => daemon.sent("connect").length === 2)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      yield* until(() => daemon.connections.every(({ closed }) => closed !== undefined))
+    })
+  )
+
+  it.scopedLive("ten fibers at first use open one job (bug 37), and one of them may leave", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.once(
+        ({ type }) => type === "connect",
+        (request, connection) => void daemon.later(50, () => connection.handle(request))
+      )
+      const job = yield* MapepireJob.make({ ...daemon.config, connect: "onFirstUse" })
+      assert.strictEqual(daemon.connections.length, 0)
+      const leaving = yield* Effect.fork(job.check)
+      const others = yield* Effect.fork(Effect.forEach(Array.from({ length: 9 }), () => job.check, { concurrency: 9 }))
+      yield* until(() => daemon.sent("connect").length === 1)
+      yield* Fiber.interrupt(leaving)
+      yield* Fiber.join(others)
+      assert.strictEqual(daemon.connections.length, 1)
+      assert.strictEqual(daemon.sent("sql").length, 9)
+    })
+  )
+
+  it.scopedLive("a first use that fails is everybody's failure, and the next use tries again (bug 36)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.refuse = () => "The job could not be started"
+      const job = yield* MapepireJob.make({ ...daemon.config, connect: "onFirstUse" })
+      const failures = yield* Effect.forEach([1, 2, 3], () => Effect.flip(job.check), { concurrency: 3 })
+      assert.isTrue(failures.every(SqlFailure.is("Connection")))
+      assert.strictEqual(daemon.connections.length, 1)
+      daemon.refuse = () => undefined
+      yield* job.check
+      assert.strictEqual(daemon.connections.length, 2)
+    })
+  )
+})
+
+/** Takes connections and says nothing. */
+const silentServer = Effect.acquireRelease(
+  Effect.async<{ readonly config: MapepireJob.Config; readonly close: () => void }, SqlError>((resume) => {
+    const sockets = new Set<TlsSocket>()
+    const server = createServer((socket) => {
+      sockets.add(socket)
+      socket.on("error", () => {})
+    }).listen(0, "127.0.0.1", () =>
+      resume(
+        Effect.succeed({
+          config: {
+            host: "127.0.0.1",
+            port: (server.address() as AddressInfo).port,
+            user: "ada",
+            password: Redacted.make("sesame")
+          },
+          close: () => {
+            server.close()
+            sockets.forEach((socket) => socket.destroy())
+          }
+        })
+      )
+    )
+  }),
+  ({ close }) => Effect.sync(close)
+).pipe(Effect.map(({ config }) => config))
+
+/** A TLS server that notes what it is sent. */
+const eavesdropper = Effect.acquireRelease(
+  Effect.async<{ readonly port: number; readonly heard: Array<string>; readonly close: () => void }>((resume) => {
+    const heard: Array<string> = []
+    const sockets = new Set<TlsSocket>()
+    const server = createTls({ cert: impostor.cert, key: impostor.key }, (socket) => {
+      sockets.add(socket)
+      socket.on("error", () => {})
+      socket.on("data", (chunk) => heard.push(chunk.toString()))
+    })
+    server.on("tlsClientError", () => {})
+    server.listen(0, "127.0.0.1", () =>
+      resume(
+        Effect.succeed({
+          port: (server.address() as AddressInfo).port,
+          heard,
+          close: () => {
+            server.close()
+            sockets.forEach((socket) => socket.destroy())
+          }
+        })
+      )
+    )
+  }),
+  ({ close }) => Effect.sync(close)
+)
+
+describe("MapepireJob: trust", () => {
+  it.scopedLive("a daemon's own certificate is not trusted by default, and the failure says what to do (bug 11)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      const failed = yield* failing({ ...daemon.config, tls: undefined })
+      assert.strictEqual(failed.reason, "Connection")
+      assert.include(failed.message, "tls.ca")
+      assert.include(failed.message, "tls.fingerprint")
+      assert.strictEqual(daemon.connections.length, 0)
+    })
+  )
+
+  it.scopedLive("its CA alone is not enough where the name is another one: servername says which to expect", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      const failed = yield* failing({ ...daemon.config, tls: { ca: certificate.cert } })
+      assert.include(failed.message, "tls.servername")
+      yield* MapepireJob.make({ ...daemon.config, tls: { ca: certificate.cert, servername: "ibmi.test" } })
+      const bytes = new TextEncoder().encode(certificate.cert)
+      yield* MapepireJob.make({ ...daemon.config, tls: { ca: [bytes], servername: "ibmi.test" } })
+    })
+  )
+
+  it.scopedLive("a pinned fingerprint is enough, in any spelling; and another certificate's is refused", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      const { commonName, fingerprint, pem, selfSigned } = yield* MapepireJob.certificate({
+        host: "127.0.0.1",
+        port: daemon.port
+      })
+      assert.strictEqual(pem.trim(), certificate.cert.trim())
+      assert.strictEqual(commonName, "ibmi.test")
+      assert.isTrue(selfSigned)
+      yield* MapepireJob.make({ ...daemon.config, tls: { fingerprint } })
+      yield* MapepireJob.make({ ...daemon.config, tls: { fingerprint: fingerprint.replaceAll(":", "").toLowerCase() } })
+      // With a CA as well, both must hold.
+      yield* MapepireJob.make({ ...daemon.config, tls: { fingerprint, ca: pem, servername: "ibmi.test" } })
+      const wrongName = yield* failing({ ...daemon.config, tls: { fingerprint, ca: pem } })
+      assert.include(wrongName.message, "tls.servername")
+      const failed = yield* failing({ ...daemon.config, tls: { fingerprint: "00".repeat(32) } })
+      assert.include(failed.message, fingerprint)
+      assert.strictEqual(
+        (yield* failing({ ...daemon.config, tls: { fingerprint: "sha1" } })).reason,
+        "InvalidParameter"
+      )
+    })
+  )
+
+  it.scopedLive("whoever presents another certificate than the pinned one never hears the password", () =>
+    Effect.gen(function* () {
+      const { heard, port } = yield* eavesdropper
+      for (const tls of [{ fingerprint: "00".repeat(32) }, { ca: certificate.cert, servername: "ibmi.test" }, {}]) {
+        yield* failing({ host: "127.0.0.1", port, user: "ada", password: Redacted.make("sesame"), tls })
+      }
+      yield* Effect.sleep(50)
+      assert.deepStrictEqual(heard, [])
+    })
+  )
+
+  it.scopedLive("insecure takes anything, for this connection alone (bug 10)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      yield* MapepireJob.make({ ...daemon.config, tls: { insecure: true } })
+      assert.strictEqual((yield* failing({ ...daemon.config, tls: {} })).reason, "Connection")
+    })
+  )
+
+  it.scopedLive("a certificate that cannot be fetched is a typed failure", () =>
+    Effect.gen(function* () {
+      const { port } = yield* silentServer
+      const failed = SqlFailure.from(
+        yield* Effect.flip(MapepireJob.certificate({ host: "127.0.0.1", port: port!, timeout: 100 }))
+      )
+      assert.strictEqual(failed.reason, "Connection")
+    })
+  )
+})

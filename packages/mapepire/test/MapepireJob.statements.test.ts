@@ -1,0 +1,326 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Effect from "effect/Effect"
+import { scriptedDaemon } from "./scriptedDaemon.js"
+import { numbers } from "./support.js"
+
+describe("MapepireJob: changes, batches, prepared statements", () => {
+  it.scopedLive("a batch is one message, and not one per row (bug 20)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, {})
+      const job = yield* MapepireJob.make(daemon.config)
+      const rows = Array.from({ length: 500 }, (_, i) => [i, i % 7 === 0 ? null : `row ${i}`])
+      assert.deepStrictEqual(yield* job.batch("insert into t values(?, ?)", rows), { changes: 500 })
+      const [sent] = daemon.sent("prepare_sql_execute")
+      assert.deepStrictEqual(sent!.parameters, rows)
+      assert.strictEqual(daemon.requests.filter(({ parameters }) => parameters !== undefined).length, 1)
+    })
+  )
+
+  it.scopedLive("a batch of any size goes in messages of bounded size, on one handle", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, {})
+      const job = yield* MapepireJob.make({ ...daemon.config, batchRows: 100, batchBytes: 4_000 })
+      const rows = Array.from({ length: 250 }, (_, i) => [i, "x".repeat(50)])
+      assert.deepStrictEqual(yield* job.batch("insert into t values(?, ?)", rows), { changes: 250 })
+      assert.strictEqual(daemon.sent("prepare_sql_execute").length, 1)
+      const executed = daemon.sent("execute")
+      assert.isAbove(executed.length, 2)
+      for (const message of executed) {
+        assert.isBelow(JSON.stringify(message.parameters).length, 4_000)
+      }
+      assert.deepStrictEqual(
+        [...daemon.sent("prepare_sql_execute"), ...executed].flatMap(({ parameters }) => parameters!.map(([i]) => i)),
+        rows.map(([i]) => i)
+      )
+    })
+  )
+
+  it.scopedLive("no rows, no message; counts that Db2 does not know are unknown (-2 per row)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^merge/, { updateCount: -4 })
+      const job = yield* MapepireJob.make(daemon.config)
+      assert.deepStrictEqual(yield* job.batch("merge into t", []), { changes: 0 })
+      assert.strictEqual(daemon.requests.length, 1)
+      assert.deepStrictEqual(yield* job.batch("merge into t", [[1], [2]]), { changes: undefined })
+    })
+  )
+
+  it.scopedLive("a failed batch gives up its handle, which may keep rows of it, and its outcome is unknown", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let fail = true
+      daemon.on(/^insert/, () =>
+        fail ? { error: "[SQL0803] Duplicate key value specified.", sqlState: "23505", sqlRc: -803 } : {}
+      )
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = SqlFailure.from(yield* Effect.flip(job.batch("insert into t values(?)", [["secret"], ["two"]])))
+      assert.strictEqual(failed.reason, "UniqueViolation")
+      assert.strictEqual(failed.outcome, "unknown")
+      assert.notInclude(JSON.stringify(failed) + failed.message, "secret")
+      fail = false
+      yield* job.batch("insert into t values(?)", [["one"]])
+      assert.strictEqual(daemon.sent("prepare_sql_execute").length, 2)
+      assert.strictEqual(daemon.sent("execute").length, 0)
+    })
+  )
+
+  it.scopedLive("a repeated change costs one statement of the driver's, not one each (sections 2.11, 9.8)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, { updateCount: 1 })
+      const job = yield* MapepireJob.make(daemon.config)
+      for (let i = 0; i < 50; i++) {
+        assert.strictEqual((yield* job.queryAndRun("insert into t values(?)", [i])).rowCount, 1)
+      }
+      assert.strictEqual(daemon.connections[0]!.statements, 1)
+      assert.deepStrictEqual(
+        daemon.sent("execute").map(({ parameters }) => parameters![0]),
+        Array.from({ length: 49 }, (_, i) => i + 1)
+      )
+    })
+  )
+
+  it.scopedLive("two changes at once never share a handle: the daemon would mix up their parameters", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const using = new Set<string>()
+      daemon.on(/^insert/, (request) => {
+        const handle = request.cont_id ?? request.id
+        assert.isFalse(using.has(handle))
+        using.add(handle)
+        daemon.later(5, () => using.delete(handle))
+        return { updateCount: 1, delay: 5 }
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      for (let round = 0; round < 3; round++) {
+        yield* Effect.forEach([1, 2, 3, 4], (i) => job.queryAndRun("insert into t values(?)", [i]), {
+          concurrency: "unbounded"
+        })
+      }
+      assert.strictEqual(daemon.sent("prepare_sql_execute").length, 4)
+    })
+  )
+
+  it.scopedLive("kept statements are bounded: the one that was not used longest is closed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, { updateCount: 1 })
+      const job = yield* MapepireJob.make({ ...daemon.config, statementCacheSize: 2 })
+      for (const table of ["a", "b", "a", "c", "d"]) {
+        yield* job.queryAndRun(`insert into ${table} values(?)`, [1])
+      }
+      yield* job.ping
+      assert.strictEqual(daemon.connections[0]!.open.size, 2)
+    })
+  )
+
+  it.scopedLive("a prepared statement is prepared once, and closed with its scope", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from people/, {
+        ...numbers(1),
+        parameters: [{ type: "INTEGER", mode: "IN", precision: 10, scale: 0, name: null }]
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      yield* Effect.gen(function* () {
+        const prepared = yield* job.prepare<{ n: number }>("select * from people where id = ?")
+        assert.deepStrictEqual(
+          prepared.parameters.map(({ mode, type }) => [type, mode]),
+          [["INTEGER", "IN"]]
+        )
+        assert.deepStrictEqual(
+          prepared.columns.map(({ name }) => name),
+          ["n", "Label"]
+        )
+        for (const id of [1, 2, 3]) {
+          assert.strictEqual((yield* prepared.execute([id])).rows[0]!.n, 1)
+        }
+      }).pipe(Effect.scoped)
+      yield* job.ping
+      assert.strictEqual(daemon.sent("prepare_sql").length, 1)
+      assert.deepStrictEqual(
+        daemon.sent("execute").map(({ parameters }) => parameters),
+        [[1], [2], [3]]
+      )
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      assert.strictEqual((yield* job.stats).statements, 1)
+    })
+  )
+
+  it.scopedLive(
+    "more rows than a page of `execute` are a failure, not a short answer: it cannot be paged (bug 24)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/from people/, numbers(10))
+        const job = yield* MapepireJob.make(daemon.config)
+        const prepared = yield* job.prepare("select * from people where id > ?")
+        assert.strictEqual((yield* prepared.execute([1], { rows: 11 })).rows.length, 10)
+        const failed = SqlFailure.from(yield* Effect.flip(prepared.execute([1], { rows: 10 })))
+        assert.strictEqual(failed.reason, "Unsupported")
+        assert.strictEqual(failed.outcome, "executed")
+        assert.strictEqual(daemon.sent("sqlmore").length, 0)
+      })
+  )
+
+  it.scopedLive("after a failed execution a prepared statement is prepared anew", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let fail = false
+      daemon.on(/^insert/, ({ type }) =>
+        fail && type === "execute" ? { error: "[SQL0404] Value too long.", sqlState: "22001", sqlRc: -404 } : {}
+      )
+      const job = yield* MapepireJob.make(daemon.config)
+      const prepared = yield* job.prepare("insert into t values(?)")
+      assert.deepStrictEqual(yield* prepared.batch([[1], [2]]), { changes: 2 })
+      fail = true
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(prepared.batch([[1]]))).reason, "InvalidParameter")
+      fail = false
+      yield* prepared.execute([1])
+      assert.strictEqual(daemon.sent("prepare_sql").length, 2)
+      assert.strictEqual(daemon.sent("execute")[2]!.cont_id, daemon.sent("prepare_sql")[1]!.id)
+    })
+  )
+
+  it.scopedLive("output parameters come by name and type (bug 21)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^call/i, {
+        more: {
+          output_parms: [
+            { index: 1, type: "VARCHAR", precision: 20, scale: 2, name: "SKU", ccsid: 37 },
+            { index: 2, type: "DECIMAL", precision: 9, scale: 2, name: "TOTAL", ccsid: 0, value: 19.98 },
+            { index: 3, type: "INTEGER", precision: 10, scale: 2, name: "LEFT", ccsid: 0, value: null }
+          ]
+        }
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const called = yield* job.call("/* a comment */ CALL SHOP.PRICE(?, ?, ?)", [
+        "SKU-1",
+        MapepireJob.out,
+        MapepireJob.out
+      ])
+      assert.deepStrictEqual(called.out, { total: "19.98", left: null })
+      assert.deepStrictEqual(
+        called.parameters.map(({ index, name, type, value }) => [index, name, type, value]),
+        [
+          [1, "SKU", "VARCHAR", undefined],
+          [2, "TOTAL", "DECIMAL", "19.98"],
+          [3, "LEFT", "INTEGER", null]
+        ]
+      )
+      const [sent] = daemon.sent("prepare_sql_execute")
+      assert.deepStrictEqual(sent!.parameters, ["SKU-1", 0, 0])
+      assert.strictEqual(sent!.sql, "CALL SHOP.PRICE(?, ?, ?)")
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(job.call("SHOP.PRICE(?)", [1]))).reason, "InvalidParameter")
+    })
+  )
+
+  it.scopedLive("NULL for an INOUT parameter is refused before the procedure runs", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let ran = 0
+      daemon.on(/^call/i, ({ type }) => {
+        ran += type === "prepare_sql" ? 0 : 1
+        return {
+          parameters: [
+            { type: "INTEGER", mode: "IN", name: "A" },
+            { type: "INTEGER", mode: "INOUT", name: "B" }
+          ]
+        }
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      yield* job.call("call p(?, ?)", [null, 1])
+      assert.strictEqual(ran, 1)
+      const failed = SqlFailure.from(yield* Effect.flip(job.call("call p(?, ?)", [1, null])))
+      assert.strictEqual(failed.reason, "InvalidParameter")
+      assert.include(failed.message, "Parameter 2 is INOUT")
+      assert.strictEqual(ran, 1)
+      yield* job.ping
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+    })
+  )
+})
+
+describe("MapepireJob: commands", () => {
+  const log = {
+    columns: [
+      { name: "MESSAGE_ID", type: "VARCHAR" },
+      { name: "SEVERITY", type: "SMALLINT" }
+    ],
+    rows: [["CPF2110", 40]]
+  }
+
+  it.scopedLive("a CL command gives its job log, also when it fails (bug 27)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/ADDLIBLE LIB\(NOPE\)/, {
+        ...log,
+        error: "[CPF0006] Errors occurred in command.",
+        sqlState: "38501",
+        sqlRc: -443
+      })
+      daemon.on(/ADDLIBLE LIB\(SHOP\)/, { ...log, rows: [["CPC2196", 0]] })
+      const job = yield* MapepireJob.make(daemon.config)
+      assert.deepStrictEqual((yield* job.cl("ADDLIBLE LIB(SHOP)")).log, [{ message_id: "CPC2196", severity: 0 }])
+      const error = yield* Effect.flip(job.cl("ADDLIBLE LIB(NOPE)"))
+      assert.deepStrictEqual(MapepireJob.jobLog(error), [{ message_id: "CPF2110", severity: 40 }])
+      assert.strictEqual(SqlFailure.from(error).code, -443)
+      assert.strictEqual(MapepireJob.daemonError(error)!.messageId, "CPF0006")
+    })
+  )
+
+  it.scopedLive("explain passes the plan on, and the first page if the statement was run", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from t/, {
+        columns: [{ name: "ICON_LABEL", type: "VARCHAR" }],
+        rows: [["Table scan"]],
+        more: { metadata: { columns: [{ name: "N", type: "INTEGER" }] }, data: [[1], [2]] }
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const explained = yield* job.explain("select * from t", { run: true })
+      assert.deepStrictEqual(explained.plan, [{ icon_label: "Table scan" }])
+      assert.deepStrictEqual(explained.result!.rows, [{ n: 1 }, { n: 2 }])
+      const failed = SqlFailure.from(yield* Effect.flip(job.explain("nonsense")))
+      assert.strictEqual(failed.reason, "SqlSyntax")
+    })
+  )
+
+  it.scopedLive("tracing is believed as it is echoed, not as it was asked for (bug 43)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const job = yield* MapepireJob.make(daemon.config)
+      const state = yield* job.setTrace({ level: "DATASTREAM", destination: "IN_MEM" })
+      assert.deepStrictEqual(state, {
+        destination: "unknown",
+        level: "INPUT_AND_ERRORS",
+        driverDestination: "unknown",
+        driverLevel: "OFF"
+      })
+      assert.strictEqual(daemon.sent("setconfig")[0]!.tracelevel, "DATASTREAM")
+      assert.strictEqual((yield* job.trace).daemon, "<prohibited>")
+    })
+  )
+
+  it.scopedLive("ping, version, job, check, commit, rollback", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^(commit|rollback)$/i, {})
+      daemon.version = "2.4.0-SNAPSHOT"
+      const job = yield* MapepireJob.make({ ...daemon.config, jdbc: { "auto commit": false } })
+      assert.deepStrictEqual(yield* job.ping, { alive: true, databaseAlive: true })
+      assert.strictEqual((yield* job.version).version, "2.4.0-SNAPSHOT")
+      assert.strictEqual(yield* job.job, daemon.connections[0]!.job)
+      yield* job.commit
+      yield* job.rollback
+      yield* job.check
+      assert.deepStrictEqual(daemon.statements, ["COMMIT", "ROLLBACK", "VALUES 1"])
+    })
+  )
+})

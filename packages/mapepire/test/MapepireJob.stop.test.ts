@@ -1,0 +1,330 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as SqlClient from "@sluice/sql/SqlClient"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { type ScriptedDaemon, scriptedDaemon, wss } from "./scriptedDaemon.js"
+import { numbers, until } from "./support.js"
+
+/** A daemon with a statement that never ends by itself. */
+const withEndless = (options = {}) =>
+  scriptedDaemon(options).pipe(
+    Effect.map((daemon) => daemon.on(/endless/, { runs: Infinity, updateCount: 1 }).on(/from ten/, numbers(10)))
+  )
+
+const running = (daemon: ScriptedDaemon, text: string) =>
+  until(() => daemon.statements.some((sql) => sql.includes(text)))
+
+const jobOf = (daemon: ScriptedDaemon) => daemon.connections[0]!.job
+
+describe("MapepireJob: interruption", () => {
+  it.scopedLive(
+    "stops the statement in the database, through a second job, and ends in an interrupt, no SqlError",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless(wss)
+        const job = yield* MapepireJob.make(daemon.config)
+        assert.strictEqual(daemon.connections.length, 1) // the control job waits until it is needed
+        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* running(daemon, "endless")
+        const exit = yield* Fiber.interrupt(fiber)
+        assert.isTrue(Exit.isInterrupted(exit))
+        assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+        assert.strictEqual(daemon.connections.length, 2)
+        // Answered with -952: quiet at once, nothing more to be run.
+        assert.isFalse(daemon.statements.includes("VALUES 1"))
+        assert.strictEqual((yield* job.queryAndRun("select * from ten")).rows.length, 10)
+        yield* job.ping
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      })
+  )
+
+  it.scopedLive("a cancel that may still come is run into by VALUES 1, again if that is hit (section 6.4)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      // Too late for its statement, which ends well; the cancel hits whatever comes next.
+      let finish = () => {}
+      let hits = 1
+      daemon.override((request, connection) => {
+        if (request.type === "sql" && request.sql === "select slow") {
+          finish = () =>
+            connection.reply(request, { has_results: true, metadata: { columns: [] }, data: [], is_done: false })
+          return true
+        }
+        if (request.sql === "VALUES 1" && hits-- > 0) {
+          connection.open.set(request.id, undefined)
+          connection.reply(request, { success: false, error: "[SQL0952]", sql_state: "57014", sql_rc: -952 })
+          return true
+        }
+        return false
+      })
+      daemon.cancel = () => finish()
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("select slow"))
+      yield* running(daemon, "slow")
+      const interrupted = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* until(() => daemon.cancels.length > 0)
+      const next = yield* Effect.fork(job.queryAndRun("select * from ten"))
+      yield* Fiber.join(interrupted)
+      yield* Fiber.join(next)
+      const texts = daemon.statements.filter((sql) => !sql.startsWith("CALL"))
+      assert.deepStrictEqual(texts, ["select slow", "VALUES 1", "VALUES 1", "select * from ten"])
+      yield* job.ping
+      // The late result was closed, although nobody had asked for it any more.
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+    })
+  )
+
+  it.scopedLive("a neighbour's statement is never hit: with several under way nothing is stopped (contract 3)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.on(/neighbour/, { ...numbers(3), delay: 150 })
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("select neighbour"))
+      yield* running(daemon, "neighbour")
+      const second = yield* Effect.fork(job.queryAndRun("select * from ten"))
+      yield* running(daemon, "ten")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(second)))
+      assert.strictEqual((yield* Fiber.join(fiber)).rows.length, 3)
+      assert.deepStrictEqual(daemon.cancels, [])
+      yield* until(() => daemon.connections[0]!.open.size === 0) // the late answer's cursor, too
+    })
+  )
+
+  it.scopedLive(
+    "what is kept back while another statement is being stopped is never sent when interrupted (contract 1)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless()
+        let cancel = () => {}
+        const really = daemon.cancel
+        daemon.cancel = (name) => {
+          cancel = () => really(name)
+        }
+        const job = yield* MapepireJob.make(daemon.config)
+        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* running(daemon, "endless")
+        const stopping = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* until(() => daemon.cancels.length > 0)
+        const never = yield* Effect.fork(job.queryAndRun("select never"))
+        const later = yield* Effect.fork(job.queryAndRun("select * from ten"))
+        yield* Effect.sleep(20)
+        yield* Fiber.interrupt(never)
+        cancel()
+        yield* Fiber.join(stopping)
+        yield* Fiber.join(later)
+        assert.isFalse(daemon.statements.includes("select never"))
+      })
+  )
+
+  it.scopedLive("a cancel that found nothing to stop is sent again", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const really = daemon.cancel
+      let lost = 1
+      daemon.cancel = (name) => {
+        if (lost-- <= 0) {
+          really(name)
+        }
+      }
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* running(daemon, "endless")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(daemon.cancels.length, 2)
+      // Two were sent, one was seen: the other may still come.
+      assert.isTrue(daemon.statements.includes("VALUES 1"))
+      yield* job.check
+    })
+  )
+
+  it.scopedLive("no quiet within the grace period: the job is given up, and the interrupt completes (contract 4)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.cancel = () => {}
+      const job = yield* MapepireJob.make({ ...daemon.config, grace: 300 })
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* running(daemon, "endless")
+      const waiting = yield* Effect.fork(
+        Effect.sleep(50).pipe(Effect.zipRight(Effect.flip(job.queryAndRun("select * from ten"))))
+      )
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      const failed = SqlFailure.from(yield* Fiber.join(waiting))
+      assert.strictEqual(failed.reason, "SessionLost")
+      assert.strictEqual(SqlFailure.from(yield* job.lost).reason, "SessionLost")
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(job.check)).reason, "SessionLost")
+      assert.isUndefined(daemon.connections[0]!.closed) // its name must not go to a stranger yet
+    })
+  )
+
+  it.scopedLive("a job that was given up is kept until its answer comes, then closed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.cancel = () => {}
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const control = yield* MapepireJob.control(endpoint, daemon.config)
+      yield* Effect.gen(function* () {
+        const job = yield* MapepireJob.makeAt(endpoint, { grace: 200, control })
+        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* running(daemon, "endless")
+        yield* Fiber.interrupt(fiber)
+      }).pipe(Effect.scoped)
+      const [connection] = daemon.connections
+      yield* Effect.sleep(100)
+      assert.isUndefined(connection!.closed)
+      connection!.cancel()
+      yield* until(() => connection!.closed !== undefined)
+    })
+  )
+
+  it.scopedLive("a user who may not cancel loses the job instead, at once (section 6.4.11)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.override((request, connection) => {
+        if (request.sql?.includes("CANCEL_SQL") !== true) return false
+        connection.reply(request, {
+          success: false,
+          error: "[SQL0443] Not authorized",
+          sql_state: "38501",
+          sql_rc: -443
+        })
+        return true
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* running(daemon, "endless")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      assert.strictEqual(SqlFailure.from(yield* job.lost).reason, "SessionLost")
+    })
+  )
+
+  it.scopedLive("cancel: false leaves the statement behind, and closes what it opened when it is late", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/slow/, { ...numbers(10), delay: 100 })
+      const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
+      const fiber = yield* Effect.fork(job.query("select slow", [], { rows: 2 }))
+      yield* running(daemon, "slow")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual((yield* job.stats).unanswered, 1)
+      yield* until(() => daemon.sent("sqlclose").length === 1)
+      assert.strictEqual(daemon.connections.length, 1)
+      // Never before the response: the daemon would have forgotten the id, and kept the cursor (section 2.3.4).
+      const closed = daemon.requests.findIndex(({ type }) => type === "sqlclose")
+      assert.strictEqual(daemon.requests[closed]!.cont_id, daemon.sent("sql")[0]!.id)
+      yield* until(() => daemon.connections[0]!.open.size === 0)
+    })
+  )
+
+  it.scopedLive("an interrupted pull ends its cursor: no row is lost silently (contract 6)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from ten/, numbers(10))
+      daemon.once(
+        ({ type }) => type === "sqlmore",
+        (request, connection) => void daemon.later(150, () => connection.handle(request))
+      )
+      const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
+      const cursor = yield* job.query("select * from ten", [], { rows: 3 })
+      yield* cursor.next
+      const pull = yield* Effect.fork(cursor.next)
+      yield* until(() => daemon.sent("sqlmore").length === 1)
+      yield* Fiber.interrupt(pull)
+      const failed = SqlFailure.from(yield* Effect.flip(cursor.next))
+      assert.strictEqual(failed.reason, "Interrupted")
+      yield* cursor.close
+      assert.strictEqual(daemon.sent("sqlclose").length, 0) // its answer is still to come
+      yield* until(() => daemon.connections[0]!.open.size === 0)
+    })
+  )
+
+  it.scopedLive("an interrupted stream closes its cursor", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from ten/, numbers(10))
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* job.rows("select * from ten", [], { rows: 2 }).pipe(
+        Stream.runForEach(() => Effect.never),
+        Effect.fork
+      )
+      yield* running(daemon, "ten")
+      yield* Effect.sleep(20)
+      yield* Fiber.interrupt(fiber)
+      yield* job.ping
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      assert.strictEqual((yield* job.stats).statements, 1) // closed early: the driver keeps it (section 2.11)
+    })
+  )
+})
+
+describe("MapepireJob: deadlines", () => {
+  it.scopedLive("a passed deadline stops the statement and fails with StatementTimeout", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("call endless()", [], { timeout: 100 })))
+      assert.strictEqual(failed.reason, "StatementTimeout")
+      assert.strictEqual(failed.outcome, "unknown") // in autocommit rows may have been changed before the stop
+      assert.strictEqual(failed.statement, "call endless()")
+      assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+      yield* job.check
+    })
+  )
+
+  it.scopedLive("in a unit of work a stopped statement has no effect", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make({ ...daemon.config, jdbc: { "auto commit": false } })
+      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("call endless()", [], { timeout: 100 })))
+      assert.strictEqual(failed.outcome, "notExecuted")
+    })
+  )
+
+  it.scopedLive("withDeadline counts here, too", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = SqlFailure.from(
+        yield* job.queryAndRun("call endless()").pipe(SqlClient.withDeadline("100 millis"), Effect.flip)
+      )
+      assert.strictEqual(failed.reason, "StatementTimeout")
+    })
+  )
+
+  it.scopedLive("with a neighbour under way only the wait ends", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.on(/neighbour/, { ...numbers(3), delay: 400 })
+      const job = yield* MapepireJob.make(daemon.config)
+      const neighbour = yield* Effect.fork(job.queryAndRun("select neighbour"))
+      yield* running(daemon, "neighbour")
+      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from ten", [], { timeout: 50 })))
+      assert.strictEqual(failed.reason, "StatementTimeout")
+      assert.deepStrictEqual(daemon.cancels, [])
+      assert.strictEqual((yield* Fiber.join(neighbour)).rows.length, 3)
+    })
+  )
+
+  it.scopedLive("a deadline and an interrupt of the same statement are one stop", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      let cancel = () => {}
+      const really = daemon.cancel
+      daemon.cancel = (name) => {
+        cancel = () => really(name)
+      }
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()", [], { timeout: 50 }))
+      yield* until(() => daemon.cancels.length > 0)
+      const stopping = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* Effect.sleep(20)
+      cancel()
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.join(stopping)))
+      assert.strictEqual(daemon.cancels.length, 1)
+      yield* job.check
+    })
+  )
+})

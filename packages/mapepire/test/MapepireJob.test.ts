@@ -1,0 +1,172 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { scriptedDaemon, wss } from "./scriptedDaemon.js"
+import { numbers } from "./support.js"
+
+const ten = scriptedDaemon(wss).pipe(Effect.map((daemon) => daemon.on(/from ten/, numbers(10))))
+
+describe("MapepireJob: queries", () => {
+  it.scopedLive("pages on demand: nothing is asked for before it is wanted", () =>
+    Effect.gen(function* () {
+      const daemon = yield* ten
+      const job = yield* MapepireJob.make(daemon.config)
+      const cursor = yield* job.query<{ n: number; Label: string }>("select * from ten", [], { rows: 4 })
+      assert.deepStrictEqual(
+        cursor.columns.map(({ name, type }) => [name, type]),
+        [
+          ["n", "INTEGER"],
+          ["Label", "VARCHAR"]
+        ]
+      )
+      assert.isUndefined(cursor.rowCount)
+      assert.deepStrictEqual((yield* cursor.next)[3], { n: 4, Label: "row 4" })
+      assert.isFalse(cursor.isDone)
+      assert.strictEqual(daemon.sent("sqlmore").length, 0)
+      assert.strictEqual((yield* cursor.next).length, 4)
+      assert.strictEqual((yield* cursor.next).length, 2)
+      assert.isTrue(cursor.isDone)
+      assert.strictEqual((yield* cursor.next).length, 0)
+      assert.strictEqual(daemon.sent("sqlmore").length, 2)
+    })
+  )
+
+  it.scopedLive("run reads to the end, not only the first page (bug 15)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* ten
+      const job = yield* MapepireJob.make({ ...daemon.config, pageSize: 3 })
+      const { rowCount, rows } = yield* job.queryAndRun("select * from ten where n > ?", [0])
+      assert.deepStrictEqual(
+        rows.map((row) => row.n),
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+      )
+      assert.isUndefined(rowCount)
+    })
+  )
+
+  it.scopedLive("an exact multiple of the page size ends with an empty page", () =>
+    Effect.gen(function* () {
+      const daemon = yield* ten
+      const job = yield* MapepireJob.make({ ...daemon.config, pageSize: 5 })
+      assert.strictEqual((yield* job.queryAndRun("select * from ten")).rows.length, 10)
+      assert.strictEqual(daemon.sent("sqlmore").length, 2)
+    })
+  )
+
+  it.scopedLive("a stream asks for a page when the rows before it are taken, and for no more than it uses", () =>
+    Effect.gen(function* () {
+      const daemon = yield* ten
+      const job = yield* MapepireJob.make(daemon.config)
+      const five = yield* job
+        .rows<{ n: number }>("select * from ten", [], { rows: 2 })
+        .pipe(Stream.take(5), Stream.runCollect)
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(five).map(({ n }) => n),
+        [1, 2, 3, 4, 5]
+      )
+      assert.strictEqual(daemon.sent("sqlmore").length, 2)
+      yield* job.ping
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+    })
+  )
+
+  it.scopedLive("rows are asked for in terse form, so that columns of one name are all there (bug 22)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/twice/, {
+        columns: [
+          { name: "A", type: "INTEGER" },
+          { name: "A", type: "INTEGER" }
+        ],
+        rows: [[1, 2]]
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const { columns } = yield* job.queryAndRun("select twice")
+      assert.strictEqual(columns.length, 2)
+      assert.isTrue(daemon.sent("sql")[0]!.terse)
+      const session = yield* job.session
+      const answer = yield* session.run({
+        text: "select twice",
+        params: [],
+        prefetch: 1,
+        deadline: Infinity,
+        integers: "number",
+        shape: "arrays",
+        prepared: true,
+        transaction: "none"
+      })
+      assert.deepStrictEqual(answer.arrays(), [[1, 2]])
+    })
+  )
+
+  it.scopedLive("a change has a count and no rows, and is no open cursor (bug 16)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^update/, { updateCount: 3 })
+      const job = yield* MapepireJob.make(daemon.config)
+      for (const parameters of [[], [7]]) {
+        const cursor = yield* job.query("update t set a = 1", parameters)
+        assert.strictEqual(cursor.rowCount, 3)
+        assert.deepStrictEqual(yield* cursor.next, [])
+        assert.isTrue(cursor.isDone)
+      }
+      assert.strictEqual(daemon.sent("sqlmore").length, 0)
+    })
+  )
+
+  it.scopedLive("numbers keep their digits (bug 25)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override((request, connection) => {
+        if (request.type !== "sql") return false
+        connection.send(
+          `{"id":"${request.id}","has_results":true,"update_count":-1,"metadata":{"column_count":2,"columns":[` +
+            `{"name":"B","type":"BIGINT"},{"name":"D","type":"DECIMAL"}]},` +
+            `"data":[[9007199254740993,12345678901234567890.50]],"is_done":true,"success":true,"execution_time":1}\n\n`
+        )
+        return true
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const { rows } = yield* job.queryAndRun("select b, d from t", [], { integers: "bigint" })
+      assert.deepStrictEqual(rows, [{ b: 9007199254740993n, d: "12345678901234567890.50" }])
+      const error = yield* Effect.flip(job.queryAndRun("select b, d from t"))
+      assert.strictEqual(SqlFailure.from(error).reason, "ConversionFailed")
+    })
+  )
+
+  it.scopedLive("comments before the verb are not sent: daemon and driver look at the first word only", () =>
+    Effect.gen(function* () {
+      const daemon = yield* ten
+      const job = yield* MapepireJob.make(daemon.config)
+      yield* job.queryAndRun("-- who\n /* why /* nested */ */ select * from ten")
+      assert.strictEqual(daemon.sent("sql")[0]!.sql, "select * from ten")
+    })
+  )
+
+  it.scopedLive("a page with rows and a failure after them gives the rows first", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/breaks/, {
+        ...numbers(10),
+        failAfter: 5,
+        error: "[SQL0802] Data conversion.",
+        sqlState: "22012",
+        sqlRc: -802
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const seen: Array<number> = []
+      const error = yield* job.rows<{ n: number }>("select breaks", [], { rows: 3 }).pipe(
+        Stream.runForEach(({ n }) => Effect.sync(() => seen.push(n))),
+        Effect.flip
+      )
+      assert.deepStrictEqual(seen, [1, 2, 3, 4, 5])
+      assert.strictEqual(SqlFailure.from(error).code, -802)
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(job.queryAndRun("select breaks"))).code, -802)
+      yield* job.ping
+      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+    })
+  )
+})

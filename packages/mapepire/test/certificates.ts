@@ -1,0 +1,53 @@
+/**
+ * Two certificates of the kind that a daemon makes for itself: self-signed, a common name (`ibmi.test`), no
+ * subjectAltName. Made for these tests with OpenSSL; their keys are as public as this file.
+ */
+export interface TestCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+export const certificate: TestCertificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBtDCCAVmgAwIBAgIBATAKBggqhkjOPQQDAjBIMRIwEAYDVQQDDAlpYm1pLnRl
+c3QxGjAYBgNVBAsMEVdlYiBTb2NrZXQgU2VydmVyMRYwFAYDVQQKDA1EYjIgZm9y
+IElCTSBpMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjBIMRIwEAYD
+VQQDDAlpYm1pLnRlc3QxGjAYBgNVBAsMEVdlYiBTb2NrZXQgU2VydmVyMRYwFAYD
+VQQKDA1EYjIgZm9yIElCTSBpMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEk9E7
+wF8MfVmi/ob/v3aJHApDnOz695ZmL2UHB6JZeRdUXI/zaGt57BHuTNKzMz/g2rke
+keM5sIOQl6Qk9nS426MyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUyyZz
+gS+kMWFHoLE99Y17pgGM57wwCgYIKoZIzj0EAwIDSQAwRgIhAJCxMP+yam5WVSfr
++kMJFstpXepPveIeZ0X1hrVUgGXjAiEAoTCEZwAB9jHRs97CkeGtZOMnBn5sdHxw
+I1XGvPI9Iqo=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgEF/hZdxOxlREaZgL
+W+T5smqZjHuO1/FKVba/NvDzzsOhRANCAAST0TvAXwx9WaL+hv+/dokcCkOc7Pr3
+lmYvZQcHoll5F1Rcj/Noa3nsEe5M0rMzP+DauR6R4zmwg5CXpCT2dLjb
+-----END PRIVATE KEY-----
+`
+}
+
+/** Of the same name, with another key. */
+export const impostor: TestCertificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBszCCAVmgAwIBAgIBAjAKBggqhkjOPQQDAjBIMRIwEAYDVQQDDAlpYm1pLnRl
+c3QxGjAYBgNVBAsMEVdlYiBTb2NrZXQgU2VydmVyMRYwFAYDVQQKDA1EYjIgZm9y
+IElCTSBpMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjBIMRIwEAYD
+VQQDDAlpYm1pLnRlc3QxGjAYBgNVBAsMEVdlYiBTb2NrZXQgU2VydmVyMRYwFAYD
+VQQKDA1EYjIgZm9yIElCTSBpMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFWKZ
+40c5HRUjgFzrY9Alm5X/TBNa1THhi6+wz2FEPJ2lji4GRKxXP1SyoMypPhiWbqZ2
+L2AtD09ABTfC/e4WhqMyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUPkTb
+j5rMRp8pH3s+HURWrYdw1mAwCgYIKoZIzj0EAwIDSAAwRQIgNOgNfQ8XB/0FcxrG
+WkAhbOxmWYChHPiUJG2ouREDOmICIQCXsnvgI4Uv2JP1g6iSkVqrX6A/nBecHgwu
+hE1lEcEy/A==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsERyekifOoO5rB8/
+rXo0Y5EwaKfmJdNVFXaG3xlMVsahRANCAAQVYpnjRzkdFSOAXOtj0CWblf9ME1rV
+MeGLr7DPYUQ8naWOLgZErFc/VLKgzKk+GJZupnYvYC0PT0AFN8L97haG
+-----END PRIVATE KEY-----
+`
+}
