@@ -14,6 +14,7 @@ import { guard } from "./guard.js"
 import { type Inside, InsideId } from "./inside.js"
 import { many } from "./many.js"
 import { Telemetry } from "./observe.js"
+import { waitForCommit } from "./reactivity.js"
 import type { TransformRows } from "./rows.js"
 import { StatementImpl, type Variant } from "./statement.js"
 import { afterCommit, reserve, transaction } from "./transaction.js"
@@ -66,7 +67,7 @@ export const make = (
     const telemetry = new Telemetry(transport, options.spanAttributes ?? {}, options.telemetry ?? {})
     const metrics = telemetry.metrics === undefined ? false : telemetry.tags
     const pools = yield* openPools(transport, options.pool ?? {}, metrics)
-    const reactivity = yield* Reactivity.Reactivity
+    const reactivity = waitForCommit(yield* Reactivity.Reactivity)
     const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
     const core = new Core(
       transport,

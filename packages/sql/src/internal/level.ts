@@ -16,7 +16,7 @@ export interface Root {
   readonly session: SqlTransport.Session
   readonly use: "required" | "free"
   readonly options: SqlTransport.BeginOptions
-  /** Effects to run once the transaction is committed. */
+  /** What the outermost level has gathered. */
   readonly afterCommit: Array<Effect.Effect<void>>
   savepoints: number
 }
@@ -24,6 +24,8 @@ export interface Root {
 export class Level {
   /** Statements of this level pass; an inner level holds. */
   readonly turn: Turn
+  /** Effects to run once the transaction is committed; an inner level's come to the outer one's when it ends well. */
+  readonly afterCommit: Array<Effect.Effect<void>>
   private closed = false
   /** The same level as an `@effect/sql` connection, for code that looks for one. */
   readonly connection: Connection
@@ -35,6 +37,7 @@ export class Level {
     connection: (level: Level) => Connection
   ) {
     this.turn = new Turn(width)
+    this.afterCommit = depth === 0 ? root.afterCommit : []
     this.connection = connection(this)
   }
 

@@ -202,7 +202,6 @@ const nested = <A, E, R>(
       Effect.onError(restore(control.savepoint(session, name)), () => Effect.ignore(undo)),
       () => {
         const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
-        const afterCommits = root.afterCommit.length
         return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
           level.turn.hold(
             Effect.uninterruptible,
@@ -210,13 +209,18 @@ const nested = <A, E, R>(
               const gone = level.ended()
               level.close()
               if (Exit.isFailure(exit)) {
-                root.afterCommit.length = afterCommits
                 span?.event("db.transaction.rollback", spanTime(fiber))
                 // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
                 return Effect.zipRight(Effect.ignoreLogged(undo), exit)
               }
               span?.event("db.transaction.savepoint", spanTime(fiber))
-              return gone !== undefined ? Effect.fail(gone) : Effect.zipRight(control.release(session, name), exit)
+              if (gone !== undefined) {
+                return Effect.fail(gone)
+              }
+              return Effect.flatMap(control.release(session, name), () => {
+                parent.afterCommit.push(...level.afterCommit)
+                return exit
+              })
             })
           )
         )
@@ -242,7 +246,7 @@ export const afterCommit =
         : Effect.map(Effect.context<R>(), (context) => {
             // Not in the transaction any more: its level is left out.
             const outside = Context.omit(core.tag, EffectSql.TransactionConnection)(context as Context.Context<never>)
-            level.root.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, outside as Context.Context<R>)))
+            level.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, outside as Context.Context<R>)))
           })
     })
 
