@@ -37,11 +37,11 @@ const Id = Schema.Union(
   Schema.transform(Schema.Number, Schema.String, { decode: String, encode: Number, strict: true })
 )
 
-/** As the daemon reads whole numbers: also from text, and anything else is no number. */
+/** As the daemon reads whole numbers: also from text, without their fraction, and anything else is no number. */
 const LenientInt = Schema.transform(Schema.Unknown, Schema.UndefinedOr(Schema.Int), {
   decode: (value) => {
     const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
-    return typeof number === "number" && Number.isInteger(number) ? number : undefined
+    return typeof number === "number" && Number.isFinite(number) ? Math.trunc(number) : undefined
   },
   encode: (value) => value,
   strict: false

@@ -1,0 +1,230 @@
+/** Prepared statements, batches, procedures. */
+import { describe, expect, it } from "@effect/vitest"
+import { MapepireServer } from "@sluice/mapepire-server"
+import { Effect } from "effect"
+import { connected, serve } from "./support.js"
+
+const table = "create table bt (id int not null primary key, name varchar(10))"
+
+describe("prepare_sql", () => {
+  it.scoped("tells parameters with the types of their columns, and columns in brief", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const answer = yield* client.ask({
+        type: "prepare_sql",
+        sql: "select empno, salary from sample.employee where hiredate > ? and salary > ?"
+      })
+      const { execution_time: _, id: __, ...rest } = answer
+      expect(rest).toEqual({
+        parameter_count: 2,
+        metadata: {
+          column_count: 2,
+          job: client.job,
+          columns: [
+            { name: "EMPNO", type: "CHAR", display_size: 6, label: "EMPNO" },
+            { name: "SALARY", type: "DECIMAL", display_size: 11, label: "SALARY" }
+          ],
+          parameters: [
+            { type: "DATE", mode: "IN", precision: 10, scale: 0, name: null },
+            { type: "DECIMAL", mode: "IN", precision: 9, scale: 2, name: null }
+          ]
+        },
+        success: true
+      })
+      const insert = yield* client.ask({ type: "prepare_sql", sql: "insert into department values (?, ?, ?, ?, ?)" })
+      expect(insert.metadata).not.toHaveProperty("columns")
+      expect(insert.metadata.parameters.map(({ type }: { type: string }) => type)).toEqual([
+        ...["CHAR", "VARCHAR", "CHAR", "CHAR", "VARCHAR"]
+      ])
+    })
+  )
+})
+
+describe("prepare_sql_execute", () => {
+  it.scoped("is a handle and a cursor at once", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const answer = yield* client.run("select empno from employee where workdept = ? order by 1", ["D40"], { rows: 2 })
+      expect(answer).toMatchObject({
+        ...{ parameter_count: 1, has_results: true, update_count: -1, output_parms: [], is_done: false },
+        data: [["000400"], ["000410"]]
+      })
+      expect(answer.metadata).not.toHaveProperty("parameters")
+      const more = yield* client.ask({ type: "sqlmore", cont_id: answer.id })
+      expect(more).toMatchObject({ data: [["000420"], ["000430"]], is_done: true })
+      const again = yield* client.ask({ type: "execute", cont_id: answer.id, parameters: ["B20"], terse: true })
+      expect(again.data).toEqual([["000200"], ["000210"]])
+    })
+  )
+
+  it.scoped("tells what was prepared along with a failure", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const sql = "select empno from employee where edlevel = ?"
+      for (const [parameters, failure] of [
+        [undefined, { error: "Internal Error: NullPointerException: null" }],
+        [99, { error: "Not a JSON Array: 99" }],
+        [null, { error: "Not a JSON Array: null" }],
+        [[], { sql_state: "07001", sql_rc: -99999 }],
+        [[1, 2], { sql_state: "07009", sql_rc: -99999 }],
+        [["abc"], { sql_state: "07006", sql_rc: -99999 }],
+        [[{ a: 1 }], { error: "JsonObject" }]
+      ] as const) {
+        const answer = yield* client.ask({ type: "prepare_sql_execute", sql, parameters })
+        expect(answer).toMatchObject({ success: false, parameter_count: 1, ...failure })
+        expect(answer.metadata.parameters).toHaveLength(1)
+      }
+      const wrong = yield* client.run("selec ?", [1])
+      expect(wrong.sql_rc).toBe(-104)
+      expect(wrong).not.toHaveProperty("parameter_count")
+    })
+  )
+})
+
+describe("execute", () => {
+  it.scoped("cannot be paged: not by its own id, and by the handle's only what was before", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const sql = "select empno from employee where workdept = ? order by 1"
+      const handle = yield* client.ask({ type: "prepare_sql", sql })
+      const page = yield* client.ask({ type: "execute", cont_id: handle.id, parameters: ["D40"], rows: 1, terse: true })
+      expect([page.data, page.is_done]).toEqual([[["000400"]], false])
+      expect(page).not.toHaveProperty("parameter_count")
+      expect((yield* client.ask({ type: "sqlmore", cont_id: page.id })).error).toBe(
+        "Bad request: invalid correlation ID"
+      )
+      expect((yield* client.ask({ type: "sqlmore", cont_id: handle.id })).error).toBe("Result set was null")
+      const both = yield* client.run(sql, ["D40"], { rows: 1 })
+      yield* client.ask({ type: "execute", cont_id: both.id, parameters: ["D40"], rows: 1 })
+      const more = yield* client.ask({ type: "sqlmore", cont_id: both.id })
+      expect(more).toMatchObject({ data: [], is_done: true, success: true })
+    })
+  )
+
+  it.scoped("ends with its handle", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const handle = yield* client.ask({ type: "prepare_sql", sql: "values cast(? as int)" })
+      yield* client.ask({ type: "sqlclose", cont_id: handle.id })
+      const answer = yield* client.ask({ type: "execute", cont_id: handle.id, parameters: [1] })
+      expect(answer.error).toBe("Bad request: invalid correlation ID")
+    })
+  )
+})
+
+describe("a batch", () => {
+  it.scoped("counts rows and changes", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      const insert = yield* client.run("insert into bt values (?, ?)", [
+        [1, "a"],
+        [2, "b"],
+        [3, null]
+      ])
+      expect(insert).toMatchObject({
+        ...{ parameter_count: 2, batch_added: 3, data: [], has_results: false, update_count: 3 },
+        ...{ output_parms: [], is_done: true, success: true }
+      })
+      const again = yield* client.ask({ type: "execute", cont_id: insert.id, parameters: [[4, "d"]] })
+      expect(again).toMatchObject({ batch_added: 1, update_count: 1 })
+      expect(again).not.toHaveProperty("parameter_count")
+      expect((yield* client.run("delete from bt where id = ?", [[1], [2], [99]])).update_count).toBe(2)
+      expect((yield* client.run("insert into bt values (?, ?)", [[20, "x"], [21]])).batch_added).toBe(2)
+      expect((yield* client.sql("select name from bt where id = 21")).data).toEqual([["x"]])
+    })
+  )
+
+  it.scoped("leaves the rows before one that fails, unless they are in a unit of work", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      yield* client.sql(table)
+      const rows = [
+        [1, "a"],
+        [1, "again"],
+        [2, "b"]
+      ]
+      const failed = yield* client.run("insert into bt values (?, ?)", rows)
+      expect(failed).toMatchObject({ sql_rc: -803, sql_state: "23505", success: false })
+      expect((yield* client.sql("select id from bt")).data).toEqual([[1]])
+      yield* client.sql("delete from bt")
+      const manual = yield* connected(server, "auto commit=false")
+      yield* manual.run("insert into bt values (?, ?)", rows)
+      expect((yield* manual.sql("select id from bt")).data).toEqual([])
+    })
+  )
+
+  it.scoped("never answers with rows", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const answer = yield* client.run("select * from final table (insert into department values (?, ?, ?, ?, ?))", [
+        ["X1", "x", null, "X1", null],
+        ["X2", "x", null, "X2", null]
+      ])
+      expect(answer).toMatchObject({ success: false, sql_state: "HY010" })
+    })
+  )
+})
+
+describe("CALL", () => {
+  const procedures: Record<string, MapepireServer.Procedure> = {
+    "SHOP.PRICE": {
+      parameters: [
+        { name: "SKU", type: "VARCHAR(20)", mode: "IN" },
+        { name: "QTY", type: "INTEGER", mode: "INOUT" },
+        { name: "TOTAL", type: "DECIMAL(9,2)", mode: "OUT" }
+      ],
+      run: ([sku, quantity]) =>
+        sku === "none"
+          ? Effect.fail({ message: "[SQL0438] no such thing", state: "75001", code: -438 })
+          : Effect.succeed({ outputs: [null, BigInt(quantity as bigint) + 1n, "19.98"] })
+    },
+    "SHOP.STAFF": {
+      parameters: [{ name: "N", type: "INTEGER", mode: "IN" }],
+      run: () => Effect.succeed({ query: "select empno from sample.employee order by 1" })
+    }
+  }
+
+  it.scoped("answers with all parameters, and the values of those that come out", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve({ procedures }))
+      const answer = yield* client.run("call shop.price(?, ?, ?)", ["SKU-1", 2, 0])
+      expect(answer).toMatchObject({ parameter_count: 3, data: [], has_results: false, update_count: 0, is_done: true })
+      expect(answer.metadata.parameters.map(({ mode, name }: any) => [mode, name])).toEqual([
+        ["IN", "SKU"],
+        ["INOUT", "QTY"],
+        ["OUT", "TOTAL"]
+      ])
+      expect(answer.output_parms).toEqual([
+        { index: 1, type: "VARCHAR", precision: 20, scale: 0, name: "SKU", ccsid: 37 },
+        { index: 2, type: "INTEGER", precision: 10, scale: 0, name: "QTY", ccsid: 0, value: 3 },
+        { index: 3, type: "DECIMAL", precision: 9, scale: 2, name: "TOTAL", ccsid: 0, value: 19.98 }
+      ])
+      expect(yield* client.run("call price(?, ?, ?)", ["none", 2, 0])).toMatchObject({
+        sql_state: "75001",
+        sql_rc: -438
+      })
+      expect((yield* client.run("call price(?, ?, ?)", ["SKU-1", 2])).sql_state).toBe("07001")
+    })
+  )
+
+  it.scoped("may have one result set, which can be paged", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve({ procedures }))
+      const answer = yield* client.run("call shop.staff(?)", [1], { rows: 2 })
+      expect([answer.data, answer.is_done, answer.update_count]).toEqual([[["000100"], ["000200"]], false, -1])
+      expect((yield* client.ask({ type: "sqlmore", cont_id: answer.id, rows: 1 })).data).toEqual([["000210"]])
+      expect((yield* client.sql("call shop.staff(1)", { rows: 1 })).data).toEqual([["000100"]])
+    })
+  )
+
+  it.scoped("of what is not there fails", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      expect(yield* client.sql("call nope(1)")).toMatchObject({ sql_rc: -440, sql_state: "42884" })
+      expect((yield* client.run("call qsys2.qcmdexc(?)", ["DSPJOB"])).success).toBe(true)
+      expect(yield* client.run("call qsys2.qcmdexc(?)", ["NOPE"])).toMatchObject({ sql_rc: -443, sql_state: "38501" })
+    })
+  )
+})
