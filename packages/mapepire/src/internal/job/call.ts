@@ -40,7 +40,7 @@ export class Call {
   /** The response that came while it was being stopped. */
   late: Frame | undefined
   /** Told once when it is answered, beside its caller. */
-  onAnswer: (() => void) | undefined
+  private listeners: Array<() => void> | undefined
 
   constructor(
     readonly request: Unsent,
@@ -50,6 +50,25 @@ export class Call {
     readonly statement: string | undefined,
     readonly settle: Settle
   ) {}
+
+  /** At once if it is answered already, or will never be sent. The answer takes the listener out again. */
+  whenAnswered(listener: () => void): () => void {
+    if (this.answered || !this.sent) {
+      listener()
+      return () => {}
+    }
+    const listeners = (this.listeners ??= [])
+    listeners.push(listener)
+    return () => void listeners.splice(listeners.indexOf(listener), 1)
+  }
+
+  /** Tells them. */
+  conclude(): void {
+    this.answered = true
+    for (const listener of this.listeners?.splice(0) ?? []) {
+      listener()
+    }
+  }
 
   get sent(): boolean {
     return this.id !== ""

@@ -84,6 +84,8 @@ export const cl = (
   request: SqlTransport.SqlRequest
 ): Effect.Effect<MapepireJob.CommandResult, SqlError> =>
   single(session, request, { type: "cl", cmd: request.text, terse: true }, (frame) => {
+    // It may have changed the library list.
+    session.forget()
     const log = rowsOf(session, request, columnsOf(frame), frame)
     if (frame.success) {
       return { log }

@@ -6,7 +6,7 @@ import * as failure from "../failure.js"
 import type { RowDecoder } from "../frame.js"
 import { JobAnswer } from "./answer.js"
 import type { JobSession } from "./session.js"
-import { type Task, type TaskRequest, whenAnswered } from "./task.js"
+import type { Task, TaskRequest } from "./task.js"
 
 export class JobCursor implements SqlTransport.Cursor {
   private id: string | undefined
@@ -105,15 +105,17 @@ export class JobCursor implements SqlTransport.Cursor {
   }
 
   /** Nobody waits for this: `sqlclose` goes out as soon as it may, its answer is only taken note of. */
-  readonly closed: Effect.Effect<void> = Effect.sync(() => {
-    const { id } = this
-    if (this.ended || id === undefined) {
-      return
-    }
-    this.ended = true
-    this.poisoned = true
-    whenAnswered(this.task.call, () => this.session.wire.close(id, this.epoch))
-  })
+  get closed(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const { id } = this
+      if (this.ended || id === undefined) {
+        return
+      }
+      this.ended = true
+      this.poisoned = true
+      this.task.call?.whenAnswered(() => this.session.wire.close(id, this.epoch))
+    })
+  }
 
   private get end(): JobAnswer {
     return new JobAnswer(this.first.decoder, [], true, undefined, 0, this.session.inTransaction(), undefined)

@@ -45,6 +45,17 @@ export class Handles {
     }
   }
 
+  /** What they refer to was decided when they were prepared: after a SET SCHEMA, say, that is not what is meant. */
+  clear(): void {
+    for (const list of this.free.values()) {
+      for (const { epoch, id } of list) {
+        this.wire.close(id, epoch)
+      }
+    }
+    this.free.clear()
+    this.count = 0
+  }
+
   private evict(): void {
     const [text, list] = this.free.entries().next().value!
     const handle = list.shift()!

@@ -12,7 +12,7 @@ import { resultNames } from "../rows.js"
 import { out, parametersOf } from "./commands.js"
 import type { JobAnswer } from "./answer.js"
 import { columnsOf, isRows, type JobSession } from "./session.js"
-import { Task, whenAnswered } from "./task.js"
+import { Task } from "./task.js"
 import { fromVerb } from "./text.js"
 
 interface Described {
@@ -120,7 +120,7 @@ class PreparedStatement {
         Effect.sync(() => {
           if (this.handle === handle && task.call?.answered !== true) {
             this.handle = undefined
-            whenAnswered(task.call, () => session.wire.close(handle.id, handle.epoch))
+            task.call?.whenAnswered(() => session.wire.close(handle.id, handle.epoch))
           }
         })
       return Effect.onInterrupt(Effect.tapError(executed, given), () => Effect.zipRight(given(), task.interrupted))

@@ -13,7 +13,7 @@ import { JobCursor } from "./cursor.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
 import { Task } from "./task.js"
-import { fromVerb, mayHaveRows } from "./text.js"
+import { changesMeaning, fromVerb, mayHaveRows } from "./text.js"
 import type { Wire } from "./wire.js"
 
 type Chunks = ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>
@@ -166,6 +166,11 @@ export class JobSession implements SqlTransport.Session {
     return Effect.asVoid(this.run({ ...plainRequest, text: "VALUES 1" }))
   }
 
+  /** Gives up the prepared statements that are kept. */
+  forget(): void {
+    this.handles.clear()
+  }
+
   readonly statements = (): number => this.wire.handles
 
   // -------------------------------------------------------------------------------------------------- statements
@@ -175,6 +180,9 @@ export class JobSession implements SqlTransport.Session {
     const { request } = task
     const text = fromVerb(request.text)
     const { params } = request
+    if (changesMeaning(text)) {
+      this.handles.clear()
+    }
     if (params === undefined || params.length === 0) {
       return task.ask({ type: "sql", sql: text, rows, terse: true }, (frame, id) => this.opened(frame, id, cursor))
     }

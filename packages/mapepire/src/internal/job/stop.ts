@@ -133,14 +133,16 @@ export class Stops {
       if (call.answered) {
         return resume(Effect.void)
       }
-      const timer = setTimeout(() => resume(Effect.void), millis)
-      call.onAnswer = () => {
+      const over = () => {
         clearTimeout(timer)
+        forget()
         resume(Effect.void)
       }
+      const timer = setTimeout(over, millis)
+      const forget = call.whenAnswered(over)
       return Effect.sync(() => {
         clearTimeout(timer)
-        call.onAnswer = undefined
+        forget()
       })
     })
   }

@@ -48,19 +48,21 @@ export class Task {
   }
 
   /** Completes when whoever is interrupted may go on. */
-  readonly interrupted: Effect.Effect<void> = Effect.async((resume) => {
-    const { call } = this
-    if (call === undefined) {
-      return resume(Effect.void)
-    }
-    if (!call.settled) {
-      this.wire.abandon(call)
-    }
-    this.stops.stop(call, () => {
-      this.discard()
-      resume(Effect.void)
+  get interrupted(): Effect.Effect<void> {
+    return Effect.async((resume) => {
+      const { call } = this
+      if (call === undefined) {
+        return resume(Effect.void)
+      }
+      if (!call.settled) {
+        this.wire.abandon(call)
+      }
+      this.stops.stop(call, () => {
+        this.discard()
+        resume(Effect.void)
+      })
     })
-  })
+  }
 
   private discard(): void {
     const handle = this.borrowed
@@ -68,20 +70,8 @@ export class Task {
     this.borrowed = undefined
     if (handle !== undefined && call !== undefined) {
       // Never while it is executed: the daemon would forget the id at once.
-      whenAnswered(call, () => this.wire.close(handle.id, handle.epoch))
+      call.whenAnswered(() => this.wire.close(handle.id, handle.epoch))
     }
-  }
-}
-
-/** At once if it is answered already. */
-export const whenAnswered = (call: Call | undefined, then: () => void): void => {
-  if (call === undefined || call.answered || !call.sent) {
-    return then()
-  }
-  const before = call.onAnswer
-  call.onAnswer = () => {
-    before?.()
-    then()
   }
 }
 

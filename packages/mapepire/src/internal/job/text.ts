@@ -41,3 +41,7 @@ const commentEnd = (text: string, start: number): number => {
 export const mayHaveRows = (text: string): boolean => !/^(insert|update|delete|merge|set)\b/i.test(text)
 
 export const isCall = (text: string): boolean => /^call\b/i.test(text)
+
+/** Statements after which the same text may mean something else: other schemas and libraries, other tables. */
+export const changesMeaning = (text: string): boolean =>
+  /^(set|call|create|drop|alter|rename|declare|begin)\b/i.test(text)

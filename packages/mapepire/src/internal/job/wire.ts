@@ -5,7 +5,7 @@
  * stop waiting. Whose caller has gone stays in the table until its response comes, so that what it opened gets closed.
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlFailure } from "@sluice/sql"
+import { SqlFailure } from "@sluice/sql"
 import { encode } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, parse } from "../frame.js"
@@ -61,7 +61,7 @@ export class Wire implements LinkEvents {
   /** Takes a call: sends it, holds it while another one is being stopped, or settles it with a failure at once. */
   submit(call: Call): void {
     if (this.failed !== undefined && !(this.spent && call.request.type === "sqlmore")) {
-      return this.settle(call, this.failed, undefined)
+      return this.refuse(call, this.failed)
     }
     if (call.deadline !== Infinity) {
       this.watch(call.deadline)
@@ -70,6 +70,12 @@ export class Wire implements LinkEvents {
       return void this.held.push(call)
     }
     this.send(call)
+  }
+
+  /** Whatever ended the job: this one was not run. */
+  private refuse(call: Call, error: SqlError): void {
+    call.answered = true
+    this.settle(call, SqlFailure.annotate(error, { outcome: "notExecuted", statement: call.statement }), undefined)
   }
 
   /** Sends, whatever is held. */
@@ -82,8 +88,7 @@ export class Wire implements LinkEvents {
       return this.settle(call, failure.badConfig(`The request cannot be written as JSON: ${String(error)}`), undefined)
     }
     if (this.link?.send(text) !== true) {
-      call.answered = true
-      return this.settle(call, this.failed ?? this.gone("the link has ended", "notExecuted", call), undefined)
+      return this.refuse(call, this.failed ?? this.gone("the link has ended", "notExecuted", call))
     }
     call.id = id
     this.calls.set(id, call)
@@ -136,14 +141,15 @@ export class Wire implements LinkEvents {
     const id = /"id"\s*:\s*"([^"\\]*)"/.exec(text)?.[1]
     const call = id === undefined ? undefined : this.calls.get(id)
     if (call !== undefined) {
-      this.conclude(call)
+      this.remove(call)
       this.settle(call, failure.protocol(`The daemon's answer is ${why}`, this.subject(call)), undefined)
       this.tidy(call)
+      call.conclude()
     }
   }
 
   private answer(call: Call, frame: Frame): void {
-    this.conclude(call)
+    this.remove(call)
     if (call.request.type === "sql" && frame.success && frame.data !== undefined && frame.body.is_done === true) {
       // The only statements that 2.3 closes by itself: queries without parameters that were read to their end.
       this.handles--
@@ -154,10 +160,10 @@ export class Wire implements LinkEvents {
     } else {
       this.settle(call, undefined, frame)
     }
-    call.onAnswer?.()
+    call.conclude()
   }
 
-  private conclude(call: Call): void {
+  private remove(call: Call): void {
     this.calls.delete(call.id)
     call.answered = true
     if (call.blocks) {
@@ -209,7 +215,7 @@ export class Wire implements LinkEvents {
 
   private submitHeld(call: Call): void {
     if (this.failed !== undefined && !call.settled) {
-      return this.settle(call, this.failed, undefined)
+      return this.refuse(call, this.failed)
     }
     if (this.held !== undefined) {
       this.held.push(call)
@@ -341,12 +347,15 @@ export class Wire implements LinkEvents {
     this.blocking = 0
     for (const call of waiting) {
       call.answered = true
-      this.settle(call, given ?? this.gone(why, "unknown", call), undefined)
-      call.onAnswer?.()
+      this.settle(
+        call,
+        given === undefined ? this.gone(why, "unknown", call) : failure.withOutcome(given, "unknown"),
+        undefined
+      )
+      call.conclude()
     }
     for (const call of held) {
-      call.answered = true
-      this.settle(call, given ?? this.gone(why, "notExecuted", call), undefined)
+      this.refuse(call, this.failed)
     }
     this.events.lost(this.failed)
   }
