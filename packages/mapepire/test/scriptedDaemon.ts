@@ -100,7 +100,11 @@ export class Connection {
 
   reply(request: Request, body: object): void {
     this.inFlight.delete(request.id)
-    this.send({ id: request.id, success: true, ...body, execution_time: 1 })
+    const frame = { id: request.id, success: true, ...body, execution_time: 1 }
+    this.send(frame)
+    if (this.daemon.random() < this.daemon.twice) {
+      this.send(frame)
+    }
   }
 
   /** Cuts the connection without a goodbye. */
@@ -398,6 +402,8 @@ export class ScriptedDaemon {
   version = "2.3.3"
   password = "sesame"
   statementLimit = 9_999
+  /** How likely an answer is sent a second time. */
+  twice = 0
   port = 0
   readonly random: () => number
   private readonly timers = new Set<NodeJS.Timeout>()
