@@ -40,14 +40,23 @@ const unseen = (outer: Tracer.AnySpan | undefined): Tracer.AnySpan =>
 const parentOf = (span: Tracer.AnySpan): Tracer.AnySpan | undefined =>
   span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined
 
-export class Requesters {
-  private readonly levels = new WeakMap<Tracer.AnySpan, Level>()
+/** A span by which a level can be found. */
+interface Mark {
+  readonly of: Requesters
+  readonly level: Level
+  /** The span around it, which an unseen one hides. */
+  readonly outer: Tracer.AnySpan | undefined
+}
 
+const marks = new WeakMap<Tracer.AnySpan, Mark>()
+
+/** One per client; transactions of several clients may lie within each other. */
+export class Requesters {
   /** The body's context, with a span (its own, or an unseen one) by which the level can be found. */
   within(context: Context.Context<never>, span: Tracer.Span | undefined, level: Level): Context.Context<never> {
     const outer = context.unsafeMap.get(Tracer.ParentSpan.key) as Tracer.AnySpan | undefined
     const mark = span ?? unseen(outer)
-    this.levels.set(mark, level)
+    marks.set(mark, { of: this, level, outer })
     return Context.add(context, Tracer.ParentSpan, mark)
   }
 
@@ -74,11 +83,12 @@ export class Requesters {
   }
 
   private around(span: Tracer.AnySpan): Level | undefined {
-    for (let at: Tracer.AnySpan | undefined = span; at !== undefined; at = parentOf(at)) {
-      const level = this.levels.get(at)
-      if (level !== undefined) {
-        return level
+    for (let at: Tracer.AnySpan | undefined = span; at !== undefined; ) {
+      const mark = marks.get(at)
+      if (mark?.of === this) {
+        return mark.level
       }
+      at = mark === undefined ? parentOf(at) : mark.outer
     }
     return undefined
   }
