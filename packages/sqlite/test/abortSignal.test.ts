@@ -40,7 +40,11 @@ onEngines("AbortSignal", (engine) => {
       yield* sql`create table t(n)`
       return yield* sql
         .withTransaction(Effect.zipRight(sql`insert into t values (1)`, statement))
-        .pipe(Effect.onExit(() => Effect.map(sql`select * from t`, (rows) => assert.deepStrictEqual(rows, []))))
+        .pipe(
+          Effect.onExit(() =>
+            Effect.orDie(Effect.map(sql`select * from t`, (rows) => assert.deepStrictEqual(rows, [])))
+          )
+        )
     }).pipe(Effect.provide(layerOnFile(engine)), Effect.ensuring(Effect.sync(() => (closed = true))))
     const running = Effect.runPromiseExit(program, { signal: controller.signal })
     await wait(500)
