@@ -1,0 +1,132 @@
+/**
+ * The Db2 job behind a session of the pool. A job's driver gives 9,999 statements and no more, and most are never given
+ * back; so when many are used up the next job is connected beside it, and takes over where nobody notices.
+ */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type { PoolSession } from "../../MapepireJob.js"
+
+/** A job in use. */
+export interface Lent {
+  readonly session: PoolSession
+  readonly scope: Scope.CloseableScope
+  /** Requests and cursors on it. */
+  users: number
+  /** Another one has taken over: it is closed with its last user. */
+  replaced: boolean
+}
+
+export class Jobs {
+  private current: Lent
+  private next: Lent | undefined
+  /** Statements used up at which the next job is wanted; raised where it could not be had. */
+  private wanted: number
+  private connecting = false
+
+  private constructor(
+    first: Lent,
+    private readonly scope: Scope.Scope,
+    private readonly open: Effect.Effect<Lent, SqlError>,
+    private readonly recycleAt: number,
+    readonly lost: Deferred.Deferred<SqlError>
+  ) {
+    this.current = first
+    this.wanted = recycleAt
+  }
+
+  /** Opens the first job. All of them end with the scope. */
+  static make(
+    connect: Effect.Effect<PoolSession, SqlError, Scope.Scope>,
+    recycleAt: number
+  ): Effect.Effect<Jobs, SqlError, Scope.Scope> {
+    return Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const lost = yield* Deferred.make<SqlError>()
+      const open = Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Scope.fork(scope, scope.strategy), (own) =>
+          Effect.onError(
+            Effect.map(restore(Scope.extend(connect, own)), (session): Lent => ({
+              session,
+              scope: own,
+              users: 0,
+              replaced: false
+            })),
+            (cause) => Scope.close(own, Exit.failCause(cause))
+          )
+        )
+      )
+      const jobs = new Jobs(yield* open, scope, open, recycleAt, lost)
+      yield* jobs.watch(jobs.current)
+      return jobs
+    })
+  }
+
+  get session(): PoolSession {
+    return this.current.session
+  }
+
+  /** For a request; `fresh`: nothing of the session's state matters to it. To be given back. */
+  take(fresh: boolean): Lent {
+    if (this.next !== undefined && fresh && !this.current.session.transactionOpen) {
+      this.current.replaced = true
+      this.current = this.next
+      this.next = undefined
+      this.wanted = this.recycleAt
+    }
+    this.current.users++
+    return this.current
+  }
+
+  giveBack(lent: Lent): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      lent.users--
+      if (lent.replaced) {
+        return lent.users === 0 ? Scope.close(lent.scope, Exit.void) : Effect.void
+      }
+      return lent === this.current && this.mustReplace() ? this.replace : Effect.void
+    })
+  }
+
+  private mustReplace(): boolean {
+    return !this.connecting && this.next === undefined && this.current.session.statements() >= this.wanted
+  }
+
+  /** In the background: whoever comes meanwhile uses the old one, which has some statements left. */
+  private get replace(): Effect.Effect<void> {
+    this.connecting = true
+    const connected = Effect.flatMap(this.open, (next) => {
+      this.next = next
+      return this.watch(next)
+    })
+    return Effect.asVoid(
+      Effect.forkIn(
+        Effect.matchCause(connected, {
+          onFailure: () => {
+            this.connecting = false
+            this.wanted = this.current.session.statements() + 200
+          },
+          onSuccess: () => {
+            this.connecting = false
+          }
+        }),
+        this.scope
+      )
+    )
+  }
+
+  /** A job that dies while it is nobody's loses nothing. */
+  private watch(lent: Lent): Effect.Effect<void> {
+    const death = Effect.flatMap(lent.session.lost, (error) => {
+      if (this.next === lent) {
+        this.next = undefined
+        this.wanted = this.current.session.statements()
+        return Effect.void
+      }
+      return lent.replaced ? Effect.void : Deferred.succeed(this.lost, error)
+    })
+    return Effect.asVoid(Effect.forkIn(Effect.interruptible(death), lent.scope))
+  }
+}

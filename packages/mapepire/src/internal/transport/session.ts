@@ -1,0 +1,198 @@
+/** A job as a session of the pool: knows whether a transaction is open, and what statements outside of one mean. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { PoolSession } from "../../MapepireJob.js"
+import { plainRequest } from "../job/session.js"
+import type { Jobs, Lent } from "./jobs.js"
+
+/** BEGIN, COMMIT and ROLLBACK alone: `BEGIN … END` is a compound statement, `ROLLBACK TO` something else. */
+const transactionWord = /^\s*(begin|commit|rollback)(?:\s+(?:work|transaction))?\s*;?\s*$/i
+
+const wordOf = (text: string): "BEGIN" | "COMMIT" | "ROLLBACK" | undefined =>
+  transactionWord.exec(text)?.[1]?.toUpperCase() as "BEGIN" | undefined
+
+const gone = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "TransactionGone",
+    message: "Db2 has ended this transaction: an error undid it, or a statement ended it",
+    statement
+  })
+
+const noBegin = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "Unsupported",
+    message: "A transaction cannot be begun by a statement here: use sql.transaction, or sql.reserve for a session",
+    statement
+  })
+
+export class TransportSession implements SqlTransport.Session {
+  readonly keepsContract = true
+  private running = 0
+
+  constructor(
+    private readonly jobs: Jobs,
+    /** Not in autocommit: what is changed outside of a transaction is committed here. */
+    private readonly transactional: boolean
+  ) {}
+
+  get id(): string {
+    return this.jobs.session.id
+  }
+
+  readonly inTransaction = (): boolean => this.jobs.session.transactionOpen
+
+  /** How the pool sees that it is busy. */
+  readonly pending = (): number => this.running
+
+  get lost(): Effect.Effect<SqlError> {
+    return Deferred.await(this.jobs.lost)
+  }
+
+  get check(): Effect.Effect<void, SqlError> {
+    return this.using(true, (session) => Effect.zipLeft(session.check, this.settle(session)))
+  }
+
+  readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
+    Effect.suspend(() => {
+      const word = wordOf(request.text)
+      return word === undefined ? this.within(request, (session) => session.run(request)) : this.control(word, request)
+    })
+
+  readonly batch = (
+    request: SqlTransport.SqlRequest,
+    rows: SqlTransport.ParameterRows
+  ): Effect.Effect<SqlTransport.Answer, SqlError> =>
+    Effect.suspend(() => this.within(request, (session) => session.batch(request, rows)))
+
+  readonly describe = (text: string): Effect.Effect<SqlTransport.Description, SqlError> =>
+    this.using(!this.transactional, (session) => session.describe(text))
+
+  readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
+    Effect.suspend(() => {
+      const late = this.late(request)
+      if (late !== undefined) {
+        return Effect.fail(late)
+      }
+      const alone = this.standsAlone(request)
+      // Until its scope ends the cursor needs its job; then what it did outside of a transaction is settled.
+      return Effect.flatMap(
+        Effect.acquireRelease(
+          Effect.sync(() => this.take(request.transaction === "none")),
+          (lent) => Effect.zipRight(alone ? Effect.ignore(this.settle(lent.session)) : Effect.void, this.giveBack(lent))
+        ),
+        ({ session }) => session.open(request)
+      )
+    })
+
+  // ------------------------------------------------------------------------------------------------- transactions
+
+  /** Every statement of a reserved session is a transaction of its own, as it is in autocommit. */
+  private standsAlone(request: SqlTransport.SqlRequest): boolean {
+    return this.transactional && request.transaction !== "required" && !this.inTransaction()
+  }
+
+  private late(request: SqlTransport.SqlRequest): SqlError | undefined {
+    return request.transaction === "required" && !this.inTransaction() ? gone(request.text) : undefined
+  }
+
+  private within<A>(
+    request: SqlTransport.SqlRequest,
+    use: (session: PoolSession) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    const late = this.late(request)
+    if (late !== undefined) {
+      return Effect.fail(late)
+    }
+    const fresh = request.transaction === "none"
+    return this.standsAlone(request)
+      ? this.using(fresh, (session) =>
+          Effect.uninterruptibleMask((restore) =>
+            Effect.zipLeft(
+              Effect.onError(restore(use(session)), () => Effect.ignore(this.undo(session))),
+              this.settle(session)
+            )
+          )
+        )
+      : this.using(fresh, use)
+  }
+
+  private readonly undo = (session: PoolSession): Effect.Effect<void, SqlError> => plain(session, "ROLLBACK")
+
+  /** What a statement by itself has changed, and the locks of what it has read. */
+  private settle(session: PoolSession): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() =>
+      this.transactional && !session.transactionOpen ? plain(session, "COMMIT") : Effect.void
+    )
+  }
+
+  private control(
+    word: "BEGIN" | "COMMIT" | "ROLLBACK",
+    request: SqlTransport.SqlRequest
+  ): Effect.Effect<SqlTransport.Answer, SqlError> {
+    if (word === "BEGIN") {
+      if (!this.transactional) {
+        return Effect.fail(noBegin(request.text))
+      }
+      return this.using(true, (session) =>
+        Effect.sync(() => {
+          session.transactionOpen = true
+          return nothing
+        })
+      )
+    }
+    return this.using(false, (session) =>
+      Effect.tap(session.run(request), () =>
+        Effect.sync(() => {
+          session.transactionOpen = false
+        })
+      )
+    )
+  }
+
+  // --------------------------------------------------------------------------------------------------------- jobs
+
+  private take(fresh: boolean): Lent {
+    this.running++
+    return this.jobs.take(fresh)
+  }
+
+  private giveBack(lent: Lent): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.running--
+      return this.jobs.giveBack(lent)
+    })
+  }
+
+  private using<A>(
+    fresh: boolean,
+    use: (session: PoolSession) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => this.take(fresh)),
+      ({ session }) => use(session),
+      (lent) => this.giveBack(lent)
+    )
+  }
+}
+
+const plain = (session: PoolSession, text: string): Effect.Effect<void, SqlError> =>
+  Effect.asVoid(session.run({ ...plainRequest, text }))
+
+const nothing: SqlTransport.Answer = {
+  columns: [],
+  length: 0,
+  objects: () => [],
+  arrays: () => [],
+  error: undefined,
+  done: true,
+  inTransaction: true,
+  changes: 0,
+  queueNanos: 0,
+  engineNanos: 0,
+  routable: false,
+  private: false,
+  raw: () => undefined
+}
