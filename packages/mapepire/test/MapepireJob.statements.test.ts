@@ -119,26 +119,28 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
-  it.scopedLive("after SET SCHEMA, DDL, a CALL or a CL command nothing kept is used: its names mean something else now", () =>
-    Effect.gen(function* () {
-      const daemon = yield* scriptedDaemon()
-      daemon.on(/./, { updateCount: 1 }).on(/CHGLIBL/, { columns: [{ name: "A", type: "CHAR" }], rows: [] })
-      const job = yield* MapepireJob.make(daemon.config)
-      const insert = job.queryAndRun("insert into t values(?)", [1])
-      for (const change of [
-        job.queryAndRun("set schema other"),
-        job.queryAndRun("drop table t"),
-        job.call("call p()"),
-        job.cl("CHGLIBL LIBL(OTHER)")
-      ]) {
-        yield* insert
-        yield* insert
-        yield* change
-      }
-      assert.strictEqual(daemon.sent("execute").length, 4)
-      yield* job.ping
-      assert.strictEqual(daemon.connections[0]!.open.size, 0)
-    })
+  it.scopedLive(
+    "after SET SCHEMA, DDL, a CALL or a CL command nothing kept is used: its names mean something else now",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/./, { updateCount: 1 }).on(/CHGLIBL/, { columns: [{ name: "A", type: "CHAR" }], rows: [] })
+        const job = yield* MapepireJob.make(daemon.config)
+        const insert = job.queryAndRun("insert into t values(?)", [1])
+        for (const change of [
+          job.queryAndRun("set schema other"),
+          job.queryAndRun("drop table t"),
+          job.call("call p()"),
+          job.cl("CHGLIBL LIBL(OTHER)")
+        ]) {
+          yield* insert
+          yield* insert
+          yield* change
+        }
+        assert.strictEqual(daemon.sent("execute").length, 4)
+        yield* job.ping
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      })
   )
 
   it.scopedLive("a prepared statement is prepared once, and closed with its scope", () =>
