@@ -21,6 +21,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import { SqlFailure } from "./SqlFailure.js"
 
 /**
@@ -87,6 +88,8 @@ export interface SqlRequest {
   /** Whether the statement is worth keeping prepared. */
   readonly prepared: boolean
   readonly transaction: TransactionUse
+  /** The span of the statement, where there is one: for what the session runs on its behalf. */
+  readonly span?: Tracer.AnySpan | undefined
 }
 
 /**

@@ -54,13 +54,12 @@ static void record(const Api *api, Actions *actions, int action, const char *fir
 
 static int on_action(void *pointer, int action, const char *first, const char *second, const char *database,
                      const char *trigger) {
-  (void)trigger;
   Connection *connection = pointer;
   const Api *api = connection->api;
   if (connection->recording != NULL) record(api, connection->recording, action, first, second, database);
   /* Extensions are loaded by the program, never by SQL. */
   if (action == SQLITE_FUNCTION && same(api, second, "load_extension")) return SQLITE_DENY;
-  return SQLITE_OK;
+  return callback_authorize(connection, action, first, second, database, trigger);
 }
 
 void actions_install(Connection *connection) {

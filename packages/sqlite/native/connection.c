@@ -106,6 +106,7 @@ void connection_close(Connection *connection) {
   }
   connection->api->close_v2(connection->db);
   connection->db = NULL;
+  callback_release(connection);
   connection->control.words = NULL;
   staging_free(&connection->staging);
 }

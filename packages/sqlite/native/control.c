@@ -17,7 +17,7 @@ static int check_at(Control *control, uint64_t now) {
   if (control->seq == 0 || control->shielded || control->words == NULL) return WHY_NONE;
   _Atomic int32_t *words = control->words;
   _Atomic int64_t *deadlines = (void *)((char *)control->words + DEADLINE_BYTE);
-  int why = WHY_NONE;
+  int why = control->failed ? WHY_CALLBACK : WHY_NONE;
   /* In one order with the store of the running request before: the loop stores the cancel word, then reads that one. */
   if (atomic_load(&words[CANCEL_WORD + control->slot]) == control->seq) {
     why = WHY_CANCELLED;
@@ -39,6 +39,7 @@ bool control_begin(Control *control, int32_t seq, int32_t slot) {
   control->seq = seq;
   control->slot = slot;
   control->why = WHY_NONE;
+  control->failed = false;
   return true;
 }
 
@@ -48,15 +49,21 @@ int control_check(Control *control) {
 
 static int on_progress(void *pointer) {
   Connection *connection = pointer;
-  return check_at(&connection->control, 0) != WHY_NONE;
+  Control *control = &connection->control;
+  if (check_at(control, 0) != WHY_NONE) return 1;
+  if (!callback_stops(connection)) return 0;
+  if (check_at(control, 0) == WHY_NONE) control->why = WHY_INTERRUPTED;
+  return 1;
 }
 
 /* Answers whether to try the lock again. */
 static int on_busy(void *pointer, int tries) {
-  Control *control = &((Connection *)pointer)->control;
+  Connection *connection = pointer;
+  Control *control = &connection->control;
   uint64_t now = uv_hrtime();
   if (tries == 0) control->busySince = now;
   if (check_at(control, now) != WHY_NONE) return 0;
+  if (connection->hooks[HOOK_BUSY] != NULL) return callback_retry(connection, tries);
   uint64_t waited = now - control->busySince;
   if (waited >= control->busyTimeout) return 0;
   uint64_t left = (control->busyTimeout - waited + 999999) / 1000000;

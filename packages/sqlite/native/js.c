@@ -59,6 +59,17 @@ napi_value js_number(napi_env env, double value) {
   return result;
 }
 
+napi_value js_int64(napi_env env, int64_t value) {
+  const int64_t safe = 9007199254740991;
+  napi_value result = NULL;
+  if (value >= -safe && value <= safe) {
+    napi_create_int64(env, value, &result);
+  } else {
+    napi_create_bigint_int64(env, value, &result);
+  }
+  return result;
+}
+
 napi_value js_integer(napi_env env, int32_t value) {
   napi_value result = NULL;
   napi_create_int32(env, value, &result);

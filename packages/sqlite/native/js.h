@@ -34,6 +34,8 @@ Backup *js_backup(napi_env env, napi_value value);
 Handle *js_any_handle(napi_env env, napi_value value, HandleKind kind);
 
 napi_value js_number(napi_env env, double value);
+/* A number where it is exact, else a bigint. */
+napi_value js_int64(napi_env env, int64_t value);
 napi_value js_integer(napi_env env, int32_t value);
 napi_value js_boolean(napi_env env, bool value);
 napi_value js_string(napi_env env, const char *text, size_t length);
@@ -45,6 +47,12 @@ char *js_to_text(napi_env env, napi_value value, size_t *length);
 /* The bytes of a typed array from `offset` on, at most to its end; NULL with an exception pending. */
 uint8_t *js_to_bytes(napi_env env, napi_value value, int64_t offset, size_t *length);
 
+/* ---- js_values.c: SQL's values ---- */
+
+napi_value js_from_sql(napi_env env, const Api *api, sqlite3_value *value);
+/* Makes a value the function's result. False: SQLite has no such type. */
+bool js_to_sql(napi_env env, const Api *api, sqlite3_context *context, napi_value value);
+
 /* Throw an Error with SQLite's code and message. */
 napi_value js_throw(napi_env env, int code, const char *message);
 napi_value js_throw_last(napi_env env, const Connection *connection, int code);
@@ -53,5 +61,6 @@ void js_define(napi_env env, napi_value exports, const char *name, napi_callback
 void js_define_connection(napi_env env, napi_value exports);
 void js_define_statement(napi_env env, napi_value exports);
 void js_define_backup(napi_env env, napi_value exports);
+void js_define_callbacks(napi_env env, napi_value exports);
 
 #endif

@@ -63,5 +63,6 @@ NAPI_MODULE_INIT() {
   js_define_connection(env, exports);
   js_define_statement(env, exports);
   js_define_backup(env, exports);
+  js_define_callbacks(env, exports);
   return exports;
 }

@@ -27,7 +27,7 @@ typedef struct Backup Backup;
 
 /* ---- control.c: may the current request go on? ---- */
 
-enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3 };
+enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3, WHY_CALLBACK = 9 };
 
 /* The control words that this thread shares with the event loop, and the request that they are looked up for. */
 typedef struct Control {
@@ -37,6 +37,8 @@ typedef struct Control {
   int32_t slot;
   /* Why the last look said stop; kept until the next run begins. */
   int why;
+  /* A callback that cannot tell SQLite so has failed: the statement is to stop. */
+  bool failed;
   /* Not 0 while we tidy up (a rollback), which nothing may stop. */
   int shielded;
   int progressSteps;
@@ -208,6 +210,45 @@ void statement_release(Statement *statement);
 /* Binds one row of tagged parameters from `*at` on and moves `*at` behind it. Answers a result code. */
 int parameters_bind(Statement *statement, const uint8_t **at, const uint8_t *end, int count, bool keep);
 
+/* ---- callbacks.c: what JavaScript answers to SQLite ---- */
+
+typedef struct Callback Callback;
+
+typedef enum FunctionKind { FUNCTION_SCALAR, FUNCTION_AGGREGATE, FUNCTION_WINDOW } FunctionKind;
+
+/* In the order of `hookKinds` in src/internal/boundary.ts. */
+typedef enum Hook {
+  HOOK_AUTHORIZER,
+  HOOK_BUSY,
+  HOOK_PROGRESS,
+  HOOK_UPDATE,
+  HOOK_COMMIT,
+  HOOK_ROLLBACK,
+  HOOK_WAL,
+  HOOK_TRACE,
+  HOOK_PROFILE,
+  HOOK_COLLATION_NEEDED,
+  HOOK_COUNT
+} Hook;
+
+/* NULL: no memory. */
+Callback *callback_make(Connection *connection, napi_value function);
+void callback_free(void *callback);
+/* These take the callback over, also when they fail; NULL takes the function or collation away. */
+int callback_function(Connection *connection, const char *name, int arity, int flags, FunctionKind kind,
+                      Callback *callback);
+int callback_collation(Connection *connection, const char *name, Callback *callback);
+void callback_hook(Connection *connection, Hook hook, Callback *callback);
+/* What the program's authorizer says, SQLITE_OK without one. */
+int callback_authorize(Connection *connection, int action, const char *first, const char *second, const char *database,
+                       const char *trigger);
+/* Whether the program's busy handler, which is there, wants another try. */
+bool callback_retry(Connection *connection, int tries);
+/* Whether the program's progress handler, if any, wants the statement stopped. */
+bool callback_stops(Connection *connection);
+/* Drops the hooks of a closed connection. */
+void callback_release(Connection *connection);
+
 /* ---- connection.c, backup.c ---- */
 
 struct Connection {
@@ -224,6 +265,10 @@ struct Connection {
   bool secluded;
   Statement *statements;
   Backup *backups;
+  /* The program's own; NULL: none. */
+  Callback *hooks[HOOK_COUNT];
+  /* Groups of aggregates that have had a number. */
+  int64_t groups;
   /* Set by the binding: the environment that closes us when it ends, and the words kept alive for us. */
   napi_env env;
   napi_ref words;

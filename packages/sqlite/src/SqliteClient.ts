@@ -15,6 +15,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as callbacks from "./internal/callbacks/make.js"
+import type { Callbacks } from "./internal/callbacks/model.js"
 import * as operations from "./internal/operations.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
@@ -36,7 +38,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface SqliteClient extends SqlClient.SqlClient {
+export interface SqliteClient extends SqlClient.SqlClient, Callbacks {
   readonly [TypeId]: TypeId
   readonly config: SqliteClientConfig
   /** Which engine the writer runs on, and the version of its SQLite. */
@@ -66,6 +68,19 @@ export interface SqliteClient extends SqlClient.SqlClient {
   /** Not supported in SQLite. */
   readonly updateValues: never
 }
+
+export type {
+  Action,
+  Aggregate,
+  Callbacks,
+  FunctionOptions,
+  RegistrationHandle,
+  RowChange,
+  ScalarFunction,
+  Storable,
+  Window
+} from "./internal/callbacks/model.js"
+export type { SqlValue } from "./internal/parameterReader.js"
 
 /** A row as `@effect/sql` types it. */
 type EffectSqlRow = Readonly<Record<string, unknown>>
@@ -151,7 +166,8 @@ export const make = (
     return Object.assign(client, {
       [TypeId]: TypeId,
       config,
-      ...operations.make(client, transport)
+      ...operations.make(client, transport),
+      ...callbacks.make(transport.register)
     }) as unknown as SqliteClient
   })
 

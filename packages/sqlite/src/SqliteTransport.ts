@@ -12,6 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
+import type { Registration } from "./internal/boundary.js"
+import type { Register } from "./internal/callbacks/make.js"
+import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { transactions } from "./internal/transactions.js"
 
@@ -80,6 +83,8 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly sessions: () => ReadonlyArray<Opened>
   /** Loaded into every session that is open, and into those that open later. */
   readonly addExtension: (path: string) => Effect.Effect<void, SqlError>
+  /** @internal */
+  readonly register: Register
 }
 
 /** Streams that may have a read session of their own at once; more of them wait for one. */
@@ -97,7 +102,7 @@ const pragmaText = (name: string, value: string | number | boolean): string =>
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
 
-const connectOptions = (config: Config, extensions: ReadonlyArray<string>): ConnectOptions => ({
+const connectOptions = (config: Config, extensions: ReadonlyArray<string>, registry: Registry): ConnectOptions => ({
   filename: config.filename,
   readonly: config.readonly ?? false,
   queryOnly: false,
@@ -110,6 +115,7 @@ const connectOptions = (config: Config, extensions: ReadonlyArray<string>): Conn
     ...(config.onOpen ?? [])
   ],
   extensions,
+  registry,
   engine: config.engine ?? "auto",
   statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
   maxQueued: config.maxQueued ?? Infinity,
@@ -128,6 +134,7 @@ const connectOptions = (config: Config, extensions: ReadonlyArray<string>): Conn
 export const make = (config: Config): SqliteTransport => {
   const memory = isMemory(config.filename)
   const extensions = [...(config.extensions ?? [])]
+  const registry = new Registry()
   const sessions: Array<Opened> = []
   let readersPossible = false
   let opened = false
@@ -140,9 +147,13 @@ export const make = (config: Config): SqliteTransport => {
           failure.lost("The session of a database in memory is gone, and its content with it", "notExecuted")
         )
       }
-      const options = connectOptions(config, extensions)
+      const options = connectOptions(config, extensions, registry)
       const reads = profile.access === "read"
-      return Effect.tap(connect(reads ? { ...options, queryOnly: true, wal: false } : options), (made) => {
+      const known = registry.latest
+      const opening = connect(reads ? { ...options, queryOnly: true, wal: false } : options)
+      const complete = ({ session }: Opened) =>
+        Effect.forEach(registry.since(known), (registration) => session.command({ _tag: "Register", registration }))
+      return Effect.tap(Effect.tap(opening, complete), (made) => {
         opened = true
         if (!reads) {
           readersPossible = !memory && made.journalMode === "wal"
@@ -171,7 +182,24 @@ export const make = (config: Config): SqliteTransport => {
         return Effect.forEach(sessions, ({ session }) => session.command({ _tag: "LoadExtension", path }), {
           discard: true
         })
-      }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1))))
+      }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1)))),
+    register: (make, handler) =>
+      Effect.suspend(() => {
+        const { id, registration } = registry.add(make, handler)
+        const tell = (registration: Registration) =>
+          Effect.forEach(sessions, ({ session }) => session.command({ _tag: "Register", registration }), {
+            discard: true
+          })
+        const remove = Effect.suspend(() => {
+          registry.remove(id)
+          return tell({ ...registration, id: undefined })
+        })
+        // Half of the sessions may have it by then.
+        return Effect.as(
+          Effect.onError(tell(registration), () => Effect.ignore(remove)),
+          { remove }
+        )
+      })
   }
 }
 

@@ -14,6 +14,7 @@
  *     4096        request slots, `requestBytes` each
  *     …           reply slots, `replyBytes` each
  *     …           page slots, `pageBytes` each
+ *     …           a callback's arguments, then its answer, `callbackBytes` each (see `Ask` and `Answer`)
  */
 
 /** Statements admitted to the worker at once; more wait on the loop's side, in order. */
@@ -37,7 +38,10 @@ export const replyRingOffset = 2560
 export const requestOffset = 4096
 export const replyOffset = requestOffset + slots * requestBytes
 export const pageOffset = replyOffset + slots * replyBytes
-export const sharedBytes = pageOffset + pageSlots * pageBytes
+/** A callback's arguments (worker → loop) and after them its answer (loop → worker). */
+export const callbackOffset = pageOffset + pageSlots * pageBytes
+export const callbackBytes = 4096
+export const sharedBytes = callbackOffset + 2 * callbackBytes
 
 /** Control words: index into the Int32Array over the shared buffer. */
 export const Word = {
@@ -55,12 +59,14 @@ export const Word = {
   replyTail: 5,
   /** Bumped by the loop whenever a page slot or ring place is given back; the worker waits on it for room. */
   credit: 6,
-  /** Bumped whenever a callback's answer is there (see callbacks). */
+  /** Bumped whenever a callback's answer is there, or its statement is to stop; the worker waits on it for both. */
   callback: 7,
   /** 1 while page slot i is in use: words 8 … 8 + pageSlots − 1. The worker sets, the loop clears. */
   page: 8,
   /** 1 while the worker sleeps on `requestHead` and must be notified. */
-  sleeping: 12
+  sleeping: 12,
+  /** Number of the callback whose answer was written last. */
+  answered: 13
 } as const
 
 /** Word index of cancel[slot]. */
@@ -137,10 +143,75 @@ export const Reply = {
   page: 0x100,
   /** As a message `[seq, ArrayBuffer]` on the port. */
   buffer: 0x200,
+  /** No answer, but a callback to run for the request in this slot. */
+  callback: 0x400,
   /** As a structured message `[seq, value]` or `[seq, undefined, ErrorMessage]` on the port. */
   message: 0x300,
   kind: 0xf00
 } as const
+
+/**
+ * A callback that the loop shall answer, as Int32 words of its area; tagged arguments follow at byte `Ask.bytes`. One at
+ * a time: the worker waits for the answer.
+ */
+export const Ask = {
+  /** Which callback: the number it was registered with. */
+  id: 0,
+  /** Counts callbacks, so that a late answer is not taken for the next one's. */
+  serial: 1,
+  /** What is asked of it, see `AggregateOp`; 0 for anything but aggregates. */
+  op: 2,
+  /** The aggregate's group, 0: no row was in it. */
+  group: 3,
+  /** Arguments. */
+  count: 4,
+  /** Bytes of arguments, or −1 when they come as a message. */
+  length: 5,
+  bytes: 32
+} as const
+
+/** The answer, as Int32 words of its area; one tagged value follows at byte `Answer.bytes`. */
+export const Answer = {
+  /** 1 when it failed: the loop keeps the reason. */
+  failed: 0,
+  /** Bytes of the value, or −1 when it comes as a message. */
+  length: 1,
+  bytes: 16
+} as const
+
+/** What SQLite asks of an aggregate: the first argument of its function in the pump. */
+export const AggregateOp = { step: 0, final: 1, value: 2, inverse: 3 } as const
+
+/** In the order of `Hook` in native/pump.h. */
+export const hookKinds = [
+  "authorizer",
+  "busy",
+  "progress",
+  "update",
+  "commit",
+  "rollback",
+  "wal",
+  "trace",
+  "profile",
+  "collationNeeded"
+] as const
+
+export type HookKind = (typeof hookKinds)[number]
+
+/** A callback as the worker knows it. `id` undefined takes it away. */
+export type Registration =
+  | {
+      readonly kind: "function"
+      readonly name: string
+      /** −1: any number of arguments. */
+      readonly arity: number
+      readonly deterministic: boolean
+      readonly directOnly: boolean
+      readonly shape: "scalar" | "aggregate" | "window"
+      readonly id: number | undefined
+    }
+  | { readonly kind: "collation"; readonly name: string; readonly id: number | undefined }
+  | { readonly kind: "hook"; readonly hook: HookKind; readonly id: number | undefined }
 
 /** How an error crosses as a message. `code` is SQLite's extended result code, or −1 when it is none of SQLite's. */
 export interface ErrorMessage {
@@ -157,6 +228,7 @@ export type Command =
   | { readonly _tag: "BackupFinish" }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
   | { readonly _tag: "Check" }
+  | { readonly _tag: "Register"; readonly registration: Registration }
 
 /** One statement of `SqliteClient.batch`. */
 export interface BatchStatement {
@@ -180,6 +252,7 @@ export type ToWorker =
   | readonly [kind: "forget", id: number]
   | readonly [kind: "parameters", seq: number, bytes: ArrayBuffer]
   | readonly [kind: "command", seq: number, command: Command]
+  | readonly [kind: "result", serial: number, bytes: ArrayBuffer]
 
 /** Worker → loop, on the port. `null` only wakes. */
 export type ToLoop =
@@ -190,6 +263,7 @@ export type ToLoop =
   | readonly [kind: "buffer", seq: number, page: ArrayBuffer]
   | readonly [kind: "value", seq: number, value: unknown]
   | readonly [kind: "error", seq: number, error: ErrorMessage]
+  | readonly [kind: "arguments", serial: number, bytes: ArrayBuffer]
 
 /** What the worker is started with (`workerData`). */
 export interface Start {
@@ -207,5 +281,6 @@ export interface Start {
   readonly onOpen: ReadonlyArray<string>
   readonly wal: boolean
   readonly extensions: ReadonlyArray<string>
+  readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"
 }

@@ -1,5 +1,7 @@
 /** One request as the loop tracks it, from the caller to its last page. */
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
+import type * as Fiber from "effect/Fiber"
 import type { SqlTransport } from "@sluice/sql"
 import type { SqliteAnswer } from "./answer.js"
 import type { Command } from "./boundary.js"
@@ -31,6 +33,16 @@ export class Call {
   parameterRows: SqlTransport.ParameterRows | undefined
   /** The cursor that it opens, pulls or closes. */
   cursor = 0
+  /** Whose call it is: callbacks run with its services, and as its own. */
+  caller: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  /** The callback that the worker waits for. */
+  callback: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  /** Why the answer of a callback could not be used. */
+  refused: SqlError | undefined
+  /** What the first callback that failed has failed with. */
+  cause: Cause.Cause<unknown> | undefined
+  /** The same, where that is no failure: a defect, or its own interruption. */
+  died: Cause.Cause<never> | undefined
   /** A cursor is open in the worker because of it. */
   opened = false
 

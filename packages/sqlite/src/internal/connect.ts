@@ -20,7 +20,7 @@ export interface Opened {
   readonly journalMode: string
 }
 
-export interface ConnectOptions extends Omit<SessionOptions, "onLost">, Omit<Start, "shared" | "port"> {
+export interface ConnectOptions extends Omit<SessionOptions, "onLost">, Omit<Start, "shared" | "port" | "callbacks"> {
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -72,7 +72,8 @@ class Thread {
       queryOnly,
       readonly,
       wal,
-      busyTimeout
+      busyTimeout,
+      callbacks: options.registry.registrations()
     }
     const hear = (message: ToLoop) => {
       if (message?.[0] === "ready") {

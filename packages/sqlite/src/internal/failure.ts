@@ -156,6 +156,32 @@ export const noTransaction = (statement: string): SqlError =>
     statement
   })
 
+/** A SQL function, collation or hook of the program has failed; with what is the failure's cause. */
+export const callbackFailed = (cause: unknown, statement: string, outcome: SqlFailure.Outcome): SqlError =>
+  SqlFailure.make({
+    reason: "Unknown",
+    message: "A callback of the statement failed; its failure is the cause of this one",
+    statement: statement || undefined,
+    outcome,
+    cause
+  })
+
+export const badAnswer = (name: string, kind: string, statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "ConversionFailed",
+    message: `${name} answered what SQLite cannot store: ${kind}. Answer null, a number, bigint, string or bytes`,
+    statement: statement || undefined
+  })
+
+export const reentrant = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "ReentrantCall",
+    message:
+      "A callback called the session that waits for it, which would never end. " +
+      "Use another client, a reader, or read what it needs before the statement",
+    statement: statement || undefined
+  })
+
 export const closed = (statement?: string): SqlError =>
   SqlFailure.make({ reason: "Closed", message: "The client was closed", statement })
 

@@ -89,7 +89,9 @@ export const Why = {
   /** It was not begun before the session ended. */
   closed: 7,
   /** It found somebody's transaction open, and belongs to none; it was not run. */
-  insideTransaction: 8
+  insideTransaction: 8,
+  /** A callback of it failed; the loop knows how. */
+  callback: 9
 } as const
 
 export const Kind = { null: 0, int32: 1, float64: 2, int53: 3, int64: 4, text: 5, blob: 6, mixed: 7 } as const

@@ -30,12 +30,13 @@ export class ParameterError extends Error {
 export interface ParameterView {
   readonly bytes: Uint8Array
   readonly data: DataView
-  readonly text: TextWriter
+  readonly text: Text
 }
 
-/** Buffer's own writers: unlike `TextEncoder.encodeInto` they accept shared memory. */
-interface TextWriter {
+/** Buffer's own: unlike `TextEncoder.encodeInto` and `TextDecoder` they accept shared memory. */
+interface Text {
   readonly utf8Write: (text: string, offset: number) => number
+  readonly utf8Slice: (start: number, end: number) => string
 }
 
 interface WellFormed {
@@ -45,7 +46,7 @@ interface WellFormed {
 export const parameterView = (buffer: ArrayBuffer | SharedArrayBuffer): ParameterView => ({
   bytes: new Uint8Array(buffer),
   data: new DataView(buffer),
-  text: Buffer.from(buffer) as unknown as TextWriter
+  text: Buffer.from(buffer) as unknown as Text
 })
 
 /** Up to this length a loop over an ASCII text is faster than the call into Node (measured: 24 ns against 110 ns for 4). */

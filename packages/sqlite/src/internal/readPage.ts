@@ -1,5 +1,8 @@
 /** From a page to what the caller gets: rows decoded, the failure named. */
 import type { SqlError } from "@effect/sql/SqlError"
+import type { SqlFailure } from "@sluice/sql"
+import * as Cause from "effect/Cause"
+import * as Option from "effect/Option"
 import { SqliteAnswer } from "./answer.js"
 import { Op } from "./boundary.js"
 import type { Call } from "./call.js"
@@ -43,7 +46,7 @@ export const readPage = (
   if (call.rows !== undefined) {
     rows = append(call.rows, rows)
   }
-  const error = call.error ?? errorOf(call, source, base, failed)
+  const error = call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed)
   call.opened = call.op === Op.open && (flags & Flag.done) === 0
   const double = base >> 3
   return new SqliteAnswer(
@@ -58,6 +61,28 @@ export const readPage = (
     source.f64[double + Header8.engineNanos]!,
     error
   )
+}
+
+/** What a callback that failed makes of its statement: the failure itself is the cause of the cause. */
+export const callbackError = (call: Call, outcome: SqlFailure.Outcome): SqlError | undefined => {
+  const { cause } = call
+  if (cause === undefined) {
+    return call.refused
+  }
+  const failed = Cause.failureOption(cause)
+  if (Option.isNone(failed)) {
+    call.died = cause as Cause.Cause<never>
+  }
+  return failure.callbackFailed(Option.getOrUndefined(failed), call.request.text, outcome)
+}
+
+/** A statement that was stopped, or is late, has that for its reason, whatever became of its callback. */
+const callbackErrorOf = (call: Call, source: PageSource, base: number): SqlError | undefined => {
+  const word = base >> 2
+  const why = source.u32[word + Header.why]!
+  return why === Why.none || why === Why.callback
+    ? callbackError(call, source.i32[word + Header.code] === 0 ? "executed" : "notExecuted")
+    : undefined
 }
 
 const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError | undefined): SqlError | undefined => {

@@ -27,6 +27,8 @@ export interface Taker {
   readonly page: (slot: number, source: PageSource, base: number) => void
   readonly value: (slot: number, value: unknown) => void
   readonly error: (slot: number, error: ErrorMessage) => void
+  /** A callback to run; `long` gives arguments that came as a message. */
+  readonly callback: (slot: number, long: (serial: number) => ArrayBuffer) => void
 }
 
 export class ReplyReader {
@@ -37,6 +39,8 @@ export class ReplyReader {
   private resuming = false
   /** Pages and values that came as messages before their reply was drained. */
   private readonly messages = new Map<number, ToLoop>()
+  /** The same of callbacks, by their serial numbers. */
+  private readonly arguments = new Map<number, ArrayBuffer>()
 
   constructor(
     memory: SharedArrayBuffer,
@@ -58,17 +62,24 @@ export class ReplyReader {
   }
 
   private keep(message: ToLoop): void {
-    if (message !== null && (message[0] === "buffer" || message[0] === "value" || message[0] === "error")) {
-      this.messages.set(message[1], message)
+    switch (message?.[0]) {
+      case "buffer":
+      case "value":
+      case "error":
+        this.messages.set(message[1], message)
+        break
+      case "arguments":
+        this.arguments.set(message[1], message[2])
+        break
     }
   }
 
   /** The message that belongs to a reply: it was posted before the reply was announced. */
-  private messageOf(seq: number): ToLoop {
+  private taken<A>(messages: Map<number, A>, number: number): A {
     for (;;) {
-      const message = this.messages.get(seq)
+      const message = messages.get(number)
       if (message !== undefined) {
-        this.messages.delete(seq)
+        messages.delete(number)
         return message
       }
       const received = receiveMessageOnPort(this.port) as { readonly message: ToLoop } | undefined
@@ -127,11 +138,13 @@ export class ReplyReader {
         return
       }
       case Reply.buffer: {
-        const message = this.messageOf(taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
+        const message = this.taken(this.messages, taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
         return taker.page(slot, views(message[2], true), 0)
       }
+      case Reply.callback:
+        return taker.callback(slot, (serial) => this.taken(this.arguments, serial))
       default: {
-        const message = this.messageOf(taker.seqOf(slot)) as
+        const message = this.taken(this.messages, taker.seqOf(slot)) as
           readonly ["value", number, unknown] | readonly ["error", number, ErrorMessage]
         return message[0] === "error" ? taker.error(slot, message[2]) : taker.value(slot, message[2])
       }

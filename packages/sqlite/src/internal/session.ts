@@ -4,14 +4,17 @@
  */
 import type { MessagePort } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as FiberId from "effect/FiberId"
 import type { SqliteAnswer } from "./answer.js"
 import { cancelWord, Op, slots, statementSlots, Word } from "./boundary.js"
 import { Call } from "./call.js"
+import type { Registry } from "./callbacks/registry.js"
+import { CallbackRunner } from "./callbacks/runner.js"
 import type { PageSource } from "./decoder.js"
 import * as failure from "./failure.js"
 import { Flag, Header } from "./page.js"
 import { encode, encodeRows, ParameterError } from "./parameters.js"
-import { readPage } from "./readPage.js"
+import { callbackError, readPage } from "./readPage.js"
 import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
 import { NulInText } from "./statementCache.js"
@@ -22,6 +25,8 @@ export interface SessionOptions {
   readonly maxQueuedBytes: number
   /** Milliseconds that a stopped statement may take to stop. */
   readonly grace: number
+  /** The callbacks of its client. */
+  readonly registry: Registry
   /** Told once when the session can be used no more. */
   readonly onLost: (error: SqlError) => void
 }
@@ -30,6 +35,7 @@ export class WorkerSession {
   private readonly control: Int32Array
   private readonly requests: RequestWriter
   private readonly replies: ReplyReader
+  private readonly callbacks: CallbackRunner
 
   private readonly calls: Array<Call | undefined> = new Array<Call | undefined>(slots).fill(undefined)
   private readonly freeStatementSlots: Array<number> = []
@@ -66,14 +72,22 @@ export class WorkerSession {
       error: (slot, error) => {
         const call = this.calls[slot]!
         this.release(call)
-        this.finish(call, failure.sqliteFailure(error, call.request.text || undefined), undefined)
-      }
+        const { text } = call.request
+        this.finish(call, callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined), undefined)
+      },
+      callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long)
     })
+    this.callbacks = new CallbackRunner(memory, port, this, options.registry)
     port.unref()
   }
 
   get inTransaction(): boolean {
     return this.transaction
+  }
+
+  /** Whether the worker may ask for one of them. */
+  get hasCallbacks(): boolean {
+    return !this.options.registry.isEmpty
   }
 
   /** Calls that are not settled yet. */
@@ -185,7 +199,13 @@ export class WorkerSession {
       this.closeCursor(call.cursor)
     }
     this.release(call)
-    this.finish(call, undefined, answer)
+    const { callback } = call
+    if (callback === undefined) {
+      return this.finish(call, undefined, answer)
+    }
+    // Its statement was stopped, or is late: it ends before its caller goes on.
+    callback.addObserver(() => this.finish(call, undefined, answer))
+    callback.unsafeInterruptAsFork(FiberId.none)
   }
 
   /** Gives the slot back and sends what waited for one. */
@@ -244,11 +264,9 @@ export class WorkerSession {
       return true
     }
     call.cancelled = true
+    call.callback?.unsafeInterruptAsFork(FiberId.none)
     Atomics.store(this.control, cancelWord + call.slot, call.seq)
-    Atomics.add(this.control, Word.credit, 1)
-    Atomics.notify(this.control, Word.credit)
-    Atomics.add(this.control, Word.callback, 1)
-    Atomics.notify(this.control, Word.callback)
+    this.rouse()
     if (Atomics.load(this.control, Word.running) === call.seq) {
       return false
     }
@@ -258,6 +276,14 @@ export class WorkerSession {
       this.drop(call)
     }
     return true
+  }
+
+  /** Makes the worker look at its words, wherever it waits. */
+  private rouse(): void {
+    for (const word of [Word.credit, Word.callback]) {
+      Atomics.add(this.control, word, 1)
+      Atomics.notify(this.control, word)
+    }
   }
 
   /** Nobody waits for it any more; its reply, if any comes, only gives the slot back. */
@@ -288,8 +314,7 @@ export class WorkerSession {
     const call = this.calls.find((call) => call?.seq === running)
     if (call !== undefined && !(call.request.transaction === "free" && endsTransaction.test(call.request.text))) {
       Atomics.store(this.control, Word.interrupt, running)
-      Atomics.add(this.control, Word.credit, 1)
-      Atomics.notify(this.control, Word.credit)
+      this.rouse()
     }
   }
 
@@ -395,6 +420,7 @@ export class WorkerSession {
     for (const call of [...this.calls, ...this.cursorQueue.splice(0), ...this.queue.splice(0)]) {
       if (call !== undefined && !call.done) {
         call.done = true
+        call.callback?.unsafeInterruptAsFork(FiberId.none)
         this.deactivate()
         const begun = call.seq !== 0 && running === call.seq
         const lost = () => failure.lost(message, begun ? "unknown" : "notExecuted", call.request.text || undefined)

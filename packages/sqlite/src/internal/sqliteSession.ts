@@ -2,10 +2,12 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { SqliteAnswer } from "./answer.js"
 import { type Command, Op } from "./boundary.js"
 import { Call } from "./call.js"
+import { isInside } from "./callbacks/inside.js"
 import * as failure from "./failure.js"
 import { emptyRequest, type WorkerSession } from "./session.js"
 import type { StatementEntry } from "./statementCache.js"
@@ -150,15 +152,25 @@ export class SqliteSession implements SqlTransport.Session {
     result: (error: undefined, answer: SqliteAnswer | undefined, value: unknown) => A,
     stopped?: () => void
   ): Effect.Effect<A, SqlError> {
-    return Effect.suspend(() => {
+    return Effect.withFiberRuntime<A, SqlError>((self) => {
+      const caller = self as unknown as Fiber.RuntimeFiber<unknown, unknown>
+      if (this.worker.hasCallbacks && isInside(caller.currentContext, this.worker)) {
+        return Effect.fail(failure.reentrant(request.text))
+      }
       let call: Call | undefined
       const answered = Effect.async<A, SqlError>((resume) => {
-        call = new Call(op, request, (error, answer, value) => {
+        const made = new Call(op, request, (error, answer, value) => {
           const failed = error ?? (op === Op.run || op === Op.batch ? answer?.error : undefined)
-          resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+          if (made.died !== undefined) {
+            resume(Effect.failCause(made.died))
+          } else {
+            resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+          }
         })
-        prepare?.(call)
-        this.worker.submit(call)
+        call = made
+        made.caller = caller
+        prepare?.(made)
+        this.worker.submit(made)
       })
       // Around `async`, and not its own canceler: that one comes into force only after a fiber may have yielded.
       return Effect.onInterrupt(answered, () => {

@@ -20,14 +20,31 @@ export interface CarrierStatement {
   readonly setAllowBareNamedParameters: (enabled: boolean) => void
 }
 
+export interface CarrierFunctionOptions {
+  readonly deterministic?: boolean
+  readonly directOnly?: boolean
+  /** Any number of arguments; else as many as the body has. */
+  readonly varargs?: boolean
+  readonly useBigIntArguments?: boolean
+}
+
 export interface CarrierDatabase {
   readonly isTransaction: boolean
   readonly prepare: (text: string) => CarrierStatement
   readonly exec: (text: string) => void
   readonly function: (
     name: string,
-    options: { readonly deterministic: boolean },
+    options: CarrierFunctionOptions,
     body: (...values: Array<unknown>) => CarrierValue
+  ) => void
+  /** Missing in the first releases of `node:sqlite`. */
+  readonly aggregate?: (
+    name: string,
+    options: CarrierFunctionOptions & {
+      readonly start: () => unknown
+      readonly step: (state: unknown, ...values: Array<unknown>) => unknown
+      readonly result: (state: unknown) => CarrierValue
+    }
   ) => void
   readonly enableLoadExtension: (enabled: boolean) => void
   readonly loadExtension: (path: string) => void

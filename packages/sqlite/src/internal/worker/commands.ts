@@ -1,15 +1,18 @@
 /** The rare requests, each a structured message with a structured answer. */
 import type { Command } from "../boundary.js"
 import { runBatch } from "./batchCommand.js"
+import type { Callbacks } from "./callbacks.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
 
 const backups = new WeakMap<Connection, Backup>()
 
-const perform = (connection: Connection, command: Command): unknown => {
+const perform = (connection: Connection, callbacks: Callbacks, command: Command): unknown => {
   switch (command._tag) {
     case "Check":
       return undefined
+    case "Register":
+      return callbacks.apply(command.registration)
     case "LoadExtension":
       return connection.loadExtension(command.path)
     case "Export":
@@ -34,13 +37,14 @@ const perform = (connection: Connection, command: Command): unknown => {
 
 export const runCommand = (
   connection: Connection,
+  callbacks: Callbacks,
   outbox: Outbox,
   slot: number,
   seq: number,
   command: Command
 ): void => {
   try {
-    const value = perform(connection, command)
+    const value = perform(connection, callbacks, command)
     outbox.value(slot, seq, value, value instanceof ArrayBuffer ? [value] : [])
   } catch (error) {
     const code = error instanceof EngineError ? error.code : -1

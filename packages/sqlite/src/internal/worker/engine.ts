@@ -2,6 +2,7 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
+import type { HookKind, Registration } from "../boundary.js"
 
 export interface Engine {
   readonly kind: "native" | "portable"
@@ -40,9 +41,22 @@ export interface Connection {
   readonly serialize: () => ArrayBuffer
   /** Copies the database into a file, page by page. Throws `EngineError`. */
   readonly backup: (destination: string) => Backup
+  /**
+   * Functions, collations and hooks in JavaScript; undefined takes one away. A function that throws fails its statement.
+   * Aggregates get an `AggregateOp` and their group's number before the arguments. Throw `EngineError`, also for what
+   * the engine does not have.
+   */
+  readonly setFunction: (definition: FunctionDefinition, run: Callback | undefined) => void
+  readonly setCollation: (name: string, compare: Callback | undefined) => void
+  readonly setHook: (hook: HookKind, run: Callback | undefined) => void
   /** Finalizes what is left and closes. */
   readonly close: () => void
 }
+
+/** A callback in JavaScript; hooks and collations answer numbers. */
+export type Callback = (...args: ReadonlyArray<unknown>) => unknown
+
+export type FunctionDefinition = Omit<Extract<Registration, { readonly kind: "function" }>, "kind" | "id">
 
 export interface Backup {
   /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` 5 or 6. */

@@ -1,7 +1,18 @@
 /** The worker's loop: takes requests in order, runs each on the connection, answers with pages. */
-import { Op, Request, RequestFlag, requestBytes, requestOffset, type Start, Transaction, Word } from "../boundary.js"
+import {
+  Op,
+  type Registration,
+  Request,
+  RequestFlag,
+  requestBytes,
+  requestOffset,
+  type Start,
+  Transaction,
+  Word
+} from "../boundary.js"
 import { Flag, Header, Why } from "../page.js"
 import { emptyPage } from "./answer.js"
+import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursor } from "./cursor.js"
 import { type Connection, EngineError } from "./engine.js"
@@ -23,6 +34,7 @@ export class Loop {
   private readonly statements: Statements
   private readonly inbox: Inbox
   private readonly outbox: Outbox
+  private readonly callbacks: Callbacks
   private readonly control: Int32Array
   private readonly bytes: Uint8Array
   private readonly cursors = new Map<number, Cursor>()
@@ -39,10 +51,17 @@ export class Loop {
     this.statements = new Statements(connection)
     this.inbox = new Inbox(start.shared, start.port, this.statements)
     this.outbox = new Outbox(start.shared, start.port)
+    this.callbacks = new Callbacks(start.shared, connection, this.inbox, this.outbox)
     this.control = new Int32Array(start.shared, 0, 64)
     this.bytes = shared8(start.shared)
     const memory = new ArrayBuffer(256 * 1024)
     this.scratch = { bytes: new Uint8Array(memory), offset: 0, capacity: memory.byteLength, reply: 0 }
+  }
+
+  register(callbacks: ReadonlyArray<Registration>): void {
+    for (const registration of callbacks) {
+      this.callbacks.apply(registration)
+    }
   }
 
   run(): void {
@@ -89,6 +108,7 @@ export class Loop {
     const seq = this.inbox.word(slot, Request.seq)
     Atomics.store(this.control, Word.running, seq)
     const why = this.connection.start(seq, slot)
+    this.callbacks.begin(slot)
     if (why !== Why.none && this.inbox.word(slot, Request.op) !== Op.closeCursor) {
       this.inbox.discard(seq, slot)
       this.refusePull(slot)
@@ -130,7 +150,7 @@ export class Loop {
         case Op.describe:
           return this.describe(slot, seq, id)
         default:
-          return runCommand(this.connection, this.outbox, slot, seq, inbox.commandOf(seq))
+          return runCommand(this.connection, this.callbacks, this.outbox, slot, seq, inbox.commandOf(seq))
       }
     })
   }

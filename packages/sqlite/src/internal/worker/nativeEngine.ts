@@ -5,8 +5,9 @@
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
+import { hookKinds } from "../boundary.js"
 import type { Carrier } from "./carrier.js"
-import type { Backup, Connection, Engine, OpenOptions, Prepared } from "./engine.js"
+import type { Backup, Callback, Connection, Engine, OpenOptions, Prepared } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 
@@ -70,7 +71,24 @@ interface Pump {
   readonly backupRemaining: (backup: BackupHandle) => number
   readonly backupPageCount: (backup: BackupHandle) => number
   readonly backupFinish: (backup: BackupHandle) => void
+  readonly setFunction: (
+    connection: ConnectionHandle,
+    name: string,
+    arity: number,
+    flags: number,
+    kind: number,
+    run: Callback | undefined
+  ) => void
+  readonly setCollation: (connection: ConnectionHandle, name: string, compare: Callback | undefined) => void
+  readonly setHook: (connection: ConnectionHandle, hook: number, run: Callback | undefined) => void
 }
+
+/** Of https://www.sqlite.org/c3ref/c_deterministic.html */
+const deterministic = 0x800
+const directOnly = 0x80000
+
+/** In the order of `FunctionKind` in native/pump.h. */
+const functionKinds = ["scalar", "aggregate", "window"]
 
 const attempt = <A>(run: () => A): A => {
   try {
@@ -128,6 +146,19 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
       pump,
       attempt(() => pump.backup(handle, destination))
     ),
+  setFunction: (definition, run) =>
+    attempt(() =>
+      pump.setFunction(
+        handle,
+        definition.name,
+        definition.arity,
+        (definition.deterministic ? deterministic : 0) | (definition.directOnly ? directOnly : 0),
+        functionKinds.indexOf(definition.shape),
+        run
+      )
+    ),
+  setCollation: (name, compare) => attempt(() => pump.setCollation(handle, name, compare)),
+  setHook: (hook, run) => attempt(() => pump.setHook(handle, hookKinds.indexOf(hook), run)),
   close: () => pump.close(handle)
 })
 

@@ -120,6 +120,11 @@ export class Outbox {
     this.announce(Reply.message | slot)
   }
 
+  /** Announces the callback whose arguments lie in its area. */
+  ask(slot: number): void {
+    this.announce(Reply.callback | slot)
+  }
+
   post(message: ToLoop, transfer: Array<ArrayBuffer> = []): void {
     this.port.postMessage(message, transfer)
   }

@@ -2,13 +2,15 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { HookKind } from "../boundary.js"
 import { Flag, Why } from "../page.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
 import { ControlWords } from "./controlWords.js"
 import type { PageWriter } from "./encodePage.js"
-import { type Backup, type Connection, type EngineError, type Prepared } from "./engine.js"
+import type { Backup, Callback, Connection, EngineError, FunctionDefinition, Prepared } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
+import { setFunction, unsupported } from "./portableCallbacks.js"
 import { engineError, isBusy, Stopped } from "./portableErrors.js"
 import { PortableStatement } from "./portableStatement.js"
 import { firstStatement } from "./split.js"
@@ -125,6 +127,18 @@ export class PortableConnection implements Connection {
       pageCount: () => this.pageCount(),
       finish: () => {}
     }
+  }
+
+  setFunction(definition: FunctionDefinition, run: Callback | undefined): void {
+    this.guard(() => setFunction(this.database, definition, run))
+  }
+
+  setCollation(): void {
+    throw unsupported("A collation")
+  }
+
+  setHook(hook: HookKind): void {
+    throw unsupported(`The ${hook} hook`)
   }
 
   close(): void {

@@ -83,6 +83,7 @@ export const serve = (start: Start): void => {
     const journalMode = configure(connection, start)
     connection.end()
     loop = new Loop(start, connection)
+    loop.register(start.callbacks)
     post(["ready", engine.kind, engine.version, journalMode])
   } catch (error) {
     connection?.close()

@@ -1,0 +1,109 @@
+/** The public face of callbacks on the event loop's side. */
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Effect from "effect/Effect"
+import type { SqlValue } from "../parameterReader.js"
+
+/** What SQLite can store: a boolean as 1 or 0, undefined as NULL; a number that is whole as an integer. */
+export type Storable = SqlValue | boolean | undefined
+
+export interface FunctionOptions {
+  /** Arguments; −1: any number. Default: those of the function, or any number when it takes none by name. */
+  readonly arity?: number | undefined
+  /** Same arguments, same result: SQLite may call it less often, and use it in indexes. Default false. */
+  readonly deterministic?: boolean | undefined
+  /** Not from triggers, views and schemas, which may come with a file from others. Default false. */
+  readonly directOnly?: boolean | undefined
+}
+
+export interface ScalarFunction<E, R> {
+  (...args: ReadonlyArray<SqlValue>): Effect.Effect<Storable, E, R>
+}
+
+/** An aggregate: a state for each group, stepped with each row's arguments. */
+export interface Aggregate<S, E, R> extends FunctionOptions {
+  readonly initial: () => S
+  readonly step: (state: S, ...args: ReadonlyArray<SqlValue>) => Effect.Effect<S, E, R>
+  /** Asked once for each group that was not given up. Also of a group without rows. */
+  readonly final: (state: S) => Effect.Effect<Storable, E, R>
+}
+
+/** An aggregate that can be used as a window function, too: rows leave its state by `inverse`. */
+export interface Window<S, E, R> extends Aggregate<S, E, R> {
+  readonly inverse: (state: S, ...args: ReadonlyArray<SqlValue>) => Effect.Effect<S, E, R>
+  /** The result for the current row. */
+  readonly value: (state: S) => Effect.Effect<Storable, E, R>
+}
+
+/** A row that a statement has changed. */
+export interface RowChange {
+  readonly operation: "insert" | "update" | "delete"
+  readonly database: string
+  readonly table: string
+  readonly rowid: number | bigint
+}
+
+/** What a statement is about to do: see https://www.sqlite.org/c3ref/c_alter_table.html for actions and their names. */
+export interface Action {
+  readonly action: number
+  readonly first: string | undefined
+  readonly second: string | undefined
+  readonly database: string | undefined
+  readonly trigger: string | undefined
+}
+
+/** What was registered can be taken away again. */
+export interface RegistrationHandle {
+  readonly remove: Effect.Effect<void, SqlError>
+}
+
+type Registering<R> = Effect.Effect<RegistrationHandle, SqlError, R>
+
+/**
+ * Callbacks of SQLite as Effects. They run on the event loop while the worker waits, with the services, references, span,
+ * deadline and interruption of the fiber whose statement it is; what that lacks comes from where they were registered. Their
+ * failures are the statement's: a typed one as the cause of its `SqlFailure`, defects and interruptions as they are.
+ * A callback that calls the session which waits for it fails with reason `ReentrantCall`; other sessions are free.
+ *
+ * Each is registered on all sessions of the client, those that open later, too, and until it is removed. For the life
+ * of a scope: `Effect.acquireRelease(sql.function(…), (it) => Effect.orDie(it.remove))`.
+ */
+export interface Callbacks {
+  /** A SQL function. */
+  readonly function: {
+    <E, R>(name: string, f: ScalarFunction<E, R>): Registering<R>
+    <E, R>(name: string, options: FunctionOptions, f: ScalarFunction<E, R>): Registering<R>
+  }
+  /** A SQL aggregate function. */
+  readonly aggregate: <S, E, R>(name: string, definition: Aggregate<S, E, R>) => Registering<R>
+  /** A SQL aggregate function for windows. Native engine only. */
+  readonly window: <S, E, R>(name: string, definition: Window<S, E, R>) => Registering<R>
+  /** An order of texts: below, at or above 0 as `a` comes before, with or after `b`. Native engine only. */
+  readonly collation: <E, R>(
+    name: string,
+    compare: (a: string, b: string) => Effect.Effect<number, E, R>
+  ) => Registering<R>
+  /** Asked while statements are prepared; a failure denies. Native engine only, as all that follow. */
+  readonly authorizer: <E, R>(
+    authorize: (action: Action) => Effect.Effect<"ok" | "deny" | "ignore", E, R>
+  ) => Registering<R>
+  /** Takes the place of the busy timeout: true tries again. `tries` counts from 0. */
+  readonly busyHandler: <E, R>(again: (tries: number) => Effect.Effect<boolean, E, R>) => Registering<R>
+  /** Asked at every look at the control words (`progressSteps`): true stops the statement. */
+  readonly progressHandler: <E, R>(stop: Effect.Effect<boolean, E, R>) => Registering<R>
+  /** Told of each row that a statement changes. A failure is reported, the change stays. */
+  readonly updateHook: <E, R>(changed: (change: RowChange) => Effect.Effect<void, E, R>) => Registering<R>
+  /** Asked before each commit: true, or a failure, rolls back. */
+  readonly commitHook: <E, R>(refuse: Effect.Effect<boolean, E, R>) => Registering<R>
+  /** Told of each rollback. */
+  readonly rollbackHook: <E, R>(run: Effect.Effect<void, E, R>) => Registering<R>
+  /** Told of each commit to a file in WAL mode, with the pages in the WAL file. SQLite goes on checkpointing. */
+  readonly walHook: <E, R>(
+    run: (written: { readonly database: string; readonly pages: number }) => Effect.Effect<void, E, R>
+  ) => Registering<R>
+  /** Told of each statement as it begins. */
+  readonly trace: <E, R>(run: (statement: string) => Effect.Effect<void, E, R>) => Registering<R>
+  /** Told of each statement as it ends, with the time it took. */
+  readonly profile: <E, R>(
+    run: (ended: { readonly statement: string; readonly nanos: number }) => Effect.Effect<void, E, R>
+  ) => Registering<R>
+}

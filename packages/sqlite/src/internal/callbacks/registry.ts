@@ -1,0 +1,69 @@
+/** What has been registered on a client: every session of it gets all of it, those that open later, too. */
+import type * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { Registration } from "../boundary.js"
+import type { SqlValue } from "../parameterReader.js"
+
+/** What is asked of a callback. */
+export interface Question {
+  readonly args: ReadonlyArray<SqlValue>
+  /** See `AggregateOp`. */
+  readonly op: number
+  /** The states of aggregates on this session, by group. */
+  readonly groups: Map<number, unknown>
+  readonly group: number
+}
+
+/** A callback on the event loop's side. */
+export interface Handler {
+  /** In SQL, for messages. */
+  readonly name: string
+  /** Answers the value for SQLite. */
+  readonly run: (question: Question) => Effect.Effect<unknown, unknown, unknown>
+  /** What it was registered with: the caller's own services come first. */
+  readonly context: Context.Context<never>
+}
+
+export interface Registered {
+  readonly registration: Registration
+  readonly handler: Handler
+}
+
+export class Registry {
+  private last = 0
+  private readonly handlers = new Map<number, Registered>()
+
+  add(make: (id: number) => Registration, handler: Handler): { readonly id: number } & Registered {
+    const id = ++this.last
+    const registered = { id, registration: make(id), handler }
+    this.handlers.set(id, registered)
+    return registered
+  }
+
+  remove(id: number): void {
+    this.handlers.delete(id)
+  }
+
+  get(id: number): Handler | undefined {
+    return this.handlers.get(id)?.handler
+  }
+
+  /** Of those registered after this one, for a session that was opening then. */
+  since(id: number): ReadonlyArray<Registration> {
+    return [...this.handlers].filter(([other]) => other > id).map(([, { registration }]) => registration)
+  }
+
+  /** The number of the latest. */
+  get latest(): number {
+    return this.last
+  }
+
+  get isEmpty(): boolean {
+    return this.handlers.size === 0
+  }
+
+  /** In the order in which they were registered: a later one of the same name wins. */
+  registrations(): ReadonlyArray<Registration> {
+    return [...this.handlers.values()].map(({ registration }) => registration)
+  }
+}

@@ -1,0 +1,52 @@
+/** Reads tagged values (see parameters.ts): the arguments and the answers of callbacks. */
+import type { ParameterView } from "./parameters.js"
+
+/** SQLite's values in JavaScript. Integers are numbers where they are exact, else bigints. */
+export type SqlValue = null | number | bigint | string | Uint8Array
+
+/** Where the reader stands. */
+interface At {
+  offset: number
+}
+
+const read = (view: ParameterView, at: At): SqlValue => {
+  const start = at.offset
+  switch (view.bytes[start]) {
+    case 1: {
+      at.offset = start + 9
+      const low = view.data.getInt32(start + 1, true)
+      if (view.data.getInt32(start + 5, true) === low >> 31) {
+        return low
+      }
+      const whole = view.data.getBigInt64(start + 1, true)
+      const number = Number(whole)
+      return Number.isSafeInteger(number) ? number : whole
+    }
+    case 2:
+      at.offset = start + 9
+      return view.data.getFloat64(start + 1, true)
+    case 3:
+    case 4: {
+      const length = view.data.getUint32(start + 1, true)
+      const from = start + 5
+      at.offset = from + length
+      return view.bytes[start] === 3 ? view.text.utf8Slice(from, from + length) : view.bytes.slice(from, from + length)
+    }
+    default:
+      at.offset = start + 1
+      return null
+  }
+}
+
+/** The one value at `offset`. */
+export const decodeValue = (view: ParameterView, offset: number): SqlValue => read(view, { offset })
+
+/** So many values from `offset` on. */
+export const decodeValues = (view: ParameterView, offset: number, count: number): Array<SqlValue> => {
+  const at = { offset }
+  const values: Array<SqlValue> = []
+  for (let i = 0; i < count; i++) {
+    values.push(read(view, at))
+  }
+  return values
+}

@@ -1,0 +1,130 @@
+/**
+ * The worker's half of callbacks: what SQLite calls in the middle of a statement is put to the event loop, and the thread
+ * sleeps until the answer is there or the statement is to stop.
+ */
+import { AggregateOp, Answer, Ask, callbackBytes, callbackOffset, type Registration, Word } from "../boundary.js"
+import { Why } from "../page.js"
+import { decodeValue } from "../parameterReader.js"
+import { encode, encodeInto, parameterView } from "../parameters.js"
+import { type Callback, type Connection, EngineError } from "./engine.js"
+import type { Inbox } from "./inbox.js"
+import type { Outbox } from "./outbox.js"
+
+/** SQLITE_ERROR: what SQLite is told when a callback fails. The loop knows the reason. */
+const failedCode = 1
+
+/** At least so often the words are looked at: a deadline needs no notice. In milliseconds. */
+const longestSleep = 10
+
+export class Callbacks {
+  private readonly control: Int32Array
+  private readonly ask: Int32Array
+  private readonly answer: Int32Array
+  private readonly view
+  private serial = 0
+  private slot = 0
+  /** A callback of this request has failed: its aggregates are ended without being asked anything more. */
+  private failed = false
+
+  constructor(
+    shared: SharedArrayBuffer,
+    private readonly connection: Connection,
+    private readonly inbox: Inbox,
+    private readonly outbox: Outbox
+  ) {
+    this.control = new Int32Array(shared, 0, 64)
+    this.ask = new Int32Array(shared, callbackOffset, callbackBytes / 4)
+    this.answer = new Int32Array(shared, callbackOffset + callbackBytes, callbackBytes / 4)
+    this.view = parameterView(shared)
+  }
+
+  /** The request that callbacks are asked for from here on. */
+  begin(slot: number): void {
+    this.slot = slot
+    this.failed = false
+  }
+
+  /** Puts a callback on the connection, or takes it away. Throws `EngineError`. */
+  apply(registration: Registration): void {
+    const { connection } = this
+    switch (registration.kind) {
+      case "function":
+        return connection.setFunction(
+          registration,
+          registration.shape === "scalar" ? this.scalar(registration.id) : this.aggregate(registration.id)
+        )
+      case "collation":
+        return connection.setCollation(registration.name, this.scalar(registration.id))
+      case "hook":
+        return connection.setHook(registration.hook, this.scalar(registration.id))
+    }
+  }
+
+  private scalar(id: number | undefined): Callback | undefined {
+    return id === undefined ? undefined : (...args) => this.call(id, 0, 0, args)
+  }
+
+  private aggregate(id: number | undefined): Callback | undefined {
+    return id === undefined
+      ? undefined
+      : (op, group, ...args) => {
+          // SQLite ends the groups of a statement that has failed, too: there is nobody to want their values.
+          if (op === AggregateOp.final && (this.failed || this.connection.check() !== Why.none)) {
+            return null
+          }
+          return this.call(id, op as number, group as number, args)
+        }
+  }
+
+  /** Asks the loop and waits. */
+  private call(id: number, op: number, group: number, args: ReadonlyArray<unknown>): unknown {
+    if (this.connection.check() !== Why.none) {
+      throw this.fail()
+    }
+    const { ask } = this
+    const serial = (this.serial = (this.serial % 0x7ffffffe) + 1)
+    ask[Ask.id] = id
+    ask[Ask.serial] = serial
+    ask[Ask.op] = op
+    ask[Ask.group] = group
+    ask[Ask.count] = args.length
+    ask[Ask.length] = encodeInto(args, this.view, callbackOffset + Ask.bytes, callbackBytes - Ask.bytes)
+    if (ask[Ask.length]! < 0) {
+      const bytes = encode(args)
+      this.outbox.post(["arguments", serial, bytes], [bytes])
+    }
+    this.outbox.ask(this.slot)
+    this.wait(serial)
+    return this.result(serial)
+  }
+
+  /** Sleeps until the answer is there. Throws when the request is to stop before that. */
+  private wait(serial: number): void {
+    const { control } = this
+    for (;;) {
+      const heard = Atomics.load(control, Word.callback)
+      if (Atomics.load(control, Word.answered) === serial) {
+        return
+      }
+      if (this.connection.check() !== Why.none) {
+        throw this.fail()
+      }
+      Atomics.wait(control, Word.callback, heard, longestSleep)
+    }
+  }
+
+  private result(serial: number): unknown {
+    const { answer } = this
+    if (answer[Answer.failed] === 1) {
+      throw this.fail()
+    }
+    return answer[Answer.length]! < 0
+      ? decodeValue(parameterView(this.inbox.resultOf(serial)), 0)
+      : decodeValue(this.view, callbackOffset + callbackBytes + Answer.bytes)
+  }
+
+  private fail(): EngineError {
+    this.failed = true
+    return new EngineError(failedCode, "a callback failed")
+  }
+}

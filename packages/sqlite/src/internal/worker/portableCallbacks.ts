@@ -1,0 +1,70 @@
+/** SQL functions by the carrier's own API; it has neither collations nor hooks. */
+import { AggregateOp } from "../boundary.js"
+import type { CarrierDatabase, CarrierValue } from "./carrier.js"
+import { type Callback, EngineError, type FunctionDefinition } from "./engine.js"
+
+export const unsupported = (what: string): EngineError =>
+  new EngineError(-1, `${what} needs the native engine: the portable one has none`)
+
+/** With bigints asked for, so that none is cut; as numbers where they are exact, as on the native engine. */
+const plain = (value: unknown): unknown => {
+  if (typeof value !== "bigint") {
+    return value
+  }
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
+
+/** Carriers store every number as a float; whole ones are to be integers. */
+const stored = (value: unknown): CarrierValue =>
+  value === undefined
+    ? null
+    : typeof value === "number" && Number.isSafeInteger(value) && !Object.is(value, -0)
+      ? (BigInt(value) as unknown as CarrierValue)
+      : (value as CarrierValue)
+
+/** Carriers take the number of arguments from the function. */
+const withArity = <F extends (...args: Array<never>) => unknown>(arity: number, run: F): F =>
+  Object.defineProperty(run, "length", { value: Math.max(0, arity) })
+
+let groups = 0
+
+export const setFunction = (
+  database: CarrierDatabase,
+  definition: FunctionDefinition,
+  run: Callback | undefined
+): void => {
+  const { arity, deterministic, directOnly, name, shape } = definition
+  const options = { deterministic, directOnly, varargs: arity < 0, useBigIntArguments: true }
+  if (run === undefined) {
+    // A carrier cannot take a function away: what is left of it says so.
+    return database.function(name, options, withArity(arity, () => gone(name)))
+  }
+  switch (shape) {
+    case "scalar":
+      return database.function(
+        name,
+        options,
+        withArity(arity, (...args) => stored(run(...args.map(plain))))
+      )
+    case "aggregate":
+      if (database.aggregate === undefined) {
+        throw unsupported("An aggregate")
+      }
+      return database.aggregate(name, {
+        ...options,
+        start: () => ++groups,
+        step: withArity(arity + 1, (group: unknown, ...args: Array<unknown>) => {
+          run(AggregateOp.step, group, ...args.map(plain))
+          return group
+        }),
+        result: (group) => stored(run(AggregateOp.final, group))
+      })
+    case "window":
+      throw unsupported("A window function")
+  }
+}
+
+const gone = (name: string): never => {
+  throw new EngineError(1, `no such function: ${name}`)
+}
