@@ -120,7 +120,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     if (observation === undefined) {
       return core.run(fiber, request, toResult, core.telemetry.timer(this.segments, request))
     }
-    return core.run(fiber, request, (answer) => {
+    return core.run(fiber, within(request, observation), (answer) => {
       observation.answered(answer)
       return toResult(answer)
     })
@@ -184,7 +184,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     observation?.sent(text, params)
     return request instanceof SqlErrorClass
       ? Effect.fail(request)
-      : Effect.map(core.open(fiber, request), (cursor) =>
+      : Effect.map(core.open(fiber, within(request, observation)), (cursor) =>
           pages<A>(observation === undefined ? cursor : observation.watched(cursor), transformRows)
         )
   }
@@ -194,3 +194,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     return { _id: "@effect/sql/Statement", segments: this.segments, sql, params }
   }
 }
+
+/** What the session runs on the statement's behalf is a child of its span. */
+const within = (request: SqlTransport.SqlRequest, observation: Observation | undefined): SqlTransport.SqlRequest =>
+  observation?.span === undefined ? request : { ...request, span: observation.span }

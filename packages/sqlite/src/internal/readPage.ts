@@ -80,9 +80,16 @@ export const callbackError = (call: Call, outcome: SqlFailure.Outcome): SqlError
 const callbackErrorOf = (call: Call, source: PageSource, base: number): SqlError | undefined => {
   const word = base >> 2
   const why = source.u32[word + Header.why]!
-  return why === Why.none || why === Why.callback
-    ? callbackError(call, source.i32[word + Header.code] === 0 ? "executed" : "notExecuted")
-    : undefined
+  if (why !== Why.none && why !== Why.callback) {
+    return undefined
+  }
+  const error = callbackError(call, source.i32[word + Header.code] === 0 ? "executed" : "notExecuted")
+  return error === undefined ? undefined : atFailedRow(call, source, base, error)
+}
+
+const atFailedRow = (call: Call, source: PageSource, base: number, error: SqlError): SqlError => {
+  const row = source.i32[(base >> 2) + Header.detail]!
+  return call.op === Op.batch && row >= 0 ? failure.atRow(error, row) : error
 }
 
 const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError | undefined): SqlError | undefined => {
@@ -121,10 +128,12 @@ const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError 
   if (code === 0) {
     return undefined
   }
+  if (call.callback !== undefined && call.request.deadline <= performance.now()) {
+    // It ended in the middle of a callback; the portable engine cannot say why.
+    return failure.late(text, "notExecuted")
+  }
   const message = readError(source, base) ?? `SQLite result code ${code}`
-  const error = failure.sqliteFailure({ code, message }, text)
-  const row = source.i32[word + Header.detail]!
-  return call.op === Op.batch && row >= 0 ? failure.atRow(error, row) : error
+  return atFailedRow(call, source, base, failure.sqliteFailure({ code, message }, text))
 }
 
 const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {

@@ -73,7 +73,11 @@ export class WorkerSession {
         const call = this.calls[slot]!
         this.release(call)
         const { text } = call.request
-        this.finish(call, callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined), undefined)
+        this.finish(
+          call,
+          callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined),
+          undefined
+        )
       },
       callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long)
     })

@@ -6,6 +6,12 @@ import * as Effect from "effect/Effect"
 const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run(SqlTransport.request(text, { transaction: "free" })))
 
+/** A rollback hook that fails has changed nothing: what counts is that no transaction is open any more. */
+const undo = (session: SqlTransport.Session): Effect.Effect<void, SqlError> =>
+  Effect.catchAllCause(execute(session, "ROLLBACK"), (cause) =>
+    session.inTransaction() ? Effect.failCause(cause) : Effect.logWarning("A rollback hook failed", cause)
+  )
+
 export const transactions = (readonlyDatabase: boolean): SqlTransport.TransactionControl => {
   const restricted = new WeakSet<SqlTransport.Session>()
   /** Lets the session write again after a transaction that only read. */
@@ -36,7 +42,7 @@ export const transactions = (readonlyDatabase: boolean): SqlTransport.Transactio
     rollback: (session) =>
       Effect.zipRight(
         lift(session),
-        Effect.suspend(() => (session.inTransaction() ? execute(session, "ROLLBACK") : Effect.void))
+        Effect.suspend(() => (session.inTransaction() ? undo(session) : Effect.void))
       ),
     savepoint: (session, name) => execute(session, `SAVEPOINT ${name}`),
     rollbackTo: (session, name) => execute(session, `ROLLBACK TO ${name}`),

@@ -10,5 +10,5 @@ export const isInside = (context: Context.Context<never>, session: object): bool
 /** The context of a callback that a session waits for. */
 export const enter = (context: Context.Context<never>, session: object): Context.Context<never> => {
   const outer = context.unsafeMap.get(Inside.key) as ReadonlySet<object> | undefined
-  return Context.add(context, Inside, new Set(outer).add(session)) as unknown as Context.Context<never>
+  return Context.add(context, Inside, new Set(outer).add(session))
 }

@@ -50,7 +50,7 @@ const operations: Readonly<Record<number, "insert" | "update" | "delete">> = { 1
 export const make = (register: Register): Callbacks => {
   const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run) =>
     Effect.flatMap(Effect.context<R>(), (context) =>
-      register(make, { name, run, context: context as unknown as Context.Context<never> })
+      register(make, { name, run, context: context })
     )
 
   const define = <R>(
@@ -131,7 +131,8 @@ export const make = (register: Register): Callbacks => {
   }
 }
 
-const orUndefined = (value: SqlValue | undefined): string | undefined => (value === null ? undefined : (value as string))
+const orUndefined = (value: SqlValue | undefined): string | undefined =>
+  value === null ? undefined : (value as string)
 
 /** SQLite wants a sign; what is no number is a mistake of the program, and said so. */
 const integral = <E, R>(effect: Effect.Effect<number, E, R>, what: string) =>

@@ -139,4 +139,4 @@ export class CallbackRunner {
 const isStopped = (call: Call): boolean => call.done || call.cancelled
 
 const withSpan = (context: Context.Context<never>, span: Tracer.AnySpan): Context.Context<never> =>
-  Context.add(context, Tracer.ParentSpan, span) as unknown as Context.Context<never>
+  Context.add(context, Tracer.ParentSpan, span)

@@ -20,7 +20,7 @@ const stored = (value: unknown): CarrierValue =>
   value === undefined
     ? null
     : typeof value === "number" && Number.isSafeInteger(value) && !Object.is(value, -0)
-      ? (BigInt(value) as unknown as CarrierValue)
+      ? (BigInt(value))
       : (value as CarrierValue)
 
 /** Carriers take the number of arguments from the function. */
@@ -38,7 +38,11 @@ export const setFunction = (
   const options = { deterministic, directOnly, varargs: arity < 0, useBigIntArguments: true }
   if (run === undefined) {
     // A carrier cannot take a function away: what is left of it says so.
-    return database.function(name, options, withArity(arity, () => gone(name)))
+    return database.function(
+      name,
+      options,
+      withArity(arity, () => gone(name))
+    )
   }
   switch (shape) {
     case "scalar":

@@ -1,0 +1,247 @@
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import type { SqliteClient } from "@sluice/sqlite"
+import { Cause, Effect, Exit, Fiber } from "effect"
+import { assertIdle, open } from "../conformance/stopping.js"
+import { leftovers, reasonOf, spinFor, tempFile } from "../support.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+const count = (sql: SqliteClient.SqliteClient) =>
+  Effect.map(sql<{ n: number }>`select count(*) as n from t`, (rows) => rows[0]!.n)
+
+const withTable = Effect.tap(open("native"), (sql) => sql`create table t (n)`)
+
+describe("windows, collations and hooks as Effects (native)", () => {
+  it.scopedLive("row 54: a window function, each part asynchronous; an error in a step surfaces once", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      const later = <A>(value: A) => Effect.delay(Effect.succeed(value), 1)
+      yield* sql.window("moving", {
+        initial: () => 0,
+        step: (sum, n) => (n === 13 ? Effect.fail("thirteen") : later(sum + (n as number))),
+        inverse: (sum, n) => later(sum - (n as number)),
+        value: (sum) => later(sum),
+        final: (sum) => later(sum)
+      })
+      const windowed = "moving(value) over (order by value rows between 1 preceding and current row) as m"
+      assert.deepStrictEqual(yield* sql.unsafe(`select ${windowed} from json_each('[1,2,3,4]')`), [
+        { m: 1 },
+        { m: 3 },
+        { m: 5 },
+        { m: 7 }
+      ])
+      assert.deepStrictEqual(yield* sql`select moving(value) as m from json_each('[1,2,3]')`, [{ m: 6 }])
+      assert.strictEqual(
+        (yield* reasonOf(sql.unsafe(`select ${windowed} from json_each('[1,13,14]')`))).cause,
+        "thirteen"
+      )
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 55: a collation orders; its failure surfaces", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* sql.collation("reverse", (a, b) => Effect.delay(Effect.succeed(a < b ? 1 : a > b ? -1 : 0), 1))
+      yield* sql.collation("broken", () => Effect.fail("no order"))
+      yield* sql.collation("odd", () => Effect.succeed(NaN))
+      const order = (collation: string) =>
+        sql.unsafe<{ value: string }>(
+          `select value from json_each('["b","c","a"]') order by value collate ${collation}`
+        )
+      assert.deepStrictEqual(
+        (yield* order("reverse")).map(({ value }) => value),
+        ["c", "b", "a"]
+      )
+      assert.strictEqual((yield* reasonOf(order("broken"))).cause, "no order")
+      const odd = yield* Effect.exit(order("odd"))
+      assert.isTrue(Exit.isFailure(odd) && Cause.isDie(odd.cause))
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 56: an authorizer denies, ignores, and denies when it fails", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      yield* sql`insert into t values (1)`
+      let verdict: Effect.Effect<"ok" | "deny" | "ignore", string> = Effect.succeed("deny")
+      // SQLITE_READ
+      const { remove } = yield* sql.authorizer(({ action, first }) =>
+        action === 20 && first === "t" ? verdict : Effect.succeed("ok" as const)
+      )
+      assert.strictEqual((yield* reasonOf(sql`select n from t`)).reason, "Authorization")
+      verdict = Effect.delay(Effect.succeed("ignore" as const), 1)
+      assert.deepStrictEqual(yield* sql`select n, 1 as one from t`, [{ n: null, one: 1 }])
+      verdict = Effect.fail("who are you")
+      assert.strictEqual((yield* reasonOf(sql`select n, 2 from t`)).cause, "who are you")
+      yield* remove
+      assert.deepStrictEqual(yield* sql`select n, 3 as three from t`, [{ n: 1, three: 3 }])
+    })
+  )
+
+  it.scopedLive("row 57: an update hook hears of each row; its failure is reported and the row stays changed", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      const heard: Array<SqliteClient.RowChange> = []
+      const { remove } = yield* sql.updateHook((change) => Effect.sync(() => heard.push(change)))
+      yield* sql`insert into t values (1), (2)`
+      yield* sql`update t set n = 3 where n = 2`
+      yield* sql`delete from t where n = 1`
+      const main = { database: "main", table: "t" }
+      assert.deepStrictEqual(heard, [
+        { ...main, operation: "insert", rowid: 1 },
+        { ...main, operation: "insert", rowid: 2 },
+        { ...main, operation: "update", rowid: 2 },
+        { ...main, operation: "delete", rowid: 1 }
+      ])
+      yield* remove
+      yield* sql.updateHook(() => Effect.fail("told too late"))
+      const failure = yield* reasonOf(sql`insert into t values (9)`)
+      assert.strictEqual(failure.cause, "told too late")
+      assert.strictEqual(failure.outcome, "executed")
+      assert.strictEqual(yield* count(sql), 2)
+    })
+  )
+
+  it.scopedLive("row 58: a commit hook that says true, or fails, rolls back", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      let refuse: Effect.Effect<boolean, string> = Effect.succeed(false)
+      let rollbacks = 0
+      yield* sql.commitHook(Effect.suspend(() => refuse))
+      yield* sql.rollbackHook(Effect.sync(() => void rollbacks++))
+      yield* sql`insert into t values (1)`
+      refuse = Effect.delay(Effect.succeed(true), 1)
+      assert.strictEqual((yield* reasonOf(sql`insert into t values (2)`)).reason, "Constraint")
+      assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`insert into t values (3)`))).reason, "Constraint")
+      refuse = Effect.fail("not today")
+      assert.strictEqual((yield* reasonOf(sql`insert into t values (4)`)).cause, "not today")
+      assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`insert into t values (5)`))).cause, "not today")
+      refuse = Effect.succeed(false)
+      assert.strictEqual(yield* count(sql), 1)
+      assert.isAtLeast(rollbacks, 4)
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a rollback hook that fails is reported, and all is rolled back", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      yield* sql.rollbackHook(Effect.fail("noticed"))
+      const exit = yield* Effect.exit(
+        sql.withTransaction(Effect.zipRight(sql`insert into t values (1)`, Effect.fail("x")))
+      )
+      assert.isTrue(Exit.isFailure(exit))
+      assert.strictEqual(yield* count(sql), 0)
+    })
+  )
+
+  it.scopedLive("a WAL hook hears of commits, and the file is still checkpointed", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { filename: yield* tempFile })
+      const pages: Array<number> = []
+      yield* sql.walHook((written) => Effect.sync(() => pages.push(written.pages)))
+      yield* sql`create table t (n)`
+      yield* sql`insert into t values (zeroblob(6000000))`
+      yield* sql`insert into t values (1)`
+      yield* sql`insert into t values (1)`
+      assert.isAbove(Math.max(...pages), 1_000)
+      assert.isBelow(pages.at(-1)!, 1_000)
+    })
+  )
+
+  it.scopedLive("row 59: a busy handler that gives up after n tries has been asked n + 1 times", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const [holder, waiter] = [yield* open("native", { filename }), yield* open("native", { filename })]
+      yield* holder`create table t (n)`
+      const tries: Array<number> = []
+      yield* waiter.busyHandler((n) =>
+        Effect.delay(
+          Effect.sync(() => tries.push(n) <= 4),
+          1
+        )
+      )
+      const failure = yield* holder.withTransaction(
+        Effect.zipRight(holder`insert into t values (1)`, reasonOf(waiter`insert into t values (2)`))
+      )
+      assert.strictEqual(failure.reason, "LockTimeout")
+      assert.deepStrictEqual(tries, [0, 1, 2, 3, 4])
+      yield* waiter`insert into t values (3)`
+      assert.strictEqual(yield* count(waiter), 2)
+    })
+  )
+
+  it.scopedLive("row 60: a progress handler of the program beside ours", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { progressSteps: 10_000 })
+      let asked = 0
+      let stop = false
+      yield* sql.progressHandler(
+        Effect.sync(() => {
+          asked++
+          return stop
+        })
+      )
+      yield* sql.unsafe(spinFor(100_000))
+      assert.isAbove(asked, 10)
+      stop = true
+      assert.strictEqual((yield* reasonOf(sql.unsafe(spinFor(100_000)))).reason, "Interrupted")
+      stop = false
+      const fiber = yield* Effect.fork(sql.unsafe(spinFor(1_000_000_000)))
+      yield* Effect.sleep(30)
+      yield* Fiber.interrupt(fiber)
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("trace and profile hear of statements; their failure is reported, the work stays", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      const [traced, profiled]: [Array<string>, Array<string>] = [[], []]
+      const trace = yield* sql.trace((statement) => Effect.sync(() => traced.push(statement)))
+      const profile = yield* sql.profile(({ nanos, statement }) =>
+        Effect.sync(() => {
+          assert.isAtLeast(nanos, 0)
+          profiled.push(statement)
+        })
+      )
+      yield* sql`insert into t values (${1})`
+      assert.deepStrictEqual([traced, profiled], [["insert into t values (?)"], ["insert into t values (?)"]])
+      yield* trace.remove
+      yield* profile.remove
+      yield* sql.trace((statement) => (statement.startsWith("insert") ? Effect.fail("heard") : Effect.void))
+      assert.strictEqual((yield* reasonOf(sql`insert into t values (${2})`)).cause, "heard")
+      assert.strictEqual(yield* count(sql), 2)
+    })
+  )
+})
+
+describe("windows, collations and hooks (portable)", () => {
+  it.scopedLive("are Unsupported, and leave nothing registered", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("portable")
+      const none = Effect.succeed(0)
+      for (const registering of [
+        sql.collation("c", () => none),
+        sql.window("w", {
+          initial: () => 0,
+          step: () => none,
+          inverse: () => none,
+          value: () => none,
+          final: () => none
+        }),
+        sql.authorizer(() => Effect.succeed("ok")),
+        sql.updateHook(() => Effect.void),
+        sql.commitHook(Effect.succeed(false)),
+        sql.progressHandler(Effect.succeed(false)),
+        sql.trace(() => Effect.void)
+      ]) {
+        const failure = yield* reasonOf(registering)
+        assert.strictEqual(failure.reason, "Unsupported")
+        assert.include(failure.message, "native engine")
+      }
+      yield* assertIdle(sql)
+    })
+  )
+})
