@@ -1,6 +1,5 @@
 /** Registering callbacks on a client: what the program gives, as the worker and the runner know it. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { AggregateOp, type HookKind } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
@@ -49,9 +48,7 @@ const operations: Readonly<Record<number, "insert" | "update" | "delete">> = { 1
 
 export const make = (register: Register): Callbacks => {
   const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run) =>
-    Effect.flatMap(Effect.context<R>(), (context) =>
-      register(make, { name, run, context: context })
-    )
+    Effect.flatMap(Effect.context<R>(), (context) => register(make, { name, run, context: context }))
 
   const define = <R>(
     name: string,

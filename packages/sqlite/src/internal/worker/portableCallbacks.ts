@@ -20,7 +20,7 @@ const stored = (value: unknown): CarrierValue =>
   value === undefined
     ? null
     : typeof value === "number" && Number.isSafeInteger(value) && !Object.is(value, -0)
-      ? (BigInt(value))
+      ? BigInt(value)
       : (value as CarrierValue)
 
 /** Carriers take the number of arguments from the function. */
