@@ -119,8 +119,8 @@ const resultProblems = <A, R>(
 /** What the schema wants of each column. */
 interface Wanted {
   readonly fields: ReadonlyMap<string, { readonly required: boolean; readonly types: ReadonlyArray<AST.AST> }>
-  /** Any other column is welcome, too. */
-  readonly open: boolean
+  /** What any other column has to be; undefined where none is welcome. */
+  readonly others: ReadonlyArray<AST.AST> | undefined
 }
 
 /** Undefined: the schema does not say (a declaration, say). */
@@ -134,7 +134,7 @@ const wantedOf = (ast: AST.AST): Wanted | undefined => {
             { required: !isOptional, types: [type] }
           ])
         ),
-        open: ast.indexSignatures.length > 0
+        others: ast.indexSignatures.length > 0 ? ast.indexSignatures.map(({ type }) => type) : undefined
       }
     case "Refinement":
     case "Transformation":
@@ -166,7 +166,9 @@ const merge = (members: ReadonlyArray<Wanted>): Wanted => {
         ]
       })
     ),
-    open: members.some(({ open }) => open)
+    others: members.some(({ others }) => others !== undefined)
+      ? members.flatMap(({ others }) => others ?? [])
+      : undefined
   }
 }
 
@@ -219,10 +221,11 @@ const structProblems = (
       return
     }
     const field = wanted?.fields.get(column)
-    if (wanted !== undefined && field === undefined && !wanted.open) {
+    const types = field?.types ?? wanted?.others
+    if (wanted !== undefined && types === undefined) {
       problems.push({ _tag: "UnknownColumn", column, message: `column "${column}" of the result is not in the schema` })
     }
-    if (field !== undefined && columns[i]!.nullable === true && !field.types.some(acceptsNull)) {
+    if (types !== undefined && columns[i]!.nullable === true && !types.some(acceptsNull)) {
       problems.push(nullable(column))
     }
   })
@@ -245,9 +248,11 @@ const tupleProblems = (
     const message = `the result has ${names.length} columns, the schema wants ${wanted}`
     return [{ _tag: "ColumnCount", column: undefined, message }]
   }
+  // One element may be repeated, those behind it are the last ones.
+  const tail = names.length - (rest.length - 1)
   return names
     .filter((_, i) => {
-      const type = elements[i]?.type ?? rest[0]?.type
+      const type = elements[i]?.type ?? (rest.length > 1 && i >= tail ? rest[i - tail + 1] : rest[0])?.type
       return columns[i]!.nullable === true && type !== undefined && !acceptsNull(type)
     })
     .map(nullable)
