@@ -7,7 +7,7 @@ const numbers = (n: number) =>
   `with x(n) as (select 1 from sysibm.sysdummy1 union all select n + 1 from x where n < ${n}) select n from x`
 
 describe("a page", () => {
-  it.scoped("is done only when the end was met while it was filled", () =>
+  it.scopedLive("is done only when the end was met while it was filled", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const odd = yield* client.sql(numbers(5), { rows: 2 })
@@ -24,26 +24,28 @@ describe("a page", () => {
     })
   )
 
-  it.scoped("has a thousand rows unless told otherwise; none and less are none; texts and fractions are numbers", () =>
-    Effect.gen(function* () {
-      const client = yield* connected(yield* serve())
-      const plain = yield* client.sql(numbers(1500))
-      expect([plain.data.length, plain.is_done]).toEqual([1000, false])
-      expect((yield* client.ask({ type: "sqlmore", cont_id: plain.id })).data).toHaveLength(500)
-      for (const rows of [0, -1]) {
-        const empty = yield* client.sql(numbers(3), { rows })
-        expect([empty.data, empty.is_done, empty.metadata.column_count]).toEqual([[], false, 1])
-        expect(yield* client.ask({ type: "sqlmore", cont_id: empty.id })).toMatchObject({
-          data: [[1], [2], [3]],
-          is_done: true
-        })
-      }
-      expect((yield* client.sql(numbers(9), { rows: "3" })).data).toHaveLength(3)
-      expect((yield* client.sql(numbers(9), { rows: 2.7 })).data).toHaveLength(2)
-    })
+  it.scopedLive(
+    "has a thousand rows unless told otherwise; none and less are none; texts and fractions are numbers",
+    () =>
+      Effect.gen(function* () {
+        const client = yield* connected(yield* serve())
+        const plain = yield* client.sql(numbers(1500))
+        expect([plain.data.length, plain.is_done]).toEqual([1000, false])
+        expect((yield* client.ask({ type: "sqlmore", cont_id: plain.id })).data).toHaveLength(500)
+        for (const rows of [0, -1]) {
+          const empty = yield* client.sql(numbers(3), { rows })
+          expect([empty.data, empty.is_done, empty.metadata.column_count]).toEqual([[], false, 1])
+          expect(yield* client.ask({ type: "sqlmore", cont_id: empty.id })).toMatchObject({
+            data: [[1], [2], [3]],
+            is_done: true
+          })
+        }
+        expect((yield* client.sql(numbers(9), { rows: "3" })).data).toHaveLength(3)
+        expect((yield* client.sql(numbers(9), { rows: 2.7 })).data).toHaveLength(2)
+      })
   )
 
-  it.scoped("may be larger than the one before, and holds the rows as the first one did", () =>
+  it.scopedLive("may be larger than the one before, and holds the rows as the first one did", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const first = yield* client.sql(numbers(70_000), { rows: 3, terse: false })
@@ -53,7 +55,7 @@ describe("a page", () => {
     })
   )
 
-  it.scoped("comes to one of two who ask at once", () =>
+  it.scopedLive("comes to one of two who ask at once", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const { id } = yield* client.sql(numbers(9), { rows: 2 })
@@ -67,7 +69,7 @@ describe("a page", () => {
 })
 
 describe("sqlclose", () => {
-  it.scoped("forgets the id at once", () =>
+  it.scopedLive("forgets the id at once", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const { id } = yield* client.sql(numbers(9), { rows: 2 })
@@ -77,7 +79,7 @@ describe("sqlclose", () => {
     })
   )
 
-  it.scoped("knows changes and failures, too; sqlmore finds no result there", () =>
+  it.scopedLive("knows changes and failures, too; sqlmore finds no result there", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const change = yield* client.sql("create table x (a int)")
@@ -95,7 +97,7 @@ describe("sqlclose", () => {
 })
 
 describe("the limit of statements", () => {
-  it.scoped("counts what the driver leaves open: changes, failures, results not read to their end", () =>
+  it.scopedLive("counts what the driver leaves open: changes, failures, results not read to their end", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ limits: { statements: 4 } }))
       yield* client.sql("values 1")
@@ -116,7 +118,7 @@ describe("the limit of statements", () => {
     })
   )
 
-  it.scoped("is not touched by execute, and newer daemons give back with sqlclose", () =>
+  it.scopedLive("is not touched by execute, and newer daemons give back with sqlclose", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ limits: { statements: 2 }, version: "next" }))
       const handle = yield* client.ask({ type: "prepare_sql", sql: "values cast(? as int)" })
@@ -134,7 +136,7 @@ describe("the limit of statements", () => {
 })
 
 describe("an open result", () => {
-  it.scoped("does not stand in the way of changes after another connection's", () =>
+  it.scopedLive("does not stand in the way of changes after another connection's", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const one = yield* connected(server)
@@ -147,7 +149,7 @@ describe("an open result", () => {
     })
   )
 
-  it.scoped("ends with its socket", () =>
+  it.scopedLive("ends with its socket", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const client = yield* connected(server)

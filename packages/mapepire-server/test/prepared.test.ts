@@ -1,13 +1,13 @@
 /** Prepared statements, batches, procedures. */
 import { describe, expect, it } from "@effect/vitest"
-import { MapepireServer } from "@sluice/mapepire-server"
+import type { MapepireServer } from "@sluice/mapepire-server"
 import { Effect } from "effect"
 import { connected, serve } from "./support.js"
 
 const table = "create table bt (id int not null primary key, name varchar(10))"
 
 describe("prepare_sql", () => {
-  it.scoped("tells parameters with the types of their columns, and columns in brief", () =>
+  it.scopedLive("tells parameters with the types of their columns, and columns in brief", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const answer = yield* client.ask({
@@ -41,7 +41,7 @@ describe("prepare_sql", () => {
 })
 
 describe("prepare_sql_execute", () => {
-  it.scoped("is a handle and a cursor at once", () =>
+  it.scopedLive("is a handle and a cursor at once", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const answer = yield* client.run("select empno from employee where workdept = ? order by 1", ["D40"], { rows: 2 })
@@ -57,7 +57,7 @@ describe("prepare_sql_execute", () => {
     })
   )
 
-  it.scoped("tells what was prepared along with a failure", () =>
+  it.scopedLive("tells what was prepared along with a failure", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const sql = "select empno from employee where edlevel = ?"
@@ -82,7 +82,7 @@ describe("prepare_sql_execute", () => {
 })
 
 describe("execute", () => {
-  it.scoped("cannot be paged: not by its own id, and by the handle's only what was before", () =>
+  it.scopedLive("cannot be paged: not by its own id, and by the handle's only what was before", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const sql = "select empno from employee where workdept = ? order by 1"
@@ -101,7 +101,7 @@ describe("execute", () => {
     })
   )
 
-  it.scoped("ends with its handle", () =>
+  it.scopedLive("ends with its handle", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const handle = yield* client.ask({ type: "prepare_sql", sql: "values cast(? as int)" })
@@ -113,7 +113,7 @@ describe("execute", () => {
 })
 
 describe("a batch", () => {
-  it.scoped("counts rows and changes", () =>
+  it.scopedLive("counts rows and changes", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       yield* client.sql(table)
@@ -135,7 +135,7 @@ describe("a batch", () => {
     })
   )
 
-  it.scoped("leaves the rows before one that fails, unless they are in a unit of work", () =>
+  it.scopedLive("leaves the rows before one that fails, unless they are in a unit of work", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const client = yield* connected(server)
@@ -155,7 +155,7 @@ describe("a batch", () => {
     })
   )
 
-  it.scoped("never answers with rows", () =>
+  it.scopedLive("never answers with rows", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const answer = yield* client.run("select * from final table (insert into department values (?, ?, ?, ?, ?))", [
@@ -186,7 +186,7 @@ describe("CALL", () => {
     }
   }
 
-  it.scoped("answers with all parameters, and the values of those that come out", () =>
+  it.scopedLive("answers with all parameters, and the values of those that come out", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ procedures }))
       const answer = yield* client.run("call shop.price(?, ?, ?)", ["SKU-1", 2, 0])
@@ -209,7 +209,7 @@ describe("CALL", () => {
     })
   )
 
-  it.scoped("may have one result set, which can be paged", () =>
+  it.scopedLive("may have one result set, which can be paged", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ procedures }))
       const answer = yield* client.run("call shop.staff(?)", [1], { rows: 2 })
@@ -219,7 +219,7 @@ describe("CALL", () => {
     })
   )
 
-  it.scoped("of what is not there fails", () =>
+  it.scopedLive("of what is not there fails", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect(yield* client.sql("call nope(1)")).toMatchObject({ sql_rc: -440, sql_state: "42884" })

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { connected, open, serve } from "./support.js"
 
 describe("the envelope", () => {
-  it.scoped("echoes ids, numbers as texts, and ends a response with two line feeds", () =>
+  it.scopedLive("echoes ids, numbers as texts, and ends a response with two line feeds", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       client.send({ id: 7, type: "ping" })
@@ -16,7 +16,7 @@ describe("the envelope", () => {
     })
   )
 
-  it.scoped("answers malformed messages under numbers of its own, all sockets counted together", () =>
+  it.scopedLive("answers malformed messages under numbers of its own, all sockets counted together", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const client = yield* open(server)
@@ -41,7 +41,7 @@ describe("the envelope", () => {
     })
   )
 
-  it.scoped("tells unknown types, unknown ids and missing fields without an SQLSTATE", () =>
+  it.scopedLive("tells unknown types, unknown ids and missing fields without an SQLSTATE", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const errors = [
@@ -63,7 +63,7 @@ describe("the envelope", () => {
     })
   )
 
-  it.scoped("ignores binary messages", () =>
+  it.scopedLive("ignores binary messages", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       client.ws.send(Buffer.from('{"id":"never","type":"ping"}'), { binary: true })
@@ -72,7 +72,7 @@ describe("the envelope", () => {
     })
   )
 
-  it.scoped("is binary for daemons that sent it so", () =>
+  it.scopedLive("is binary for daemons that sent it so", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ version: "2.3.0" }))
       expect(client.frames.every(({ binary }) => binary)).toBe(true)
@@ -81,7 +81,7 @@ describe("the envelope", () => {
 })
 
 describe("without a connection", () => {
-  it.scoped("everything that needs the database fails, the rest does not", () =>
+  it.scopedLive("everything that needs the database fails, the rest does not", () =>
     Effect.gen(function* () {
       const client = yield* open(yield* serve())
       const notConnected = { error: "Not connected", success: false, sql_state: null, sql_rc: 0 }
@@ -96,7 +96,7 @@ describe("without a connection", () => {
     })
   )
 
-  it.scoped("exit leaves the socket, and connect works again", () =>
+  it.scopedLive("exit leaves the socket, and connect works again", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect(yield* client.ask({ type: "exit" })).toMatchObject({ success: true })
@@ -108,7 +108,7 @@ describe("without a connection", () => {
 })
 
 describe("tracing", () => {
-  it.scoped("is asked for in vain", () =>
+  it.scopedLive("is asked for in vain", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect(yield* client.ask({ type: "setconfig", tracelevel: "DATASTREAM", tracedest: "in_mem" })).toMatchObject({
@@ -128,7 +128,7 @@ describe("tracing", () => {
 })
 
 describe("sql", () => {
-  it.scoped("answers a change with a count and nothing else", () =>
+  it.scopedLive("answers a change with a count and nothing else", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const {
@@ -141,7 +141,7 @@ describe("sql", () => {
     })
   )
 
-  it.scoped("takes one statement, with a semicolon at its end or without", () =>
+  it.scopedLive("takes one statement, with a semicolon at its end or without", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect((yield* client.sql("values 1;")).success).toBe(true)
@@ -149,7 +149,7 @@ describe("sql", () => {
     })
   )
 
-  it.scoped("refuses a statement with markers", () =>
+  it.scopedLive("refuses a statement with markers", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect(yield* client.sql("select * from employee where empno = ?")).toMatchObject({
@@ -159,7 +159,7 @@ describe("sql", () => {
     })
   )
 
-  it.scoped("describes columns as JDBC does, less of it on older daemons", () =>
+  it.scopedLive("describes columns as JDBC does, less of it on older daemons", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const { metadata } = yield* client.sql("select deptno, salary, count(*) from employee, department group by 1, 2")
@@ -188,7 +188,7 @@ describe("sql", () => {
 })
 
 describe("cl", () => {
-  it.scoped("answers with the job log, also when it fails", () =>
+  it.scopedLive("answers with the job log, also when it fails", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const sent = yield* client.ask({ type: "cl", cmd: "SNDPGMMSG MSG('hello there')" })
@@ -204,7 +204,7 @@ describe("cl", () => {
 })
 
 describe("dove", () => {
-  it.scoped("tells a plan, with the rows if they are wanted, and cannot be paged", () =>
+  it.scopedLive("tells a plan, with the rows if they are wanted, and cannot be paged", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const plan = yield* client.ask({ type: "dove", sql: "select * from department", run: false })

@@ -8,7 +8,7 @@ import { MapepireServer } from "@sluice/mapepire-server"
 import type { SqlTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
 import { Context, Effect, Layer, type Scope } from "effect"
-import { WebSocket } from "ws"
+import { type ClientOptions, WebSocket } from "ws"
 
 export const users = { DEV: "secret", OTHER: "other" }
 
@@ -39,7 +39,8 @@ export interface OpenOptions {
   readonly password?: string
   readonly header?: string | undefined
   readonly path?: string
-  readonly socket?: ConstructorParameters<typeof WebSocket>[2]
+  /** More for `ws`, whose types know less of TLS than it does. */
+  readonly socket?: object
 }
 
 const basic = (user: string, password: string): string =>

@@ -8,7 +8,7 @@ import { authorization, connected, get, open, serve } from "./support.js"
 const encoded = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`
 
 describe("the upgrade", () => {
-  it.scoped.each([
+  it.scopedLive.each<readonly [string, string | undefined, number, string]>([
     ["without a header", undefined, 403, "Authorization header missing"],
     ["with another scheme", "Bearer abc", 403, "Invalid Authorization header"],
     [
@@ -33,7 +33,7 @@ describe("the upgrade", () => {
     })
   )
 
-  it.scoped("is for /db and everything below", () =>
+  it.scopedLive("is for /db and everything below", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       for (const path of ["/db", "/db/x/y", "/db/?a=b"]) {
@@ -45,7 +45,7 @@ describe("the upgrade", () => {
     })
   )
 
-  it.scoped("succeeds with a wrong password: connect tells", () =>
+  it.scopedLive("succeeds with a wrong password: connect tells", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const client = yield* open(server, { password: "wrong" })
@@ -57,7 +57,7 @@ describe("the upgrade", () => {
     })
   )
 
-  it.scoped("takes user names in any case, and only the part of a password before a semicolon", () =>
+  it.scopedLive("takes user names in any case, and only the part of a password before a semicolon", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       expect((yield* Effect.flatMap(open(server, { user: "dev" }), (client) => client.connect())).success).toBe(true)
@@ -66,7 +66,7 @@ describe("the upgrade", () => {
     })
   )
 
-  it.scoped("refuses by rule at connect, the last line that fits deciding", () =>
+  it.scopedLive("refuses by rule at connect, the last line that fits deciding", () =>
     Effect.gen(function* () {
       const shipped = yield* serve({ users: { QSECOFR: "secret" } })
       const officer = yield* open(shipped, { user: "qsecofr" })
@@ -78,7 +78,7 @@ describe("the upgrade", () => {
     })
   )
 
-  it.scoped("can be refused on purpose", () =>
+  it.scopedLive("can be refused on purpose", () =>
     Effect.gen(function* () {
       const server = yield* serve({ faults: { refuseUpgrade: 403 } })
       expect((yield* Effect.flip(open(server))).status).toBe(403)
@@ -87,7 +87,7 @@ describe("the upgrade", () => {
 })
 
 describe("connect", () => {
-  it.scoped("refuses an unknown technique", () =>
+  it.scopedLive("refuses an unknown technique", () =>
     Effect.gen(function* () {
       const client = yield* open(yield* serve())
       expect((yield* client.ask({ type: "connect", technique: "smoke" })).error).toBe(
@@ -96,7 +96,7 @@ describe("connect", () => {
     })
   )
 
-  it.scoped("a second time opens another job, and results of the first read as empty and finished", () =>
+  it.scopedLive("a second time opens another job, and results of the first read as empty and finished", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const result = yield* client.sql("select deptno from department order by deptno", { rows: 2 })
@@ -110,7 +110,7 @@ describe("connect", () => {
 })
 
 describe("TLS", () => {
-  it.scoped("has a certificate with a common name and no other name, which clients can trust", () =>
+  it.scopedLive("has a certificate with a common name and no other name, which clients can trust", () =>
     Effect.gen(function* () {
       const server = yield* serve({ tls: {} })
       expect(server.url).toMatch(/^wss:/)
@@ -125,17 +125,17 @@ describe("TLS", () => {
     })
   )
 
-  it.scoped("is not trusted by those who were not given the certificate", () =>
+  it.scopedLive("is not trusted by those who were not given the certificate", () =>
     Effect.gen(function* () {
       const server = yield* serve({ tls: {} })
-      const refused = yield* Effect.flip(open(server, { socket: { ca: undefined } as never }))
+      const refused = yield* Effect.flip(open(server, { socket: { ca: undefined } }))
       expect(refused.body).toMatch(/self-signed|unable to verify/)
     })
   )
 })
 
 describe("HTTP", () => {
-  it.scoped("tells the version, if the daemon's version does", () =>
+  it.scopedLive("tells the version, if the daemon's version does", () =>
     Effect.gen(function* () {
       const answer = yield* get(yield* serve({ version: "2.3.6" }), "/version")
       expect([answer.status, answer.body.toString()]).toEqual([200, '{"version":"2.3.6"}'])
@@ -143,7 +143,7 @@ describe("HTTP", () => {
     })
   )
 
-  it.scoped("hands out binary values of newer daemons once, to the same login", () =>
+  it.scopedLive("hands out binary values of newer daemons once, to the same login", () =>
     Effect.gen(function* () {
       const server = yield* serve({ version: "next" })
       const client = yield* connected(server)

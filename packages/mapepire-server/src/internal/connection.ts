@@ -220,7 +220,7 @@ export class Connection {
     return Effect.zipRight(
       this.begin(run.writes),
       this.settled(
-        Effect.map(this.session.run(this.request(run, params)), (answer) => {
+        Effect.map(this.all(run, params), (answer) => {
           if (run.schemaChange) {
             this.statements.clear()
           }
@@ -228,6 +228,13 @@ export class Connection {
         })
       )
     )
+  }
+
+  private all(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<SqlTransport.Answer, SqlError> {
+    const last = this.session.run(this.request(run, params))
+    return run.before === undefined
+      ? last
+      : Effect.zipRight(this.session.run(this.request({ ...run, text: run.before }, [])), last)
   }
 
   /** A change for each row of parameters. Without commitment control the rows before one that fails stay. */

@@ -11,7 +11,9 @@ type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 const minPrefetch = 16
 const maxPrefetch = 65_536
 
-export const prefetchOf = (rows: number): number => Math.min(maxPrefetch, Math.max(minPrefetch, rows))
+/** Whoever asks for one row wants it as soon as there is one. */
+export const prefetchOf = (rows: number): number =>
+  rows === 1 ? 1 : Math.min(maxPrefetch, Math.max(minPrefetch, rows))
 
 export class ResultCursor {
   private buffer: Rows

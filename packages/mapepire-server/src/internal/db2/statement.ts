@@ -8,6 +8,8 @@ export type Verb = "INSERT" | "UPDATE" | "DELETE" | "OTHER"
 export interface Run {
   readonly _tag: "Run"
   readonly text: string
+  /** Runs before it: SQLite cannot replace what is there. */
+  readonly before?: string | undefined
   readonly query: boolean
   readonly verb: Verb
   /** It changes rows or the schema, so a transaction that begins with it takes the lock for writing at once. */

@@ -177,7 +177,8 @@ const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "colum
 const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
   const final = finalTable(tokens)
   if (final !== undefined) {
-    return { ...change(final.verb, final.change, environment, final.returning), query: true }
+    const tokens = final.verb === "INSERT" ? withoutDefaults(final.change) : final.change
+    return { ...change(final.verb, tokens, environment, final.returning), query: true }
   }
   const inner = isSymbol(tokens[0], "(") ? tokens.map((item) => ({ ...item, depth: item.depth - 1 })) : tokens
   const items = selectList(inner)
@@ -202,7 +203,10 @@ const values = (tokens: ReadonlyArray<Token>, environment: Environment): Run => 
     (item, i) => i > 0 && item.depth === 0 && isWord(item, "UNION", "ORDER", "FETCH", "LIMIT")
   )
   const rows = split(tokens.slice(1, end < 0 ? tokens.length : end), 0)
-  const wrapped = rows.map((row) => isSymbol(row[0], "(") && closing(row, 0) === row.length - 1)
+  // A query in parentheses is one value.
+  const wrapped = rows.map(
+    (row) => isSymbol(row[0], "(") && closing(row, 0) === row.length - 1 && !isWord(row[1], "SELECT", "WITH", "VALUES")
+  )
   const first = rows[0]!
   const items = wrapped[0] === true ? split(first.slice(1, -1), 1) : [first]
   refuseUntyped(tokens, items)
@@ -317,6 +321,16 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
   const named = unqualified(tokens, kind + 1 + exists)
   const plain = [...tokens.slice(0, kind + 1 + exists), ...named]
   const at = kind + 1 + exists
+  if (wordsAt(plain, 1, "OR", "REPLACE")) {
+    if (!isWord(plain[kind], "VIEW")) {
+      throw new failures.Refused(failures.unsupported("OR REPLACE of anything but a view"))
+    }
+    const created = [plain[0]!, ...plain.slice(3)]
+    return {
+      ...ddl(render(defined(created, at - 2, environment))),
+      before: `DROP VIEW IF EXISTS ${render([plain[at]!])}`
+    }
+  }
   return ddl(render(defined(plain, at, environment)))
 }
 

@@ -1,0 +1,135 @@
+/** The command, as a process of its own. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { fileURLToPath } from "node:url"
+import { beforeAll, describe, expect, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { createRequire } from "node:module"
+import type { MapepireServer } from "@sluice/mapepire-server"
+import { parseUsers } from "../src/internal/bin/users.js"
+import { connected, open, temporary } from "./support.js"
+
+const root = fileURLToPath(new URL("../../../", import.meta.url))
+const bin = fileURLToPath(new URL("../dist/bin.js", import.meta.url))
+
+// A process runs outside of the test runner's transforms: what it runs must be built.
+beforeAll(() => {
+  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+  execFileSync(process.execPath, [tsc, "-b", "packages/mapepire-server/tsconfig.src.json"], { cwd: root })
+}, 120_000)
+
+interface Started {
+  readonly process: ChildProcess
+  readonly output: string
+}
+
+const started = (...args: ReadonlyArray<string>): Effect.Effect<Started, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<Started>((resume) => {
+      const child = spawn(process.execPath, [bin, "--port", "0", ...args], { stdio: ["ignore", "pipe", "pipe"] })
+      let output = ""
+      child.stdout.on("data", (part) => {
+        output += String(part)
+        if (output.includes("Ctrl-C")) {
+          resume(Effect.succeed({ process: child, output }))
+        }
+      })
+      child.stderr.on("data", (part) => (output += String(part)))
+      child.on("exit", () => resume(Effect.succeed({ process: child, output })))
+    }),
+    ({ process: child }) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+const exited = ({ process: child }: Started): Effect.Effect<number | null> =>
+  Effect.async((resume) => {
+    const end = () => resume(Effect.succeed(child.exitCode))
+    if (child.exitCode === null && child.signalCode === null) {
+      child.once("exit", end)
+    } else {
+      end()
+    }
+  })
+
+/** What it says of itself, as the tests' own servers do. */
+const serverOf = ({ output }: Started): MapepireServer.MapepireServer => {
+  const url = /Mapepire at (\S+)/.exec(output)![1]!
+  const file = /certificate {2}(\S+)/.exec(output)?.[1]
+  return {
+    url,
+    host: "127.0.0.1",
+    port: Number(new URL(url).port),
+    certificate: file === undefined ? "" : readFileSync(file, "utf8"),
+    fingerprint: "",
+    commonName: "localhost",
+    sockets: Effect.succeed(0),
+    jobs: Effect.succeed([])
+  }
+}
+
+describe("sluice-mapepire-server", () => {
+  it.scopedLive(
+    "serves sample tables over TLS from a temporary file, tells how to connect, and leaves nothing",
+    () =>
+      Effect.gen(function* () {
+        const command = yield* started()
+        const client = yield* connected(serverOf(command), undefined, { password: "dev" })
+        expect((yield* client.sql("select count(*) from sample.employee")).data).toEqual([[11]])
+        const folder = dirname(/database {5}(\S+)/.exec(command.output)![1]!)
+        expect(existsSync(folder)).toBe(true)
+        command.process.kill("SIGTERM")
+        yield* exited(command)
+        expect((yield* client.end).code).toBe(1001)
+        expect(existsSync(folder)).toBe(false)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "keeps a file that it was given, and its users",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporary
+        const users = `${folder}/users`
+        writeFileSync(users, "# who may\nANNA:one two\n\nbert:three\n")
+        const args = ["--file", `${folder}/shop.db`, "--users", users, "--plain"]
+        const first = yield* started(...args)
+        expect(first.output).toMatch(/ws:\/\/127/)
+        const anna = yield* connected(serverOf(first), undefined, { user: "anna", password: "one two" })
+        yield* anna.sql("delete from sales")
+        first.process.kill("SIGINT")
+        yield* exited(first)
+        const second = yield* started(...args)
+        const bert = yield* connected(serverOf(second), undefined, { user: "BERT", password: "three" })
+        expect((yield* bert.sql("select count(*) from sales")).data).toEqual([[0]])
+        const stranger = yield* open(serverOf(second), { user: "DEV", password: "dev" })
+        expect((yield* stranger.connect()).success).toBe(false)
+      }),
+    60_000
+  )
+
+  it.scopedLive.each<readonly [string, ReadonlyArray<string>, RegExp]>([
+    ["others could connect and no password is chosen", ["--host", "0.0.0.0"], /choose a --password/],
+    ["the protocol cannot carry the password", ["--password", "a:b"], /cannot carry/],
+    ["half of a certificate is given", ["--cert", "x.pem"], /go together/],
+    ["the file of users is not there", ["--users", "/nowhere"], /Cannot read \/nowhere/],
+    ["an option is unknown", ["--colour", "blue"], /--colour/]
+  ])("refuses when %s", ([, args, message]) =>
+    Effect.gen(function* () {
+      const command = yield* started(...args)
+      expect(yield* exited(command)).toBe(1)
+      expect(command.output).toMatch(message)
+    })
+  )
+})
+
+describe("a file of users", () => {
+  it.live("names the line that is wrong, not its content", () =>
+    Effect.sync(() => {
+      expect(Object.keys(parseUsers("a:b\r\n # c\nd:e f"))).toEqual(["A", "D"])
+      for (const wrong of ["a", "a:", ":b", "a:b:c", "a:b;c", "a*:b", "a: "]) {
+        expect(parseUsers(`ok:ok\n${wrong}`)).toEqual({ wrongLine: 2 })
+      }
+    })
+  )
+})

@@ -1,0 +1,192 @@
+/** What runs beside what, and what can stop it. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { connected, type RawClient, serve, spin, spinFor } from "./support.js"
+
+const order = (client: RawClient, ids: ReadonlyArray<string>) =>
+  Effect.as(
+    Effect.forEach(ids, (id) => client.answerTo(id)),
+    client.frames.map(({ text }) => String((JSON.parse(text) as { id: string }).id)).filter((id) => ids.includes(id))
+  ).pipe(
+    Effect.map(() =>
+      client.frames.map(({ text }) => String((JSON.parse(text) as { id: string }).id)).filter((id) => ids.includes(id))
+    )
+  )
+
+describe("requests of one socket", () => {
+  it.scopedLive("are answered while a statement runs, if they need no database", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      client.send({ id: "slow", type: "sql", sql: spinFor(3_000_000) })
+      client.send({ id: "ping", type: "ping" })
+      client.send({ id: "quick", type: "sql", sql: "values 1" })
+      client.send({ id: "job", type: "getdbjob" })
+      client.send({ id: "version", type: "getversion" })
+      const ids = yield* order(client, ["slow", "ping", "quick", "job", "version"])
+      expect(ids.slice(0, 3).sort()).toEqual(["job", "ping", "version"])
+      expect(ids.slice(3)).toEqual(["slow", "quick"])
+    })
+  )
+
+  it.scopedLive("wait for a CL command, whatever they are", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      client.send({ id: "cl", type: "cl", cmd: "DLYJOB DLY(1)" })
+      client.send({ id: "ping", type: "ping" })
+      client.send({ id: "version", type: "getversion" })
+      expect((yield* order(client, ["cl", "ping", "version"]))[0]).toBe("cl")
+    })
+  )
+
+  it.scopedLive("have no promised order: a server may mix those that wait", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve({ faults: { order: "random" } }))
+      const ids = Array.from({ length: 40 }, (_, i) => `q${i}`)
+      client.send({ id: "slow", type: "sql", sql: spinFor(500_000) })
+      ids.forEach((id) => client.send({ id, type: "sql", sql: `values ${id.slice(1)}`, terse: true }))
+      const answered = yield* order(client, ids)
+      expect([...answered].sort()).toEqual([...ids].sort())
+      expect(answered).not.toEqual(ids)
+      for (const id of ids) {
+        expect((yield* client.answerTo(id)).data).toEqual([[Number(id.slice(1))]])
+      }
+    })
+  )
+
+  it.scopedLive("sqlclose of a request that still runs succeeds, and its result can never be closed", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      client.send({ id: "slow", type: "sql", sql: spinFor(2_000_000), rows: 1 })
+      expect((yield* client.ask({ type: "sqlclose", cont_id: "slow" })).success).toBe(true)
+      expect((yield* client.answerTo("slow")).success).toBe(true)
+      expect((yield* client.ask({ type: "sqlclose", cont_id: "slow" })).error).toBe(
+        "Bad request: invalid correlation ID"
+      )
+    })
+  )
+})
+
+describe("sockets", () => {
+  it.scopedLive("do not wait for each other", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const slow = yield* connected(server)
+      const quick = yield* connected(server)
+      slow.send({ id: "slow", type: "sql", sql: spin })
+      expect((yield* quick.sql("values 1")).data).toEqual([[1]])
+      expect(slow.frames).toHaveLength(1)
+      yield* quick.run("call qsys2.cancel_sql(?)", [slow.job])
+      yield* slow.answerTo("slow")
+    })
+  )
+
+  it.scopedLive("leave their statements running, and are gone when these end", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      client.send({ id: "slow", type: "sql", sql: spin })
+      yield* client.ask({ type: "ping" })
+      client.ws.terminate()
+      yield* Effect.sleep("200 millis")
+      expect(yield* server.jobs).toContain(client.job)
+      yield* other.run("call qsys2.cancel_sql(?)", [client.job])
+      yield* Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("20 millis")), {
+        until: (jobs) => !jobs.includes(client.job)
+      }).pipe(Effect.timeout("10 seconds"))
+    })
+  )
+
+  it.scopedLive("take them along, if the server is told so", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onDisconnect: "stop" })
+      const client = yield* connected(server)
+      client.send({ id: "slow", type: "sql", sql: spin })
+      yield* client.ask({ type: "ping" })
+      client.ws.terminate()
+      yield* Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("20 millis")), {
+        until: (jobs) => jobs.length === 0
+      }).pipe(Effect.timeout("10 seconds"))
+    })
+  )
+})
+
+describe("CANCEL_SQL", () => {
+  it.scopedLive("stops what a job runs with -952, and the job goes on", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const target = yield* connected(server)
+      const control = yield* connected(server)
+      target.send({ id: "spin", type: "sql", sql: spin })
+      target.send({ id: "next", type: "sql", sql: "values 2", terse: true })
+      yield* target.ask({ type: "ping" })
+      expect((yield* control.run("call qsys2.cancel_sql(?)", [target.job])).success).toBe(true)
+      expect(yield* target.answerTo("spin")).toMatchObject({ success: false, sql_rc: -952, sql_state: "57014" })
+      expect((yield* target.answerTo("next")).data).toEqual([[2]])
+    })
+  )
+
+  it.scopedLive("does nothing to a job that runs nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const target = yield* connected(server)
+      const control = yield* connected(server)
+      expect((yield* control.sql(`call qsys2.cancel_sql('${target.job}')`)).success).toBe(true)
+      expect((yield* target.sql("values 1")).success).toBe(true)
+    })
+  )
+
+  it.scopedLive("needs the job's own user, and a job", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const target = yield* connected(server)
+      const stranger = yield* connected(server, undefined, { user: "OTHER", password: "other" })
+      expect(yield* stranger.run("call qsys2.cancel_sql(?)", [target.job])).toMatchObject({ sql_state: "42502" })
+      expect((yield* stranger.run("call qsys2.cancel_sql(?)", ["000000/QUSER/NOBODY"])).sql_rc).toBe(-443)
+    })
+  )
+
+  it.scopedLive("undoes the statement in a unit of work, which SQLite takes along: COMMIT is told", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const target = yield* connected(server, "auto commit=false")
+      const control = yield* connected(server)
+      yield* target.sql("update sales set sales = 0")
+      target.send({ id: "spin", type: "sql", sql: `insert into sales (sales) ${spin}` })
+      yield* target.ask({ type: "ping" })
+      yield* control.run("call qsys2.cancel_sql(?)", [target.job])
+      expect((yield* target.answerTo("spin")).sql_rc).toBe(-952)
+      expect((yield* target.sql("commit")).sql_rc).toBe(-911)
+      expect((yield* target.sql("select sum(sales) from sales")).data).toEqual([[25]])
+    })
+  )
+
+  it.scopedLive("can be ignored, or late, on purpose", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ faults: { cancel: "ignored" } })
+      const target = yield* connected(server)
+      const control = yield* connected(server)
+      target.send({ id: "slow", type: "sql", sql: spinFor(1_000_000) })
+      yield* control.run("call qsys2.cancel_sql(?)", [target.job])
+      expect((yield* target.answerTo("slow")).success).toBe(true)
+    })
+  )
+})
+
+describe("jobs", () => {
+  it.scopedLive("have numbers of their own, unless names are to be reused", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ faults: { reuseJobNames: true } })
+      const one = yield* connected(server)
+      const two = yield* connected(server)
+      expect(one.job).toMatch(/^\d{6}\/QUSER\/QZDASOINIT$/)
+      expect(two.job).not.toBe(one.job)
+      yield* one.ask({ type: "exit" })
+      yield* Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("20 millis")), {
+        until: (jobs) => jobs.length === 1
+      }).pipe(Effect.timeout("10 seconds"))
+      expect((yield* connected(server)).job).toBe(one.job)
+      expect((yield* two.sql("values qsys2.job_name")).data).toEqual([[two.job]])
+    })
+  )
+})

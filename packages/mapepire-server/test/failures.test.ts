@@ -1,0 +1,173 @@
+/** Failures in Db2's words. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { connected, serve } from "./support.js"
+
+describe("failures", () => {
+  it.scopedLive("have Db2's codes and message ids", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), "libraries=SHOP,*LIBL")
+      yield* client.sql("create table parent (id int not null primary key)")
+      yield* client.sql(
+        "create table child (id int not null primary key, p int references parent (id), q int constraint positive check (q > 0))"
+      )
+      yield* client.sql("insert into parent values (1)")
+      yield* client.sql("insert into child values (1, 1, 1)")
+      const cases: ReadonlyArray<readonly [string, number, string, RegExp]> = [
+        ["select * from nope", -204, "42704", /^\[SQL0204\] NOPE in SHOP type \*FILE not found\.$/],
+        ["select * from sample.nope", -204, "42704", /NOPE/],
+        ["select nope from parent", -206, "42703", /^\[SQL0206\] Column or global variable NOPE not found\.$/],
+        ['select "id" from parent, child', -203, "42702", /ambiguous/],
+        ["insert into parent (nope) values (1)", -206, "42703", /NOPE/],
+        ["selec 1", -104, "42601", /^\[SQL0104\] Token SELEC was not valid/],
+        ["select from parent", -104, "42601", /FROM/],
+        ["select 'open", -104, "42601", /^\[SQL0104\]/],
+        ["", -99999, "43617", /zero length/],
+        ["  -- nothing\n", -99999, "43617", /zero length/],
+        ["insert into parent values (1)", -803, "23505", /^\[SQL0803\]/],
+        ["insert into parent values (null)", -407, "23502", /ID/],
+        ["insert into child values (2, 99, 1)", -530, "23503", /^\[SQL0530\]/],
+        ["delete from parent", -532, "23504", /^\[SQL0532\]/],
+        ["insert into child values (2, 1, 0)", -545, "23513", /POSITIVE/],
+        ["insert into parent values (1, 2)", -117, "42802", /number of values/],
+        ["create table parent (a int)", -601, "42710", /PARENT in SHOP/],
+        ["values nope(1)", -440, "42884", /NOPE/],
+        ["select ? from parent", -418, "42610", /marker/],
+        ["merge into parent using child on 1 = 1", -84, "42612", /development server/]
+      ]
+      for (const [sql, code, state, message] of cases) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.success, answer.sql_rc, answer.sql_state]).toEqual([sql, false, code, state])
+        expect(answer.error).toMatch(message)
+      }
+    })
+  )
+
+  it.scopedLive("meet what SQLite would take and Db2 does not", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      for (const sql of [
+        "pragma journal_mode",
+        "attach 'x.db' as x",
+        "vacuum",
+        "explain select 1",
+        "create table if not exists department (a int)",
+        "insert or replace into department values (1)",
+        "insert into department values ('A10', 'x', null, 'A10', null) on conflict do nothing",
+        "delete from department returning deptno",
+        "select [deptno] from department",
+        "select * from sqlite_schema",
+        "select * from pragma_table_info('x')",
+        'select "nosuchcolumn" from department',
+        "replace into department values (1)"
+      ]) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.success, [-104, -204, -206].includes(answer.sql_rc)]).toEqual([sql, false, true])
+      }
+    })
+  )
+
+  it.scopedLive("never tell a parameter's value", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      for (const [sql, value] of [
+        ["insert into department (deptno, deptname, admrdept) values (?, 'x', 'x')", "topsecretvalue"],
+        ["select * from employee where edlevel = ?", "topsecretvalue"],
+        ["select * from employee where hiredate = ?", "topsecretvalue"]
+      ] as const) {
+        const answer = yield* client.run(sql, [value])
+        expect(answer.success).toBe(false)
+        expect(client.textOf(answer.id)).not.toContain("topsecret")
+      }
+    })
+  )
+})
+
+describe("Db2's spellings", () => {
+  it.scopedLive("are understood", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), "libraries=SAMPLE")
+      const cases: ReadonlyArray<readonly [string, ReadonlyArray<ReadonlyArray<unknown>>]> = [
+        ["values 1, 2", [[1], [2]]],
+        [
+          "values (1, 'a'), (2, 'b')",
+          [
+            [1, "a"],
+            [2, "b"]
+          ]
+        ],
+        ["values (select count(*) from department)", [[6]]],
+        ["select 1 from sysibm.sysdummy1 d", [[1]]],
+        ["select deptno from sample.department order by deptno fetch first 2 rows only with ur", [["A10"], ["B20"]]],
+        ["select deptno from department order by 1 offset 1 row fetch next row only", [["B20"]]],
+        ["select deptno from department order by 1 offset 5 rows for read only", [["E50"]]],
+        ["select d.deptno from sample.department as d where d.deptno = 'A10' for update of location", [["A10"]]],
+        ["select sample.department.deptno from sample.department where deptno = 'C30'", [["C30"]]],
+        ["values current schema", [["SAMPLE"]]],
+        ["values session_user", [["DEV"]]],
+        ["values 'a' concat 'b'", [["ab"]]],
+        ["values cast('12' as integer)", [[12]]],
+        ["values date '2024-06-15'", [["2024-06-15"]]],
+        ["select table_name from qsys2.systables where table_name = 'SALES'", [["SALES"]]],
+        ["select count(*) from qsys2.syscolumns where table_name = 'DEPARTMENT'", [[5]]],
+        ["select count(*) from (select 1 from department) x", [[6]]],
+        [
+          "with a(n) as (select 1 from sysibm.sysdummy1 union all select n + 1 from a where n < 3) select n from a",
+          [[1], [2], [3]]
+        ]
+      ]
+      for (const [sql, rows] of cases) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.error, answer.data]).toEqual([sql, undefined, rows])
+      }
+    })
+  )
+
+  it.scopedLive("FINAL TABLE answers with what was inserted", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const insert =
+        "insert into sales (sales_id, sales_date, sales_person, region, sales, amount) values (default, ?, ?, ?, ?, ?)"
+      const answer = yield* client.run(`select sales_id, s.amount, sales_date from final table (${insert}) as s`, [
+        ...["2024-05-05", "000410", "NORTH", 3, "99999999999999999999.5"]
+      ])
+      expect(client.textOf(answer.id)).toContain('[[9,99999999999999999999.50000,"2024-05-05"]]')
+      expect(answer.metadata.columns.map(({ type }: any) => type)).toEqual(["INTEGER", "DECIMAL", "DATE"])
+      expect((yield* client.sql("values identity_val_local()")).data).toEqual([[9]])
+      const updated = yield* client.sql("select sales from final table (update sales set sales = 7 where sales_id = 9)")
+      expect(updated.data).toEqual([[7]])
+    })
+  )
+
+  it.scopedLive("markers may count rows, in their order", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const sql = "select deptno from department order by 1 offset ? rows fetch next ? rows only"
+      expect((yield* client.run(sql, [1, "2"])).data).toEqual([["B20"], ["C30"]])
+    })
+  )
+
+  it.scopedLive("what has no meaning here does no harm", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      for (const sql of [
+        "create schema shop",
+        "set schema shop",
+        "grant select on department to public",
+        "comment on table department is 'x'",
+        "label on table department is 'x'",
+        "create or replace view shop.v as select deptno from sample.department",
+        "select * from shop.v",
+        "create unique index shop.ix on sample.department (deptname)",
+        "alter table sample.department add column note varchar(10) ccsid 1208 not null with default",
+        "truncate table sample.sales immediate",
+        "drop view shop.v",
+        "drop table if exists nope"
+      ]) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.error]).toEqual([sql, undefined])
+      }
+      expect((yield* client.sql("select note from department where deptno = 'A10'")).data).toEqual([[""]])
+    })
+  )
+})

@@ -1,0 +1,183 @@
+/** Values, in and out: exact, and in the connection's formats. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { connected, serve } from "./support.js"
+
+const table = `create table v (
+  id int, small smallint, big bigint, dec decimal(31, 5), num numeric(9, 2), flt double, dfl decfloat(34), c char(5),
+  vc varchar(20), txt clob(1M), bin varbinary(10), bl blob(1K), d date, t time, ts timestamp, ts0 timestamp(0), ok boolean,
+  g graphic(4)
+)`
+
+describe("numbers", () => {
+  it.scopedLive("keep all their digits, in both directions", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      const insert = "insert into v (big, dec, num, dfl) values (?, ?, ?, ?)"
+      yield* client.run(insert, ["9223372036854775807", "12345678901234567890123456.12345", "120.5", "1E+100"])
+      client.send(
+        '{"id":"x","type":"prepare_sql_execute","sql":"' +
+          insert +
+          '","parameters":[-9223372036854775808,-0.00001,0,0.10]}'
+      )
+      yield* client.answerTo("x")
+      const answer = yield* client.sql("select big, dec, num, dfl from v")
+      expect(client.textOf(answer.id)).toContain(
+        '"data":[[9223372036854775807,12345678901234567890123456.12345,120.50,1E+100],' +
+          "[-9223372036854775808,-0.00001,0.00,0.1]]"
+      )
+      expect(answer.metadata.columns.map(({ type }: any) => type)).toEqual(["BIGINT", "DECIMAL", "NUMERIC", "DECFLOAT"])
+    })
+  )
+
+  it.scopedLive("are exact as literals, too", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      yield* client.sql("insert into v (big, dec) values (9007199254740993, 98765432109876543210.98765)")
+      const answer = yield* client.sql("select big, dec from v where big = 9007199254740993")
+      expect(client.textOf(answer.id)).toContain("[[9007199254740993,98765432109876543210.98765]]")
+    })
+  )
+
+  it.scopedLive("never come as something JSON does not know", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      expect((yield* client.sql("values 1e999")).data).toEqual([["Infinity"]])
+    })
+  )
+
+  it.scopedLive("are announced at least as wide as they are", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const answer = yield* client.sql("select max(id) + 5000000000 from (values 1) x(id)")
+      expect(answer.success === true ? answer.metadata.columns[0].type : "BIGINT").toBe("BIGINT")
+      const { metadata } = yield* client.sql("select sum(sales) + 5000000000, sum(sales) from sales")
+      expect(metadata.columns.map(({ type }: any) => type)).toEqual(["BIGINT", "INTEGER"])
+    })
+  )
+})
+
+describe("texts", () => {
+  it.scopedLive("lose their blanks only as CHAR, and digits stay digits", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      yield* client.run("insert into v (c, vc, txt, g) values (?, ?, ?, ?)", ["ab   ", " x  ", "007", "0070"])
+      expect((yield* client.sql("select c, vc, txt, g from v")).data).toEqual([["ab", " x  ", "007", "0070"]])
+    })
+  )
+
+  it.scopedLive("may hold anything", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      const text = 'grüß 日本 😀 "q" \\ <b>&'
+      yield* client.run("insert into v (vc) values (?)", [text.slice(0, 20)])
+      yield* client.run("insert into v (txt) values (?)", [text])
+      expect((yield* client.sql("select vc, txt from v")).data).toEqual([
+        [text.slice(0, 20), null],
+        [null, text]
+      ])
+    })
+  )
+
+  it.scopedLive("too long for their column are refused before they are sent", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      const answer = yield* client.run("insert into v (c) values (?)", ["abcdef"])
+      expect(answer).toMatchObject({ error: "Data truncation", sql_state: "22001", sql_rc: 0 })
+    })
+  )
+})
+
+describe("binary values", () => {
+  it.scopedLive("are hex in both directions", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      yield* client.run("insert into v (bin, bl) values (?, ?)", ["00ff1a", ""])
+      expect((yield* client.sql("select bin, bl, length(bin) from v")).data).toEqual([["00FF1A", "", 3]])
+      expect((yield* client.run("insert into v (bin) values (?)", ["0g"])).sql_state).toBe("07006")
+    })
+  )
+})
+
+describe("dates and times", () => {
+  const values = ["2024-06-15", "13:45:30", "2024-06-15 13:45:30.123", "2024-06-15T13:45:30"]
+  const insert = "insert into v (d, t, ts, ts0) values (?, ?, ?, ?)"
+  const select = "select d, t, ts, ts0 from v"
+
+  it.scopedLive.each<readonly [string, ReadonlyArray<string>]>([
+    [
+      "date format=iso;time format=jis",
+      ["2024-06-15", "13:45:30", "2024-06-15 13:45:30.123000", "2024-06-15 13:45:30"]
+    ],
+    ["date format=usa;time format=usa", ["06/15/2024", "01:45 PM"]],
+    ["date format=eur;time format=eur", ["15.06.2024", "13.45.30"]],
+    ["date format=mdy;date separator=-;time format=hms;time separator=.", ["06-15-24", "13.45.30"]],
+    ["date format=ymd", ["24/06/15", "13:45:30"]],
+    ["date format=julian", ["24/167", "13:45:30"]],
+    ["timestamp format=ibmsql", ["2024-06-15", "13:45:30", "2024-06-15-13.45.30.123000"]]
+  ])("come as the connection wants them: %s", ([props, expected]) =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), props)
+      yield* client.sql(table)
+      yield* client.run(insert, values)
+      expect((yield* client.sql(select)).data[0].slice(0, expected.length)).toEqual(expected)
+    })
+  )
+
+  it.scopedLive("that are none are refused, and those with a time zone", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      for (const [column, value] of [
+        ["d", "2024-02-30"],
+        ["d", "soon"],
+        ["t", "25:00:00"],
+        ["ts", "2024-06-15T13:45:30Z"]
+      ]) {
+        expect((yield* client.run(`insert into v (${column}) values (?)`, [value])).sql_state).toBe("07006")
+      }
+    })
+  )
+
+  it.scopedLive("now is local, with six digits", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const [row] = (yield* client.sql("values (current timestamp, current date, current time)")).data
+      expect(row[0]).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/)
+      expect(row[0]).toContain(row[1])
+      expect(row[2]).toMatch(/^\d\d:\d\d:\d\d$/)
+    })
+  )
+})
+
+describe("rows", () => {
+  it.scopedLive("as objects keep the last of equal names; unnamed columns have numbers", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const sql = 'select 1 as a, 2 as a, 3 as "a", 4 + 1, \'x\' as "Two words" from sysibm.sysdummy1'
+      const answer = yield* client.sql(sql, { terse: false })
+      expect(answer.data).toEqual([{ A: 2, a: 3, "00004": 5, "Two words": "x" }])
+      expect((yield* client.sql(sql)).data).toEqual([[1, 2, 3, 5, "x"]])
+    })
+  )
+
+  it.scopedLive("with booleans", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      yield* client.run("insert into v (id, ok) values (?, ?)", [
+        [1, true],
+        [2, "no"],
+        [3, null]
+      ])
+      expect((yield* client.sql("select ok from v order by id")).data).toEqual([[true], [false], [null]])
+      expect((yield* client.run("select id from v where ok = ?", [true])).data).toEqual([[1]])
+    })
+  )
+})
