@@ -169,4 +169,53 @@ describe("MapepireJob: queries", () => {
       assert.strictEqual(daemon.connections[0]!.open.size, 0)
     })
   )
+
+  it.scopedLive(
+    "binary values come as digits, or as addresses to be fetched with the socket's login (section 3.7)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon(wss)
+        const blobs = Array.from({ length: 20 }, (_, i) => Buffer.alloc(1_000 * i, i))
+        const give = () => blobs.forEach((blob, i) => daemon.blobs.set(`/blob/${i}`, blob))
+        daemon.on(/from files/, {
+          columns: [
+            { name: "I", type: "INTEGER" },
+            { name: "B", type: "BLOB" }
+          ],
+          rows: [
+            [99, "00FF"],
+            [98, null],
+            ...blobs.map((blob, i) => [i, { blob_url: `/blob/${i}`, size: blob.length }])
+          ]
+        })
+        const job = yield* MapepireJob.make({ ...daemon.config, pageSize: 7 })
+        give()
+        const { rows } = yield* job.queryAndRun<{ i: number; b: Uint8Array }>("select * from files")
+        assert.deepStrictEqual(rows[0]!.b, new Uint8Array([0, 255]))
+        assert.isNull(rows[1]!.b)
+        assert.deepStrictEqual(
+          rows.slice(2).map(({ b }) => b.length),
+          blobs.map((blob) => blob.length)
+        )
+        assert.isTrue(rows.slice(2).every(({ b, i }) => b.every((byte) => byte === i)))
+        // They are given once: fetching them again is a failure, and the result is closed.
+        const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from files")))
+        assert.include(failed.message, "404")
+        yield* job.ping
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      })
+  )
+
+  it.scopedLive("an address elsewhere is not followed: it would get the password", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from files/, {
+        columns: [{ name: "B", type: "BLOB" }],
+        rows: [[{ blob_url: "//evil.example.com/blob", size: 1 }]]
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from files")))
+      assert.include(failed.message, "not one of the daemon's")
+    })
+  )
 })

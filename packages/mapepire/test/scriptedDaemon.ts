@@ -2,7 +2,7 @@
  * A daemon at frame level, over real sockets on loopback: it keeps the protocol by itself, and does whatever a test tells
  * it to do instead. It records every request, and knows what is open on each connection.
  */
-import { createServer as createPlain, type IncomingMessage } from "node:http"
+import { createServer as createPlain, type IncomingMessage, type ServerResponse } from "node:http"
 import { createServer as createSecure } from "node:https"
 import type { AddressInfo, Socket } from "node:net"
 import { type Duplex } from "node:stream"
@@ -402,6 +402,8 @@ export class ScriptedDaemon {
   version = "2.3.3"
   password = "sesame"
   statementLimit = 9_999
+  /** What `GET /blob/…` gives, once each, to whoever has the login of a socket. */
+  readonly blobs = new Map<string, Buffer>()
   /** How likely an answer is sent a second time. */
   twice = 0
   port = 0
@@ -534,6 +536,14 @@ export const scriptedDaemon = (options: DaemonOptions = {}): Effect.Effect<Scrip
       http.on("connection", (socket: Socket) => {
         sockets.add(socket)
         socket.on("close", () => sockets.delete(socket))
+      })
+      http.on("request", (request: IncomingMessage, response: ServerResponse) => {
+        const blob = daemon.blobs.get(request.url ?? "")
+        daemon.blobs.delete(request.url ?? "")
+        const known = daemon.connections.some(
+          ({ upgrade }) => upgrade?.headers.authorization === request.headers.authorization
+        )
+        response.writeHead(known ? (blob === undefined ? 404 : 200) : 401).end(known ? blob : undefined)
       })
       http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
         if (options.upgradeStatus !== undefined) {

@@ -27,6 +27,8 @@ export interface Link {
   readonly unsent: () => number
   /** Asks for a sign of life, where the link knows how to. */
   readonly ping: (() => void) | undefined
+  /** The bytes of a value that the daemon gave an address instead of, where it does that. */
+  readonly blob?: ((address: string) => Effect.Effect<Uint8Array, SqlError>) | undefined
 }
 
 /**

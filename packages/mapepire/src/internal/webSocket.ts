@@ -8,6 +8,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as WebSocket from "ws"
+import { fetcher } from "./blob.js"
 import * as failure from "./failure.js"
 import { type MessageTransport, runReader } from "./link.js"
 import * as tls from "./tls.js"
@@ -124,6 +125,7 @@ export const webSocket = (options: WebSocketOptions): MessageTransport => {
             return true
           },
           unsent: () => ws.bufferedAmount,
+          blob: fetcher({ ...options, timeout: 60_000 }),
           ping: () => {
             if (ws.readyState === WebSocket.WebSocket.OPEN) {
               ws.ping()

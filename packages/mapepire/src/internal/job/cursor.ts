@@ -3,15 +3,17 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
-import type { RowDecoder } from "../frame.js"
+import type { Frame, RowDecoder } from "../frame.js"
 import { JobAnswer } from "./answer.js"
 import type { JobSession } from "./session.js"
-import type { Task, TaskRequest } from "./task.js"
+import type { Blobs, Task, TaskRequest } from "./task.js"
 
 export class JobCursor implements SqlTransport.Cursor {
   private id: string | undefined
   private epoch = 0
   private decoder: RowDecoder | undefined
+  /** It may have values that are to be fetched. */
+  private binary = false
   private ended = false
   private poisoned = false
   /** A pull is under way; one that failed for good stays. */
@@ -48,7 +50,12 @@ export class JobCursor implements SqlTransport.Cursor {
   }
 
   /** There is more than the first page. */
-  opened(id: string, first: JobAnswer): void {
+  opened(id: string, first: JobAnswer, binary: boolean): void {
+    if (this.ended) {
+      // Whoever wanted it has gone.
+      return this.session.wire.close(id, this.session.wire.epoch)
+    }
+    this.binary = binary
     this.id = id
     this.epoch = this.session.wire.epoch
     this.decoder = first.decoder
@@ -76,20 +83,11 @@ export class JobCursor implements SqlTransport.Cursor {
         return Effect.fail(failure.replaced(subject))
       }
       this.pulling = true
-      const page = this.task.ask({ type: "sqlmore", cont_id: id, rows }, (frame) => {
-        this.pulling = false
-        this.arrived++
-        const answer = this.session.answer(frame, this.decoder, this)
-        if (answer.done) {
-          this.ended = true
-          if (this.request.params === undefined || this.request.params.length === 0) {
-            // Read to its end, the driver has closed it.
-            wire.handles -= frame.success ? 1 : 0
-          }
-          wire.close(id, this.epoch)
-        }
-        return answer.error !== undefined && answer.length === 0 ? answer.error : answer
-      })
+      const page = this.task.ask(
+        { type: "sqlmore", cont_id: id, rows },
+        (frame, _id, blobs) => this.came(frame, id, blobs),
+        () => this.binary
+      )
       const stopped = Effect.suspend(() => {
         this.poisoned = true
         return this.task.interrupted
@@ -104,14 +102,33 @@ export class JobCursor implements SqlTransport.Cursor {
     })
   }
 
+  private came(frame: Frame, id: string, blobs: Blobs | undefined): JobAnswer | SqlError {
+    const { wire } = this.session
+    this.pulling = false
+    this.arrived++
+    const answer = this.session.answer(frame, this.decoder, this, blobs)
+    if (answer.done && !this.ended) {
+      this.ended = true
+      if (frame.success && (this.request.params === undefined || this.request.params.length === 0)) {
+        // Read to its end, the driver has closed it.
+        wire.handles--
+      }
+      wire.close(id, this.epoch)
+    }
+    return answer.error !== undefined && answer.length === 0 ? answer.error : answer
+  }
+
   /** Nobody waits for this: `sqlclose` goes out as soon as it may, its answer is only taken note of. */
   get closed(): Effect.Effect<void> {
     return Effect.sync(() => {
       const { id } = this
-      if (this.ended || id === undefined) {
+      if (this.ended) {
         return
       }
       this.ended = true
+      if (id === undefined) {
+        return
+      }
       this.poisoned = true
       this.task.call?.whenAnswered(() => this.session.wire.close(id, this.epoch))
     })

@@ -7,12 +7,13 @@ import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
 import { encodeParameterRows, encodeParameters } from "../parameters.js"
+import { kindOf } from "../values.js"
 import { JobAnswer } from "./answer.js"
 import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
-import { Task } from "./task.js"
+import { type Blobs, Task } from "./task.js"
 import { changesMeaning, fromVerb, mayHaveRows } from "./text.js"
 import type { Wire } from "./wire.js"
 
@@ -67,7 +68,7 @@ export class JobSession implements SqlTransport.Session {
       const whole = Effect.flatMap(this.first(task, cursor, this.options.pageSize), (page) =>
         page.error !== undefined ? Effect.fail(page.error) : page.done ? Effect.succeed(page) : this.rest(cursor, page)
       )
-      return Effect.onInterrupt(whole, () => Effect.zipRight(task.interrupted, cursor.closed))
+      return Effect.onError(whole, () => Effect.zipRight(task.interrupted, cursor.closed))
     })
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>
@@ -75,7 +76,7 @@ export class JobSession implements SqlTransport.Session {
       Effect.suspend(() => {
         const task = new Task(this.wire, this.stops, request)
         const cursor = new JobCursor(this, task, request.prefetch)
-        const first = Effect.onInterrupt(this.first(task, cursor, request.prefetch), () =>
+        const first = Effect.onError(this.first(task, cursor, request.prefetch), () =>
           Effect.zipRight(task.interrupted, cursor.closed)
         )
         return Effect.flatMap(restore(first), (page) => {
@@ -184,15 +185,21 @@ export class JobSession implements SqlTransport.Session {
       this.handles.clear()
     }
     if (params === undefined || params.length === 0) {
-      return task.ask({ type: "sql", sql: text, rows, terse: true }, (frame, id) => this.opened(frame, id, cursor))
+      return task.ask(
+        { type: "sql", sql: text, rows, terse: true },
+        (frame, id, blobs) => this.opened(frame, id, cursor, blobs),
+        hasBinary
+      )
     }
     const parameters = this.parameters(params)
     if (!isRows(parameters)) {
       return Effect.fail(SqlFailure.annotate(parameters, { statement: request.text }))
     }
     return mayHaveRows(text)
-      ? task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows, terse: true }, (frame, id) =>
-          this.opened(frame, id, cursor)
+      ? task.ask(
+          { type: "prepare_sql_execute", sql: text, parameters, rows, terse: true },
+          (frame, id, blobs) => this.opened(frame, id, cursor, blobs),
+          hasBinary
         )
       : this.change(task, text, parameters, undefined)
   }
@@ -225,17 +232,18 @@ export class JobSession implements SqlTransport.Session {
     })
   }
 
-  private opened(frame: Frame, id: string, cursor: JobCursor): JobAnswer | SqlError {
+  private opened(frame: Frame, id: string, cursor: JobCursor, blobs?: Blobs): JobAnswer | SqlError {
     if (!frame.success && frame.data === undefined) {
       this.wire.close(id, this.wire.epoch)
       return this.refusal(frame, cursor.statement)
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
-    const answer = this.answer(frame, columns === undefined ? undefined : this.decoder(columns, cursor.request), cursor)
+    const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
+    const answer = this.answer(frame, decoder, cursor, blobs)
     if (answer.done) {
       this.wire.close(id, this.wire.epoch)
     } else {
-      cursor.opened(id, answer)
+      cursor.opened(id, answer, hasBinary(frame))
     }
     return answer
   }
@@ -261,8 +269,9 @@ export class JobSession implements SqlTransport.Session {
   }
 
   /** A response as a page; what failed after some rows came is in it. */
-  answer(frame: Frame, decoder: RowDecoder | undefined, cursor?: JobCursor): JobAnswer {
-    const rows = decoder === undefined || frame.data === undefined ? undefined : decoder.decode(frame.data)
+  answer(frame: Frame, decoder: RowDecoder | undefined, cursor?: JobCursor, blobs?: Blobs): JobAnswer {
+    const more = blobs === undefined ? undefined : { blob: (address: string) => blobs.get(address) }
+    const rows = decoder === undefined || frame.data === undefined ? undefined : decoder.decode(frame.data, more)
     const statement = cursor?.statement
     const error = frame.success
       ? rows?.error === undefined
@@ -302,6 +311,10 @@ export class JobSession implements SqlTransport.Session {
 }
 
 export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
+
+/** Only these can have values that are to be fetched. */
+export const hasBinary = (frame: Frame): boolean =>
+  columnsOf(frame)?.some(({ type }) => kindOf(type) === "binary") ?? false
 
 /** A statement of our own, but for its text. */
 export const plainRequest: SqlTransport.SqlRequest = {

@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import { addressesIn, fetchAll } from "../blob.js"
 import type { Frame } from "../frame.js"
 import { Call } from "./call.js"
 import type { Handle } from "./handles.js"
@@ -10,6 +11,9 @@ import type { Wire } from "./wire.js"
 
 /** What of a request matters here; the rest has defaults. */
 export type TaskRequest = Pick<SqlTransport.SqlRequest, "text" | "deadline"> & Partial<SqlTransport.SqlRequest>
+
+/** Bytes by address. */
+export type Blobs = ReadonlyMap<string, Uint8Array>
 
 export class Task {
   /** What is asked now. */
@@ -27,20 +31,44 @@ export class Task {
    * One request. The response is made into an answer in the moment in which it comes, so that nothing can be lost between
    * the two; an error as answer fails the Effect.
    */
-  ask<A>(request: Call["request"], answer: (frame: Frame, id: string) => A | SqlError): Effect.Effect<A, SqlError> {
+  ask<A>(
+    request: Call["request"],
+    answer: (frame: Frame, id: string, blobs?: Blobs) => A | SqlError,
+    mayHaveBlobs?: (frame: Frame) => boolean
+  ): Effect.Effect<A, SqlError> {
     return Effect.async<A, SqlError>((resume) => {
       const call = new Call(request, this.request.deadline, this.request.text, (error, frame) => {
         if (error !== undefined) {
           this.discard()
           return resume(Effect.fail(error))
         }
-        let result: A | SqlError
-        try {
-          result = answer(frame!, call.id)
-        } catch (defect) {
-          return resume(Effect.die(defect))
+        const conclude = (blobs: Blobs | undefined, failed?: SqlError) => {
+          let result: A | SqlError
+          try {
+            result = answer(frame!, call.id, blobs)
+          } catch (defect) {
+            return resume(Effect.die(defect))
+          }
+          resume(
+            failed !== undefined
+              ? Effect.fail(failed)
+              : isSqlError(result)
+                ? Effect.fail(result)
+                : Effect.succeed(result)
+          )
         }
-        resume(isSqlError(result) ? Effect.fail(result) : Effect.succeed(result))
+        const addresses = frame!.data !== undefined && mayHaveBlobs?.(frame!) === true ? addressesIn(frame!.data) : []
+        const fetch = this.wire.link?.blob
+        if (addresses.length === 0 || fetch === undefined) {
+          return conclude(undefined)
+        }
+        Effect.runFork(Effect.either(fetchAll(addresses, fetch))).addObserver((exit) =>
+          exit._tag === "Failure"
+            ? resume(Effect.failCause(exit.cause))
+            : exit.value._tag === "Left"
+              ? conclude(undefined, exit.value.left)
+              : conclude(exit.value.right)
+        )
       })
       this.call = call
       this.wire.submit(call)
