@@ -13,6 +13,7 @@ import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { Level } from "./level.js"
 import { timedOut, within } from "./deadline.js"
+import { failAfterLoss } from "./lost.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
 import { Requesters } from "./requesters.js"
@@ -125,7 +126,7 @@ export class Core {
       return Effect.matchCauseEffect(this.bounded(fiber, request, level.session, level.run(request)), {
         onFailure: (cause) => {
           timer?.failed(cause)
-          return Effect.failCause(cause)
+          return failAfterLoss(cause)
         },
         onSuccess: (answer) => {
           timer?.answered(answer)
@@ -143,7 +144,7 @@ export class Core {
           return timed(timer, this.runWaiting(fiber, request, use))
         }
         timer?.failed(cause)
-        return Effect.failCause(cause)
+        return failAfterLoss(cause)
       },
       onSuccess: (answer) => {
         timer?.answered(answer)
@@ -193,7 +194,7 @@ export class Core {
   ): Effect.Effect<A, SqlError, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.lease(fiber, restore, pool, "shared", request), (lease) =>
-        Effect.ensuring(restore(use(lease.session)), lease.release)
+        Effect.ensuring(Effect.catchAllCause(restore(use(lease.session)), failAfterLoss), lease.release)
       )
     )
   }
@@ -231,7 +232,7 @@ export class Core {
   open(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return this.bounded(fiber, request, level.session, level.open(request))
+      return Effect.catchAllCause(this.bounded(fiber, request, level.session, level.open(request)), failAfterLoss)
     }
     const { cursor } = this.pools
     if (cursor === undefined) {
@@ -292,7 +293,10 @@ export class Core {
       Effect.flatMap(this.lease(fiber, restore, pool, "exclusive", request), (lease) =>
         Effect.zipRight(
           Effect.addFinalizer(() => lease.release),
-          restore(this.bounded(fiber, request, lease.session, lease.session.open(request)))
+          Effect.catchAllCause(
+            restore(this.bounded(fiber, request, lease.session, lease.session.open(request))),
+            failAfterLoss
+          )
         )
       )
     )
@@ -302,9 +306,13 @@ export class Core {
   batch(fiber: AnyFiber, request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return this.bounded(fiber, request, level.session, level.batch(request, rows))
+      return Effect.catchAllCause(
+        this.bounded(fiber, request, level.session, level.batch(request, rows)),
+        failAfterLoss
+      )
     }
-    return this.withSession(fiber, request, this.pools.write, (session) =>
+    // All of it or nothing: where sessions for statements cannot undo, those for transactions can.
+    return this.withSession(fiber, request, this.pools.transaction, (session) =>
       this.bounded(fiber, request, session, session.batch(request, rows))
     )
   }
