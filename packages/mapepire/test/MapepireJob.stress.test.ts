@@ -4,7 +4,7 @@ import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { type Outcome, randomOf, scriptedDaemon } from "./scriptedDaemon.js"
+import { type Outcome, scriptedDaemon } from "./scriptedDaemon.js"
 import { until } from "./support.js"
 
 /** Rows that say which statement they belong to. */
