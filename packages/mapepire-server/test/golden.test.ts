@@ -49,7 +49,8 @@ const seed = [
     "select n, 'row ' concat n from x",
   "create table sample.department (deptno char(3) not null primary key, deptname varchar(36) not null, mgrno char(6), " +
     "admrdept char(3) not null, location char(16))",
-  "insert into sample.department values ('A00', 'x', null, 'A00', null), ('B01', 'y', null, 'A00', null), ('C01', 'z', null, 'A00', null)"
+  "insert into sample.department values " +
+    Array.from({ length: 14 }, (_, i) => `('${String.fromCharCode(65 + i)}00', 'x', null, 'A00', null)`).join(", ")
 ]
 
 /** What the stand-in behind the daemon had and SQLite has not, by file and id. */
@@ -59,9 +60,9 @@ const skipped: Readonly<Record<string, ReadonlyArray<string>>> = {
   // The stand-in reports a result of a connection that is gone, where the driver says that it is closed.
   "02-paging.jsonl": ["i1"],
   // H2's DROP … IF EXISTS, values checked by the database where our driver refuses them first, and procedures in SQL.
-  "03-prepared.jsonl": ["t0", "db", "d2", "o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7", "dd"],
-  // Division by zero and casts of wrong texts give NULL and 0 in SQLite, too long literals are taken; a function of H2.
-  "04-errors.jsonl": ["e8", "e11", "e12", "e14"],
+  "03-prepared.jsonl": ["t0", "db", "o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7", "dd"],
+  // Division by zero and casts of wrong texts give NULL and 0 in SQLite; a function of H2.
+  "04-errors.jsonl": ["e8", "e12", "e14"],
   "12-explain-and-misc.jsonl": ["big"]
 }
 

@@ -8,7 +8,7 @@ import { MapepireServer } from "@sluice/mapepire-server"
 import type { SqlTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
 import { Context, Effect, Layer, type Scope } from "effect"
-import { type ClientOptions, WebSocket } from "ws"
+import { WebSocket } from "ws"
 
 export const users = { DEV: "secret", OTHER: "other" }
 

@@ -83,12 +83,15 @@ describe("texts", () => {
     })
   )
 
-  it.scopedLive("too long for their column are refused before they are sent", () =>
+  it.scopedLive("too long for their column are refused: values before they are sent, literals by the table", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       yield* client.sql(table)
       const answer = yield* client.run("insert into v (c) values (?)", ["abcdef"])
       expect(answer).toMatchObject({ error: "Data truncation", sql_state: "22001", sql_rc: 0 })
+      const literal = yield* client.sql("insert into v (c) values ('abcdef')")
+      expect(literal).toMatchObject({ sql_state: "22001", sql_rc: -404 })
+      expect(literal.error).toBe("[SQL0404] Value for column or variable C too long.")
     })
   )
 })

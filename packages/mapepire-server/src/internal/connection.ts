@@ -231,10 +231,12 @@ export class Connection {
   }
 
   private all(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<SqlTransport.Answer, SqlError> {
-    const last = this.session.run(this.request(run, params))
+    // SQLite changes no table's definition while any result is open.
+    const spooled = run.schemaChange ? this.spooled : Effect.void
+    const last = Effect.zipRight(spooled, this.session.run(this.request(run, params)))
     return run.before === undefined
       ? last
-      : Effect.zipRight(this.session.run(this.request({ ...run, text: run.before }, [])), last)
+      : Effect.zipRight(this.all({ ...run, text: run.before, before: undefined }, []), last)
   }
 
   /** A change for each row of parameters. Without commitment control the rows before one that fails stay. */
@@ -259,13 +261,14 @@ export class Connection {
     return Effect.catchIf(
       work,
       (error) => !this.begun && this.cursors.size > 0 && SqlFailure.is("Serialization")(error),
-      () =>
-        Effect.zipRight(
-          Effect.forEach([...this.cursors], (cursor) => cursor.spool, { discard: true }),
-          work
-        )
+      () => Effect.zipRight(this.spooled, work)
     )
   }
+
+  /** Reads every open result to its end, so that the database has none open. */
+  private readonly spooled: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+    Effect.forEach([...this.cursors], (cursor) => cursor.spool, { discard: true })
+  )
 
   /** The statements about the unit of work itself. */
   control(

@@ -38,7 +38,11 @@ export const bind = (value: unknown, type: Db2Type | undefined, properties: Prop
   }
   if (typeof value === "object") {
     // What the daemon's JSON library says.
-    throw new failures.Refused({ message: Array.isArray(value) ? "JsonArray" : "JsonObject", state: null, code: 0 })
+    throw new failures.Refused({
+      message: Array.isArray(value) ? "JsonArray" : "JsonObject",
+      state: undefined,
+      code: 0
+    })
   }
   if (type === undefined) {
     return untyped(value)

@@ -22,7 +22,7 @@ export const refused = (message: string, partial: Fields = ""): Reply => ({
 
 export const failed = ({ code, message, state }: Db2Failure, partial: Fields = ""): Reply => ({
   fields: partial,
-  error: { message, sql: { state, code } }
+  error: { message, sql: state === undefined ? undefined : { state, code } }
 })
 
 export const invalidId: Reply = refused("Bad request: invalid correlation ID")

@@ -56,6 +56,25 @@ const sqliteType = (declared: string): string => {
   return storedAsText(type) || (text && !/CHAR|CLOB|TEXT/.test(declared)) ? `TEXT_${declared}` : declared
 }
 
+/** Names the constraints that keep texts within their columns' lengths; a failure of one is Db2's own of that name. */
+export const lengthConstraint = "SLUICE_LENGTH_OF_"
+
+const limited = (name: Token, declared: string): ReadonlyArray<Token> => {
+  const type = parseType(declared)!
+  const kind = kindOf(type)
+  if (kind !== "char" && (kind !== "text" || !/CHAR|GRAPHIC/.test(type.name))) {
+    return []
+  }
+  const constraint = token("quoted", `"${lengthConstraint}${nameOf(name).replaceAll('"', '""')}"`)
+  return [
+    token("word", "CONSTRAINT"),
+    constraint,
+    ...snippet("CHECK ( length ("),
+    name,
+    ...snippet(`) <= ${type.precision} )`)
+  ]
+}
+
 interface Rest {
   readonly tokens: ReadonlyArray<Token>
   readonly identity: boolean
@@ -133,7 +152,7 @@ export const createTable = (
   const out = definitions.map(({ declared, name, rest }) => {
     if (!rest.identity) {
       const own = identity !== undefined && rest.primary ? uniqueInstead(rest.tokens) : rest.tokens
-      return [name, ...snippet(sqliteType(declared)), ...own]
+      return [name, ...snippet(sqliteType(declared)), ...own, ...limited(name, declared)]
     }
     // SQLite counts up only in a column of exactly this type.
     return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT")]
@@ -172,6 +191,7 @@ export const addColumn = (tokens: ReadonlyArray<Token>, at: number, environment:
     ...tokens.slice(0, at),
     definition.name,
     ...snippet(sqliteType(definition.declared)),
-    ...definition.rest.tokens
+    ...definition.rest.tokens,
+    ...limited(definition.name, definition.declared)
   ]
 }

@@ -2,8 +2,8 @@
 
 export interface Db2Failure {
   readonly message: string
-  /** Null and 0 when the failure was none of SQL's. */
-  readonly state: string | null
+  /** Null, and code 0, when the driver had none; undefined when the failure was none of the driver's. */
+  readonly state: string | null | undefined
   readonly code: number
 }
 
