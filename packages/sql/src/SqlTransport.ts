@@ -207,7 +207,7 @@ export interface Session {
   readonly check: Effect.Effect<void, SqlError>
   /** Whether a transaction is open, as of the last answer. */
   readonly inTransaction: () => boolean
-  /** Completes if the session dies under us. */
+  /** Completes if the session dies under us, no later than the requests that fail with it have been answered. */
   readonly lost: Effect.Effect<SqlError>
 }
 

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
 import type { Level } from "./level.js"
+import { failAfterLoss } from "./lost.js"
 import { pages, type TransformRows } from "./rows.js"
 import * as Stream from "effect/Stream"
 
@@ -37,7 +38,7 @@ export class LevelConnection implements Connection {
   ): Effect.Effect<A, SqlError, R> {
     return Effect.withFiberRuntime((fiber) => {
       const request = this.core.request(fiber, sql, params, shape, prepared, undefined)
-      return request instanceof SqlError ? Effect.fail(request) : use(request)
+      return request instanceof SqlError ? Effect.fail(request) : Effect.catchAllCause(use(request), failAfterLoss)
     })
   }
 

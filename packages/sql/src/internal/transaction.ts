@@ -21,6 +21,7 @@ import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
 import { Level, type Root } from "./level.js"
+import { failAfterLoss } from "./lost.js"
 import { clockOf, deadlineOf, nowOf, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
@@ -139,7 +140,7 @@ const onSession = <A, E, R>(
       ? control.begin(session, options)
       : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
   return Effect.flatMap(
-    Effect.onError(restore(begin), () => clean),
+    Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {
       const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
       return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {

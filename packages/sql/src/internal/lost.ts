@@ -1,0 +1,18 @@
+/** After a session has died: whoever tries again at once must not get it again. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as SqlFailure from "../SqlFailure.js"
+
+/** Fibers that its message may pass through on its way to the pool, and some more. */
+const turns = 10
+
+const isLost = SqlFailure.is("SessionLost")
+
+/**
+ * Fails with the cause. A session that dies tells the pool by a fiber of the pool's, in the same moment in which its
+ * statements fail by theirs: where that is the cause, those go first.
+ */
+export const failAfterLoss = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
+  Cause.isFailType(cause) && isLost(cause.error)
+    ? Effect.zipRight(Effect.repeatN(Effect.yieldNow(), turns), Effect.failCause(cause))
+    : Effect.failCause(cause)
