@@ -25,6 +25,8 @@ export class Jobs {
   /** Statements used up at which the next job is wanted; raised where it could not be had. */
   private wanted: number
   private connecting = false
+  /** Replaced, and without users: to be closed when there is time. */
+  private leaving: Lent | undefined
 
   private constructor(
     first: Lent,
@@ -71,7 +73,11 @@ export class Jobs {
   /** For a request; `fresh`: nothing of the session's state matters to it. To be given back. */
   take(fresh: boolean): Lent {
     if (this.next !== undefined && fresh && !this.current.session.transactionOpen) {
-      this.current.replaced = true
+      const old = this.current
+      old.replaced = true
+      if (old.users === 0) {
+        this.leaving = old
+      }
       this.current = this.next
       this.next = undefined
       this.wanted = this.recycleAt
@@ -83,11 +89,20 @@ export class Jobs {
   giveBack(lent: Lent): Effect.Effect<void> {
     return Effect.suspend(() => {
       lent.users--
-      if (lent.replaced) {
-        return lent.users === 0 ? Scope.close(lent.scope, Exit.void) : Effect.void
+      if (lent.replaced && lent.users === 0) {
+        this.leaving = lent
       }
-      return lent === this.current && this.mustReplace() ? this.replace : Effect.void
+      return this.leaving !== undefined ? this.leave : this.mustReplace() ? this.replace : Effect.void
     })
+  }
+
+  /** In the background: a goodbye is a round trip, and nobody has to wait for it. */
+  private get leave(): Effect.Effect<void> {
+    const { leaving } = this
+    this.leaving = undefined
+    return leaving === undefined
+      ? Effect.void
+      : Effect.asVoid(Effect.forkIn(Scope.close(leaving.scope, Exit.void), this.scope))
   }
 
   private mustReplace(): boolean {
