@@ -3,6 +3,7 @@
  * neither headers nor anything about TLS; and messages are sent past the Socket's writer, which would cost an Effect each.
  */
 import type { IncomingMessage } from "node:http"
+import type { Duplex } from "node:stream"
 import * as Socket from "@effect/platform/Socket"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
@@ -96,9 +97,16 @@ export const webSocket = (options: WebSocketOptions): MessageTransport => {
     open: (events) =>
       Effect.gen(function* () {
         let opened: WebSocket.WebSocket | undefined
+        let below: Duplex | undefined
         const acquire = Effect.acquireRelease(
           Effect.try({
-            try: () => (opened = construct(options)),
+            try: () => {
+              opened = construct(options)
+              opened.once("upgrade", (response) => {
+                below = response.socket
+              })
+              return opened
+            },
             catch: (cause) => new Socket.SocketGenericError({ reason: "Open", cause })
           }),
           (socket) => Effect.sync(() => part(socket, options.closeTimeout))
@@ -115,12 +123,14 @@ export const webSocket = (options: WebSocketOptions): MessageTransport => {
           (error) => refused(address, error)
         )
         const ws = opened!
+        const gather = gatherer(below)
         ws.on("pong", events.pong)
         return {
           send: (message) => {
             if (ws.readyState !== WebSocket.WebSocket.OPEN) {
               return false
             }
+            gather()
             ws.send(message)
             return true
           },
@@ -133,6 +143,22 @@ export const webSocket = (options: WebSocketOptions): MessageTransport => {
           }
         }
       })
+  }
+}
+
+/** What is sent within one turn of the event loop leaves together: a system call per message would cost the most of all. */
+const gatherer = (below: Duplex | undefined): (() => void) => {
+  let gathering = false
+  const flush = () => {
+    gathering = false
+    below!.uncork()
+  }
+  return () => {
+    if (!gathering && below !== undefined) {
+      gathering = true
+      below.cork()
+      setImmediate(flush)
+    }
   }
 }
 

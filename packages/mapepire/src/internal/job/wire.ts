@@ -10,7 +10,7 @@ import { encode } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, parse } from "../frame.js"
 import type { Link, LinkEvents } from "../link.js"
-import { Call } from "./call.js"
+import type { Call } from "./call.js"
 
 export interface WireEvents {
   /** The link has ended; told once. */
@@ -19,10 +19,15 @@ export interface WireEvents {
   readonly late: (call: Call) => void
 }
 
+/** How ids of `sqlclose` begin. Its answer says nothing of use: also "unknown id" means closed. */
+const closing = "x"
+const closed = `{"id":"${closing}`
+
 export class Wire implements LinkEvents {
   private readonly calls = new Map<string, Call>()
   /** Calls that wait until a stop has come to its end. */
   private held: Array<Call> | undefined
+  private readonly heldCloses: Array<string> = []
   private lastId = 0
   private failed: SqlError | undefined
   /** Statements are refused, but cursors that are open may be read on. */
@@ -100,17 +105,19 @@ export class Wire implements LinkEvents {
     }
   }
 
-  /** Forgets an opening id on the daemon's side; nobody waits for that. */
+  /**
+   * Forgets an opening id on the daemon's side. Nobody waits for that, and it happens for every statement: no call is made
+   * of it, and of its answer not even the JSON is read.
+   */
   close(id: string, epoch: number): void {
     if (this.over || epoch !== this.epoch) {
       return
     }
-    const call = new Call({ type: "sqlclose", cont_id: id }, Infinity, undefined, () => {})
-    call.settled = true
+    const text = `{"id":"${closing}${++this.lastId}","type":"sqlclose","cont_id":"${id}"}`
     if (this.held !== undefined) {
-      this.held.push(call)
+      this.heldCloses.push(text)
     } else {
-      this.send(call)
+      this.link?.send(text)
     }
   }
 
@@ -118,16 +125,19 @@ export class Wire implements LinkEvents {
 
   readonly message = (data: string | Uint8Array): void => {
     this.heard = performance.now()
+    if (typeof data === "string" && data.startsWith(closed)) {
+      return
+    }
     const frame = parse(data)
     if (frame._tag === "MalformedFrame") {
       return this.malformed(data, frame.why)
     }
     const call = frame.id === undefined ? undefined : this.calls.get(frame.id)
-    if (call === undefined) {
+    if (call !== undefined) {
+      this.answer(call, frame)
+    } else if (frame.id?.startsWith(closing) !== true) {
       this.strays++
-      return
     }
-    this.answer(call, frame)
   }
 
   readonly pong = (): void => {
@@ -206,8 +216,11 @@ export class Wire implements LinkEvents {
   release(): void {
     const held = this.held ?? []
     this.held = undefined
+    for (const text of this.over ? [] : this.heldCloses.splice(0)) {
+      this.link?.send(text)
+    }
     for (const call of held) {
-      if (!call.settled || call.request.type === "sqlclose") {
+      if (!call.settled) {
         this.submitHeld(call)
       }
     }
