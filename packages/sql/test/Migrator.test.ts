@@ -3,7 +3,7 @@ import { pathToFileURL } from "node:url"
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
 import { Migrator, SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
-import { Effect, Fiber, Layer, TestClock } from "effect"
+import { Deferred, Effect, Fiber, FiberId, Layer, TestClock } from "effect"
 import { urlOf } from "../src/internal/migrator/loaders.js"
 import { answer, failure, fake, type FakeOptions } from "./fakeTransport.js"
 
@@ -94,15 +94,21 @@ describe("Migrator, on other databases", () => {
 
   it.effect("waits for the lock as long as it is told, and fails with what does not pass by waiting", () => {
     let reason: SqlFailure.Reason = "LockTimeout"
-    const run = ({ text }: SqlTransport.SqlRequest) =>
-      text.startsWith("LOCK")
-        ? Effect.fail(failure(reason))
-        : /^select/i.test(text)
-          ? Effect.succeed(answer())
-          : undefined
+    const asked = Deferred.unsafeMake<void>(FiberId.none)
+    const run = ({ text }: SqlTransport.SqlRequest) => {
+      if (text.startsWith("LOCK")) {
+        return Effect.zipRight(
+          Deferred.succeed(asked, void 0),
+          Effect.suspend(() => Effect.fail(failure(reason)))
+        )
+      }
+      return /^select/i.test(text) ? Effect.succeed(answer()) : undefined
+    }
     return using("db2", { run }, () =>
       Effect.gen(function* () {
         const fiber = yield* Effect.fork(Effect.flip(Migrator.run({ loader, lockTimeout: "20 seconds" })))
+        // Checksums are made on a thread that knows nothing of this clock.
+        yield* Deferred.await(asked)
         yield* TestClock.adjust("15 seconds")
         assert.strictEqual(fiber.unsafePoll(), null)
         yield* TestClock.adjust("10 seconds")

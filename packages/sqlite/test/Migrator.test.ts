@@ -325,7 +325,7 @@ onEngines("Migrator", (engine) => {
           assert.strictEqual((yield* appliedRows).length, 3)
         }).pipe(Effect.provide(layerOf(engine, { filename })))
       }),
-    60_000
+    120_000
   )
 
   it.scopedLive(
@@ -347,7 +347,7 @@ onEngines("Migrator", (engine) => {
           assert.deepStrictEqual(yield* rowsOf("log"), [{ step: 1 }, { step: 2 }, { step: 3 }])
         }).pipe(Effect.provide(layerOf(engine, { filename })))
       }),
-    60_000
+    120_000
   )
 })
 
