@@ -187,7 +187,8 @@ describe("dialect", () => {
   it("takes a branch of its own name, else the last resort", () => {
     const branches = { sqlite: () => "sqlite", orElse: () => "else" }
     assert.strictEqual(sql.onDialectOrElse(branches), "else")
-    assert.strictEqual(sql.onDialectOrElse({ ...branches, [Db2Compiler.dialect]: () => "db2" }), "db2")
+    const more = { ...branches, [Db2Compiler.dialect]: () => "db2" }
+    assert.strictEqual(sql.onDialectOrElse(more), "db2")
   })
 
   it("compiles a statement once", () => {
