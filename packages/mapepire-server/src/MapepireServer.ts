@@ -18,6 +18,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Blobs } from "./internal/blobs.js"
 import * as certificates from "./internal/certificate.js"
+import type { Connection } from "./internal/connection.js"
 import type { ServerContext } from "./internal/context.js"
 import { overSqlite, passedOn } from "./internal/dialect.js"
 import type * as faultKinds from "./internal/faults.js"
@@ -112,8 +113,8 @@ export interface Config {
   readonly port?: number | undefined
   /** The address to listen on. Default `127.0.0.1`. */
   readonly host?: string | undefined
-  /** `false`: plain `ws://`. Default: a certificate made for this run. */
-  readonly tls?: Tls | false | undefined
+  /** `false`: plain `ws://`. Default, and `true`: a certificate made for this run. */
+  readonly tls?: Tls | boolean | undefined
   /** User names, in any case, to passwords. Default: everybody may sign on with any password. */
   readonly users?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
   /** Lines `allow USER@ADDRESS` or `deny USER@ADDRESS`; the last that fits decides. Default: all but users with a Q. */
@@ -239,12 +240,19 @@ export const make = (
 ): Effect.Effect<MapepireServer, MapepireServerError, SqlTransport.SqlTransport | Scope.Scope> =>
   Effect.gen(function* () {
     const transport = yield* SqlTransport.SqlTransport
-    const { faults = {}, host = "127.0.0.1", limits = {}, tls } = config
-    const secured = tls === false ? undefined : yield* certificateOf(tls, host)
+    const { faults = {}, host = "127.0.0.1", limits = {}, tls = true } = config
+    const secured = tls === false ? undefined : yield* certificateOf(tls === true ? {} : tls, host)
     const sqlite = (config.dialect ?? (transport.system === "sqlite" ? "db2" : "none")) === "db2"
     const behaviour = behaviourOf(config.version ?? "2.3.6")
     const jobs = new Jobs(faults.reuseJobNames ?? false)
     const blobs = new Blobs()
+    const connections = new Set<Connection>()
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach([...connections], (left) => Effect.zipRight(left.stop, left.close), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
     const later = yield* makeFibers
     yield* Effect.addFinalizer(() => later.stop)
     const context: ServerContext = {
@@ -253,7 +261,8 @@ export const make = (
         dialect: sqlite ? overSqlite : passedOn,
         jobs,
         order: faults.order ?? "fifo",
-        maxStatements: limits.statements ?? maxStatements
+        maxStatements: limits.statements ?? maxStatements,
+        connections
       },
       sqlite,
       behaviour,
@@ -279,7 +288,7 @@ export const make = (
             )
           }
         }),
-      counters: { incomplete: 0, unparseable: 0 }
+      counters: { requests: 0, incomplete: 0, unparseable: 0 }
     }
     yield* Effect.mapError(
       seed(context.host, config.seed ?? []),

@@ -127,6 +127,30 @@ describe("the server survives", () => {
     })
   )
 
+  it.scopedLive("sockets that are gone before their connection is there", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      yield* Effect.forEach(
+        Array.from({ length: 10 }),
+        () =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const client = yield* open(server)
+              client.send({ id: "c", type: "connect" })
+              // So that it arrives, and the answer does not.
+              yield* Effect.sleep("5 millis")
+              client.ws.terminate()
+            })
+          ),
+        { discard: true }
+      )
+      yield* Effect.sleep("500 millis")
+      yield* Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("50 millis")), {
+        until: (jobs) => jobs.length === 0
+      }).pipe(Effect.timeout("15 seconds"))
+    })
+  )
+
   it.scopedLive("a database that fails: in connecting, in answering, and by defects", () =>
     Effect.gen(function* () {
       const faulty = Layer.effect(

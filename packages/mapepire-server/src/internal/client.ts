@@ -23,6 +23,8 @@ export interface Entry {
 
 export class Client {
   connection: Connection | undefined
+  /** The socket is gone. */
+  ended = false
   readonly entries = new Map<string, Entry>()
 
   constructor(

@@ -23,6 +23,8 @@ export interface Host {
   readonly jobs: Jobs
   readonly order: "fifo" | "random"
   readonly maxStatements: number
+  /** The connections that are open. What nobody closes otherwise is closed with the server. */
+  readonly connections: Set<Connection>
 }
 
 export interface Login {
@@ -73,9 +75,10 @@ export class Connection {
           Scope.extend(scope),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
           Effect.map((session) => {
-            let made: Connection | undefined
-            const job = host.jobs.start(() => ({ user: login.user, cancel: () => made?.cancel() ?? false }))
-            return (made = new Connection(host, login, session, scope, job))
+            const job = host.jobs.start(() => ({ user: login.user, cancel: () => made.cancel() }))
+            const made = new Connection(host, login, session, scope, job)
+            host.connections.add(made)
+            return made
           })
         )
       )
@@ -345,7 +348,12 @@ export class Connection {
             return Effect.ignore(this.rollback("wanted")).pipe(
               Effect.zipRight(Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true })),
               Effect.zipRight(Scope.close(this.scope, Exit.void)),
-              Effect.ensuring(Effect.sync(() => this.host.jobs.end(this.job)))
+              Effect.ensuring(
+                Effect.sync(() => {
+                  this.host.connections.delete(this)
+                  this.host.jobs.end(this.job)
+                })
+              )
             )
           })
         )

@@ -29,6 +29,6 @@ export interface ServerContext {
   readonly bytes: (credentials: Credentials) => EncodeBytes
   /** Stops what a job runs, after the delay that the server was told. Returns at once. */
   readonly postCancel: (job: Job) => Effect.Effect<void>
-  /** Counts malformed requests, all sockets together. */
-  readonly counters: { incomplete: number; unparseable: number }
+  /** Requests, and malformed ones of two kinds, all sockets together. */
+  readonly counters: { requests: number; incomplete: number; unparseable: number }
 }

@@ -10,8 +10,6 @@ import type { Run } from "./fibers.js"
 import { defect, frame, type Reply } from "./reply.js"
 import type { Credentials } from "./upgrade.js"
 
-let requests = 0
-
 export class Socket {
   private readonly client: Client
   private readonly inbox: Array<string> = []
@@ -69,6 +67,7 @@ export class Socket {
   private end(): void {
     if (!this.ended) {
       this.ended = true
+      this.client.ended = true
       this.inbox.length = 0
       clearTimeout(this.stalled)
       for (const resume of this.drained.splice(0)) {
@@ -102,7 +101,7 @@ export class Socket {
     const dispatched = dispatch(this.client, message)
     const { id, type } = dispatched
     const { user } = this.client.credentials
-    const fault = this.server.faults.request?.({ id, type, user, number: ++requests })
+    const fault = this.server.faults.request?.({ id, type, user, number: ++this.server.counters.requests })
     this.inFlight++
     this.blocked ||= dispatched.blocks
     const done = Effect.sync(() => {

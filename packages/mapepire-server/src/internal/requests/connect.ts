@@ -26,19 +26,21 @@ export const connect = (client: Client, _id: string, request: Fields): Effect.Ef
       }
       const properties = parseProperties([...injected, textField(request, "props") ?? ""].join(";"))
       const application = textField(request, "application") ?? ""
-      return Effect.match(
-        Connection.open(server.host, { user: credentials.user.toUpperCase(), application, properties }),
-        {
-          onFailure: (error) => {
-            const { message } = describe(error, "", "")
-            return failed({ message: `java.sql.SQLException: ${message}`, state: null, code: 0 })
-          },
-          onSuccess: (made) => {
-            client.connection = made
-            return success(field("job", made.job))
+      const login = { user: credentials.user.toUpperCase(), application, properties }
+      return Effect.matchEffect(Connection.open(server.host, login), {
+        onFailure: (error) => {
+          const { message } = describe(error, "", "")
+          return Effect.succeed(failed({ message: `java.sql.SQLException: ${message}`, state: null, code: 0 }))
+        },
+        onSuccess: (made) => {
+          if (client.ended) {
+            // The socket has gone meanwhile, and with it the one who would have closed this.
+            return Effect.as(made.close, success())
           }
+          client.connection = made
+          return Effect.succeed(success(field("job", made.job)))
         }
-      )
+      })
     })
     return Effect.zipRight(connection === undefined ? Effect.void : connection.close, open)
   })
