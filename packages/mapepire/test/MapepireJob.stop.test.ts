@@ -42,6 +42,22 @@ describe("MapepireJob: interruption", () => {
       })
   )
 
+  it.scopedLive("the job that stops others is opened with the first long statement, not when it is needed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make(daemon.config)
+      for (let i = 0; i < 50; i++) {
+        yield* job.queryAndRun("select * from ten")
+      }
+      assert.strictEqual(daemon.connections.length, 1)
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* until(() => daemon.connections.length === 2)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+      assert.strictEqual(daemon.connections.length, 2)
+    })
+  )
+
   it.scopedLive("a cancel that may still come is run into by VALUES 1, again if that is hit (section 6.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()
@@ -280,6 +296,18 @@ describe("MapepireJob: deadlines", () => {
       const job = yield* MapepireJob.make({ ...daemon.config, jdbc: { "auto commit": false } })
       const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("call endless()", [], { timeout: 100 })))
       assert.strictEqual(failed.outcome, "notExecuted")
+    })
+  )
+
+  it.scopedLive("what is late before it is sent is never sent", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("call endless()", [], { timeout: 0 })))
+      assert.strictEqual(failed.reason, "StatementTimeout")
+      assert.strictEqual(failed.outcome, "notExecuted")
+      yield* job.ping
+      assert.deepStrictEqual(daemon.statements, [])
     })
   )
 

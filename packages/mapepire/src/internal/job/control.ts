@@ -38,6 +38,11 @@ export class Control {
     this.job = new Once(scope, open, (wire) => wire.refusal === undefined)
   }
 
+  /** Opens the job, so that a stop need not wait for that. */
+  get warm(): Effect.Effect<void> {
+    return Effect.ignore(this.job.get)
+  }
+
   /**
    * Asks Db2 to stop what the job runs. `wanted` is looked at in the last moment: once the statement has ended, or the
    * connection is given up, the cancel could hit a stranger. Answers whether it was sent.

@@ -27,7 +27,7 @@ export interface OpenJob {
 /** Milliseconds that a job which cannot be stopped is kept out of the way. */
 const quarantineFor = 60_000
 
-/** A control job for any number of jobs of one endpoint, opened with the first cancel. */
+/** A control job for any number of jobs of one endpoint, opened with the first long statement, or the first cancel. */
 export const makeControl = (
   endpoint: Endpoint,
   options: ConnectionOptions
@@ -85,7 +85,8 @@ const openJob = (
       const session = new JobSession(wire, stops, options.session, told)
       wire.tell({
         lost: (error) => Deferred.unsafeDone(lost, Effect.succeed(error)),
-        late: (call) => stops.stop(call, () => wire.expired(call, session.transactional))
+        late: (call) => stops.stop(call, () => wire.expired(call, session.transactional)),
+        long: () => options.control !== undefined && void Effect.runFork(options.control.warm)
       })
       yield* Effect.addFinalizer(() =>
         stuck && options.control !== undefined && !wire.dead

@@ -17,7 +17,12 @@ export interface WireEvents {
   readonly lost: (error: SqlError) => void
   /** A deadline has passed on a call that the daemon has. `settle` tells its caller, once it has been dealt with. */
   readonly late: (call: Call) => void
+  /** A statement has been under way for a second: it may be one that has to be stopped. */
+  readonly long: () => void
 }
+
+/** Milliseconds after which a statement counts as a long one. */
+const longAfter = 1_000
 
 /** How ids of `sqlclose` begin. Its answer says nothing of use: also "unknown id" means closed. */
 const closing = "x"
@@ -35,6 +40,7 @@ export class Wire implements LinkEvents {
   private over = false
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
+  private longTimer: NodeJS.Timeout | undefined
 
   /** Set as soon as the link is open. */
   link: Link | undefined
@@ -51,7 +57,7 @@ export class Wire implements LinkEvents {
   /** When something last came, in milliseconds of `performance.now()`. */
   heard = performance.now()
 
-  private events: WireEvents = { lost: () => {}, late: () => {} }
+  private events: WireEvents = { lost: () => {}, late: () => {}, long: () => {} }
 
   /** Who is told of what happens from now on; also if the link has ended before. */
   tell(events: WireEvents): void {
@@ -69,6 +75,9 @@ export class Wire implements LinkEvents {
       return this.refuse(call, this.failed)
     }
     if (call.deadline !== Infinity) {
+      if (call.deadline <= performance.now()) {
+        return this.refuse(call, failure.late(this.subject(call), "notExecuted"))
+      }
       this.watch(call.deadline)
     }
     if (this.held !== undefined) {
@@ -103,6 +112,26 @@ export class Wire implements LinkEvents {
     if (call.opens) {
       this.handles++
     }
+    if (this.longTimer === undefined) {
+      this.watchLong()
+    }
+  }
+
+  /** Whatever is under way now and still is when the timer fires is a long one. */
+  private watchLong(): void {
+    const underWay = this.lastId
+    this.longTimer = setTimeout(() => {
+      this.longTimer = undefined
+      for (const call of this.calls.values()) {
+        if (call.works && Number(call.id.slice(1)) <= underWay) {
+          return this.events.long()
+        }
+      }
+      if (this.calls.size > 0) {
+        this.watchLong()
+      }
+    }, longAfter)
+    this.longTimer.unref()
   }
 
   /**
@@ -350,6 +379,7 @@ export class Wire implements LinkEvents {
     }
     this.over = true
     clearTimeout(this.timer)
+    clearTimeout(this.longTimer)
     this.timer = undefined
     this.timerAt = Infinity
     const given = this.failed
