@@ -83,7 +83,7 @@ export class Requesters {
   }
 
   private around(span: Tracer.AnySpan): Level | undefined {
-    for (let at: Tracer.AnySpan | undefined = span; at !== undefined; ) {
+    for (let at: Tracer.AnySpan | undefined = span; at !== undefined;) {
       const mark = marks.get(at)
       if (mark?.of === this) {
         return mark.level
