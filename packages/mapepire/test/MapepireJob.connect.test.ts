@@ -204,6 +204,25 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("a job that is closed while it opens, or was before, fails its first use with Closed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ type }) => type === "connect")
+      const [job, waiting] = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const job = yield* MapepireJob.make({ ...daemon.config, connect: "onFirstUse" })
+          const waiting = yield* Effect.forkDaemon(Effect.flip(job.check))
+          yield* until(() => daemon.sent("connect").length === 1)
+          return [job, waiting] as const
+        })
+      )
+      assert.strictEqual(SqlFailure.from(yield* Fiber.join(waiting)).reason, "Closed")
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(job.check)).reason, "Closed")
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      assert.strictEqual(daemon.connections.length, 1)
+    })
+  )
+
   it.scopedLive("a first use that fails is everybody's failure, and the next use tries again (bug 36)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

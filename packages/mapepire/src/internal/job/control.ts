@@ -35,7 +35,7 @@ export class Control {
     /** Milliseconds that a job which did not become quiet is kept, so that its name is not given to another one. */
     private readonly quarantineFor: number
   ) {
-    this.job = new Once(scope, open, (wire) => wire.refusal === undefined)
+    this.job = new Once(scope, open, (wire) => wire.refusal === undefined, failure.closed)
   }
 
   /** Opens the job, so that a stop need not wait for that. */

@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as failure from "../failure.js"
 import { open, type ConnectionOptions, type Endpoint } from "./connection.js"
 import { Control } from "./control.js"
 import { Once } from "./once.js"
@@ -57,7 +58,7 @@ export const makeJob = (
     (scope) =>
       Effect.map(Deferred.make<SqlError>(), (lost) => {
         const told = Deferred.await(lost)
-        const once = new Once(scope, openJob(endpoint, options, lost, told), () => true)
+        const once = new Once(scope, openJob(endpoint, options, lost, told), () => true, failure.closed)
         return { get: once.get, lost: told }
       })
   )

@@ -11,13 +11,14 @@ export interface Opened<A> {
 }
 
 export class Once<A, E> {
-  private current: { readonly opened: Deferred.Deferred<Opened<A>, E>; done: boolean } | undefined
+  private current: { readonly opened: Deferred.Deferred<Opened<A>, E> } | undefined
 
   constructor(
     private readonly scope: Scope.CloseableScope,
     private readonly open: Effect.Effect<A, E, Scope.Scope>,
     /** Whether it can still be used. If not, the next use opens another one. */
-    private readonly usable: (value: A) => boolean
+    private readonly usable: (value: A) => boolean,
+    private readonly closed: () => E
   ) {}
 
   /** Waiting may be interrupted; the opening goes on for the others. A failure is everybody's who waits, then forgotten. */
@@ -35,25 +36,27 @@ export class Once<A, E> {
       })
     }
     const opened = Deferred.unsafeMake<Opened<A>, E>(Effect.runSync(Effect.fiberId))
-    const made = { opened, done: false }
+    const made = { opened }
     this.current = made
     const opening = Effect.flatMap(Scope.fork(this.scope, this.scope.strategy), (scope) =>
-      Scope.extend(this.open, scope).pipe(
+      Effect.interruptible(Scope.extend(this.open, scope)).pipe(
         Effect.map((value) => ({ value, close: Scope.close(scope, Exit.void) })),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            if (Exit.isFailure(exit) && this.current === made) {
-              this.current = undefined
-            }
-            made.done = true
-            Deferred.unsafeDone(opened, exit)
-          })
-        )
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+    ).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (Exit.isFailure(exit) && this.current === made) {
+            this.current = undefined
+          }
+          // Only the end of the whole interrupts it: for who waits that is a failure, not an interrupt of his own.
+          Deferred.unsafeDone(opened, Exit.isInterrupted(exit) ? Exit.fail(this.closed()) : exit)
+        })
       )
     )
     return Effect.zipRight(
-      Effect.forkIn(Effect.interruptible(opening), this.scope),
+      // Not to be interrupted from outside, so that whoever waits is told in any case.
+      Effect.uninterruptible(Effect.forkIn(opening, this.scope)),
       Effect.map(Deferred.await(opened), ({ value }) => value)
     )
   })
