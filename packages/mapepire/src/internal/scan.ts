@@ -162,9 +162,12 @@ export const objectOf = (names: ReadonlyArray<string>, row: ReadonlyArray<unknow
   return object
 }
 
-/** Characters of a window, and the length from which a text is read in windows. */
+/**
+ * Characters of a window, and the length from which a text is read in windows: they cost a third more, so pages of usual
+ * size are read in one go.
+ */
 const windowLength = 256 * 1024
-const windowsFrom = 2 * windowLength
+const defaultWindowsFrom = 32 * 1024 * 1024
 /** Characters of rows from which on a generated function pays (some 50 µs to make). */
 const generateFrom = 4 * 1024
 
@@ -172,7 +175,14 @@ const generateFrom = 4 * 1024
  * The rows between two places of a text (an array of arrays), added to `out`. Throws `Unexpected` for any other JSON and
  * for none, `ConversionError` at a value that cannot be given as asked; the rows before that one are in `out`.
  */
-export const scan = (text: string, start: number, end: number, plan: ScanPlan, out: Array<unknown>): void => {
+export const scan = (
+  text: string,
+  start: number,
+  end: number,
+  plan: ScanPlan,
+  out: Array<unknown>,
+  windowsFrom = defaultWindowsFrom
+): void => {
   if (text.charCodeAt(start) !== 91) {
     throw new Unexpected()
   }
