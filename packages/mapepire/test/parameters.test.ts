@@ -54,9 +54,9 @@ describe("parameters", () => {
     ]) {
       const failure = encode(value)
       assert.instanceOf(failure, SqlFailure.SqlFailure)
-      assert.strictEqual((failure).reason, "InvalidParameter")
-      assert.match((failure).message, /^Parameter 1 cannot be sent/)
-      assert.notInclude((failure).message, "s3cret")
+      assert.strictEqual(failure.reason, "InvalidParameter")
+      assert.match(failure.message, /^Parameter 1 cannot be sent/)
+      assert.notInclude(failure.message, "s3cret")
     }
   })
 
