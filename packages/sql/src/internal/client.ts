@@ -16,6 +16,7 @@ import { many } from "./many.js"
 import { Telemetry } from "./observe.js"
 import { waitForCommit } from "./reactivity.js"
 import type { TransformRows } from "./rows.js"
+import { Template, Templates } from "./template.js"
 import { StatementImpl, type Variant } from "./statement.js"
 import { afterCommit, reserve, transaction } from "./transaction.js"
 
@@ -130,8 +131,18 @@ const callable = (variant: Variant): Statement.Constructor => {
     variant.transformRows
   )
   const wrap = (statement: Statement.Fragment) => new StatementImpl(statement.segments, variant)
-  const tag = (strings: TemplateStringsArray | string, ...args: Array<never>) =>
-    typeof strings === "string" ? upstream(strings) : wrap(upstream(strings, ...args))
+  const build = (strings: TemplateStringsArray, args: ReadonlyArray<unknown>) =>
+    upstream(strings, ...(args as ReadonlyArray<never>))
+  const templates = new Templates(variant.compiler, build)
+  const tag = (strings: TemplateStringsArray | string, ...args: Array<never>) => {
+    if (typeof strings === "string") {
+      return upstream(strings)
+    }
+    const compiled = templates.compiled(strings, args)
+    return compiled === undefined
+      ? wrap(build(strings, args))
+      : new StatementImpl(new Template(templates, compiled, strings, args), variant)
+  }
   return Object.assign(tag, upstream, {
     unsafe: (text: string, params?: ReadonlyArray<unknown>) => wrap(upstream.unsafe(text, params))
   })

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import * as SqlTransport from "../SqlTransport.js"
@@ -31,6 +32,24 @@ export interface Pools {
   readonly transaction: SessionPool.SessionPool
 }
 
+/** What a fiber's context says about statements. */
+interface Said {
+  readonly context: Context.Context<never> | undefined
+  /** Of this client's transactions. */
+  readonly level: Level | undefined
+  readonly prefetch: number | undefined
+  readonly deadline: number
+  readonly integers: "number" | "bigint"
+}
+
+const nothing: Said = {
+  context: undefined,
+  level: undefined,
+  prefetch: undefined,
+  deadline: Infinity,
+  integers: "number"
+}
+
 export class Core {
   readonly routing = new Routing()
   readonly requesters = new Requesters()
@@ -39,6 +58,7 @@ export class Core {
   /** Statements that one session of a transaction runs at once. */
   readonly width: number
   private readonly fifo: boolean
+  private last: Said = nothing
 
   constructor(
     readonly transport: SqlTransport.SqlTransport,
@@ -56,15 +76,28 @@ export class Core {
 
   /** The level that the fiber is in: by our own tag, by `@effect/sql`'s if the connection there is ours, by its span. */
   levelOf(context: Context.Context<never>): Level | undefined {
-    const own = context.unsafeMap.get(this.tag.key) as Level | undefined
-    if (own !== undefined) {
-      return own
+    const { level } = this.said(context)
+    return level ?? this.requesters.levelOf(context)
+  }
+
+  /** What a context says. Most statements have the same one as the statement before. */
+  private said(context: Context.Context<never>): Said {
+    if (this.last.context !== context) {
+      const entries = context.unsafeMap
+      const generic = entries.get(EffectSql.TransactionConnection.key) as readonly [Connection, number] | undefined
+      this.last = {
+        context,
+        level:
+          (entries.get(this.tag.key) as Level | undefined) ??
+          (generic !== undefined && generic[0] instanceof LevelConnection && generic[0].core === this
+            ? generic[0].level
+            : undefined),
+        prefetch: prefetchOf(context),
+        deadline: deadlineOf(context),
+        integers: entries.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number"
+      }
     }
-    const generic = context.unsafeMap.get(EffectSql.TransactionConnection.key) as
-      readonly [Connection, number] | undefined
-    return generic !== undefined && generic[0] instanceof LevelConnection && generic[0].core === this
-      ? generic[0].level
-      : this.requesters.levelOf(context)
+    return this.last
   }
 
   /**
@@ -77,10 +110,11 @@ export class Core {
     params: ReadonlyArray<unknown>,
     shape: "objects" | "arrays",
     prepared: boolean,
-    overrides: Overrides | undefined
+    overrides: Overrides | undefined,
+    span?: Tracer.AnySpan | undefined
   ): SqlTransport.SqlRequest | SqlError {
-    const context = fiber.currentContext
-    const wished = overrides?.prefetch ?? prefetchOf(context) ?? this.prefetch ?? 64
+    const said = this.said(fiber.currentContext)
+    const wished = overrides?.prefetch ?? said.prefetch ?? this.prefetch ?? 64
     const prefetch = clampPrefetch(wished)
     if (prefetch === undefined) {
       return SqlFailure.make({
@@ -89,7 +123,7 @@ export class Core {
         statement: text
       })
     }
-    let deadline = deadlineOf(context)
+    let { deadline } = said
     const within = Math.min(overrides?.within ?? Infinity, this.statementTimeout)
     if (deadline !== Infinity || within !== Infinity) {
       const now = nowOf(clockOf(fiber))
@@ -104,10 +138,11 @@ export class Core {
       params,
       prefetch,
       deadline,
-      integers: context.unsafeMap.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number",
+      integers: said.integers,
       shape,
       prepared,
-      transaction: "none"
+      transaction: "none",
+      span
     }
   }
 

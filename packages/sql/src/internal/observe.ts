@@ -11,6 +11,7 @@ import type * as SqlTransport from "../SqlTransport.js"
 import type { Tags } from "./metrics.js"
 import { type Operation, operationNameOf, operationOf } from "./operation.js"
 import { failureTags, OperationMetrics, Timer } from "./operationMetrics.js"
+import { Template } from "./template.js"
 import { isTraced, spanTime, startSpan } from "./telemetry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -45,10 +46,12 @@ export class Telemetry {
   }
 
   /** The cheap way, for a statement without a span. */
-  timer(segments: ReadonlyArray<Statement.Segment>, request: SqlTransport.SqlRequest): Timer | undefined {
-    return this.metrics === undefined
-      ? undefined
-      : new Timer(this.metrics, operationNameOf(segments, request.text), request.deadline !== Infinity)
+  timer(source: ReadonlyArray<Statement.Segment> | Template, request: SqlTransport.SqlRequest): Timer | undefined {
+    if (this.metrics === undefined) {
+      return undefined
+    }
+    const name = source instanceof Template ? source.compiled.operation : operationNameOf(source, request.text)
+    return new Timer(this.metrics, name, request.deadline !== Infinity)
   }
 
   /** The thorough way; `text` names the span. Whoever starts it ends it. */

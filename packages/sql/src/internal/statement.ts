@@ -15,6 +15,7 @@ import type { AnyFiber, Core } from "./core.js"
 import type { Observation } from "./observe.js"
 import { pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
+import { Template } from "./template.js"
 import { isTraced, transformerOf } from "./telemetry.js"
 
 /** A client as its statements see it: there is one with and one without transforms. */
@@ -28,19 +29,23 @@ export interface Variant {
 
 type Mode = "execute" | "executeRaw" | "executeValues" | "executeUnprepared" | "executeWithoutTransform"
 
-const map = <A>(mode: Mode, transformRows: TransformRows) => {
+type ToResult = (answer: SqlTransport.Answer) => unknown
+
+const toRaw: ToResult = (answer) => answer.raw()
+const toArrays: ToResult = (answer) => answer.arrays()
+const toObjects: ToResult = (answer) => answer.objects()
+
+const resultOf = (mode: Mode, transformRows: TransformRows): ToResult => {
   switch (mode) {
     case "executeRaw":
-      return (answer: SqlTransport.Answer) => answer.raw() as A
+      return toRaw
     case "executeValues":
-      return (answer: SqlTransport.Answer) => answer.arrays() as A
+      return toArrays
     case "executeWithoutTransform":
-      return (answer: SqlTransport.Answer) => answer.objects() as A
+      return toObjects
     case "execute":
     case "executeUnprepared":
-      return transformRows === undefined
-        ? (answer: SqlTransport.Answer) => answer.objects() as A
-        : (answer: SqlTransport.Answer) => transformRows(answer.objects()) as A
+      return transformRows === undefined ? toObjects : (answer) => transformRows(answer.objects())
   }
 }
 
@@ -50,7 +55,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
   }
 
   constructor(
-    readonly segments: ReadonlyArray<Statement.Segment>,
+    private readonly source: ReadonlyArray<Statement.Segment> | Template,
     private readonly variant: Variant,
     private readonly overrides?: Overrides | undefined
   ) {
@@ -60,7 +65,11 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
   [Override](overrides: Overrides): StatementImpl<A> {
     const before = this.overrides
     const within = Math.min(before?.within ?? Infinity, overrides.within ?? Infinity)
-    return new StatementImpl<A>(this.segments, this.variant, { ...before, ...overrides, within })
+    return new StatementImpl<A>(this.source, this.variant, { ...before, ...overrides, within })
+  }
+
+  get segments(): ReadonlyArray<Statement.Segment> {
+    return this.source instanceof Template ? this.source.segments : this.source
   }
 
   compile(withoutTransform?: boolean | undefined) {
@@ -97,8 +106,11 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     })
   }
 
-  private compiled(mode: Mode) {
-    return this.variant.compiler.compile(this, mode === "executeRaw" || mode === "executeWithoutTransform")
+  private compiled(mode: Mode): readonly [text: string, params: ReadonlyArray<unknown>] {
+    const { source } = this
+    return source instanceof Template
+      ? [source.compiled.text, source.params]
+      : this.variant.compiler.compile(this, mode === "executeRaw" || mode === "executeWithoutTransform")
   }
 
   private send<X>(fiber: AnyFiber, mode: Mode, observation: Observation | undefined): Effect.Effect<X, SqlError> {
@@ -110,17 +122,18 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       params,
       mode === "executeValues" ? "arrays" : "objects",
       mode !== "executeUnprepared",
-      this.overrides
+      this.overrides,
+      observation?.span
     )
     observation?.sent(text, params)
     if (request instanceof SqlErrorClass) {
       return Effect.fail(request)
     }
-    const toResult = map<X>(mode, transformRows)
+    const toResult = resultOf(mode, transformRows) as (answer: SqlTransport.Answer) => X
     if (observation === undefined) {
-      return core.run(fiber, request, toResult, core.telemetry.timer(this.segments, request))
+      return core.run(fiber, request, toResult, core.telemetry.timer(this.source, request))
     }
-    return core.run(fiber, within(request, observation), (answer) => {
+    return core.run(fiber, request, (answer) => {
       observation.answered(answer)
       return toResult(answer)
     })
@@ -180,11 +193,11 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
   private open(fiber: AnyFiber, observation: Observation | undefined) {
     const { core, transformRows } = this.variant
     const [text, params] = this.compiled("execute")
-    const request = core.request(fiber, text, params, "objects", true, this.overrides)
+    const request = core.request(fiber, text, params, "objects", true, this.overrides, observation?.span)
     observation?.sent(text, params)
     return request instanceof SqlErrorClass
       ? Effect.fail(request)
-      : Effect.map(core.open(fiber, within(request, observation)), (cursor) =>
+      : Effect.map(core.open(fiber, request), (cursor) =>
           pages<A>(observation === undefined ? cursor : observation.watched(cursor), transformRows)
         )
   }
@@ -194,7 +207,3 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     return { _id: "@effect/sql/Statement", segments: this.segments, sql, params }
   }
 }
-
-/** What the session runs on the statement's behalf is a child of its span. */
-const within = (request: SqlTransport.SqlRequest, observation: Observation | undefined): SqlTransport.SqlRequest =>
-  observation?.span === undefined ? request : { ...request, span: observation.span }
