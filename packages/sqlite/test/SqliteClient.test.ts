@@ -496,11 +496,11 @@ onEngines("SqliteClient", (engine) => {
       yield* Effect.withTracer(traced, tracer)
       const names = spans.map((span) => [span.name, span.attributes["db.operation.name"], span.exit._tag])
       assert.deepStrictEqual(names, [
-        ["sql.execute", "INSERT", "Success"],
-        ["sql.execute", "SELECT", "Success"],
+        ["INSERT t", "INSERT", "Success"],
+        ["SELECT t", "SELECT", "Success"],
         ["sql.transaction", undefined, "Success"],
-        ["sql.execute", "SELECT", "Success"],
-        ["sql.execute", "SELECT", "Failure"]
+        ["SELECT t", "SELECT", "Success"],
+        ["SELECT t", "SELECT", "Failure"]
       ])
       for (const { attributes } of spans) {
         assert.include(attributes, { "service.part": "orders", "db.system.name": "sqlite", "db.namespace": ":memory:" })
