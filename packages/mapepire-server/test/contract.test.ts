@@ -13,6 +13,8 @@ const transport = (config: Partial<MapepireTransport.Config> = {}) =>
         secure: false,
         user: "DEV",
         password: Redacted.make(users.DEV),
+        // What the suite waits for is the end of it.
+        grace: "2 seconds",
         ...config
       })
     )
