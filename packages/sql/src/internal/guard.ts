@@ -5,6 +5,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as SqlFailure from "../SqlFailure.js"
+import { poolHears } from "./lost.js"
 import type * as SqlTransport from "../SqlTransport.js"
 
 /**
@@ -26,7 +27,9 @@ export const guard = (
       Effect.raceFirst(
         Effect.interruptible(Effect.as(Fiber.interrupt(fiber), true)),
         Effect.interruptible(Effect.as(Effect.sleep(grace), false))
-      ).pipe(Effect.flatMap((quiet) => (quiet ? Effect.void : Deferred.succeed(lost, stuck))))
+      ).pipe(
+        Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(Deferred.succeed(lost, stuck), poolHears)))
+      )
 
     const bounded = <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
       Effect.uninterruptibleMask((restore) =>

@@ -6,6 +6,9 @@ import * as SqlFailure from "../SqlFailure.js"
 /** Fibers that its message may pass through on its way to the pool, and some more. */
 const turns = 10
 
+/** Lets the pool hear of a session's end before whoever waits here goes on. */
+export const poolHears: Effect.Effect<void> = Effect.asVoid(Effect.repeatN(Effect.yieldNow(), turns))
+
 const isLost = SqlFailure.is("SessionLost")
 
 /**
@@ -14,5 +17,5 @@ const isLost = SqlFailure.is("SessionLost")
  */
 export const failAfterLoss = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
   Cause.isFailType(cause) && isLost(cause.error)
-    ? Effect.zipRight(Effect.repeatN(Effect.yieldNow(), turns), Effect.failCause(cause))
+    ? Effect.zipRight(poolHears, Effect.failCause(cause))
     : Effect.failCause(cause)
