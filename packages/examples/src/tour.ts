@@ -1,36 +1,21 @@
 /**
- * The tour: what Sluice does, on real data, in a few seconds.
+ * The tour: what Sluice does, on real data, in some ten seconds; first on SQLite, then on Db2 for i through Mapepire. The
+ * program (`tour/chapters.ts`) is the same, only the layers (`tour/layers.ts`) differ.
  *
  *     npm start [-- --keep]
  */
 import { FileSystem } from "@effect/platform"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { SqliteClient } from "@sluice/sqlite"
 import { Cause, Console, Effect, Option } from "effect"
 import { parseArgs } from "node:util"
-import { ask } from "./tour/ask.js"
-import { load } from "./tour/load.js"
-import { parallel } from "./tour/parallel.js"
+import { chapters } from "./tour/chapters.js"
+import { mapepire, sqlite } from "./tour/layers.js"
 import * as Report from "./tour/report.js"
-import { stop } from "./tour/stop.js"
-import { stream } from "./tour/stream.js"
-import { transaction } from "./tour/transaction.js"
 
 const usage = `npm start [-- --keep]
 
-  --keep   leave the database behind and say where it is`
-
-const chapters = Effect.gen(function* () {
-  const { engine } = yield* SqliteClient.SqliteClient
-  yield* Report.title("Sluice", [`SQLite ${engine.version}`, `${engine.kind} engine`, `Node ${process.versions.node}`])
-  yield* load
-  yield* ask
-  yield* stream
-  yield* stop
-  yield* transaction
-  yield* parallel
-})
+  --keep   leave the databases behind and say where they are`
 
 const tour = (keep: boolean) =>
   Effect.gen(function* () {
@@ -38,9 +23,13 @@ const tour = (keep: boolean) =>
     const directory = yield* keep
       ? fs.makeTempDirectory({ prefix: "sluice-tour-" })
       : fs.makeTempDirectoryScoped({ prefix: "sluice-tour-" })
-    const filename = `${directory}/flights.db`
-    const [took] = yield* chapters.pipe(Effect.provide(SqliteClient.layer({ filename, readers: 2 })), Effect.timed)
-    const rest = keep ? `The database is ${filename}` : "Nothing was left behind"
+    const files = [`${directory}/flights.db`, `${directory}/mapepire.db`] as const
+    const [took] = yield* chapters.pipe(
+      Effect.provide(sqlite(files[0])),
+      Effect.zipRight(Effect.provide(chapters, mapepire(files[1]))),
+      Effect.timed
+    )
+    const rest = keep ? `The databases are ${files.join(" and ")}` : "Nothing was left behind"
     yield* Console.log(`\n  Done in ${Report.time(took)}. ${rest}.\n`)
   }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
 

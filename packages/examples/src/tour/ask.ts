@@ -9,10 +9,10 @@ export const latestHour = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const query = SqlSchema.single({
     Request: Schema.Struct({ atLeast: Schema.Int }),
-    Result: Schema.Struct({ hour: Schema.Int, delay: Schema.Number }),
+    Result: Schema.Struct({ since: Schema.Int, late: Schema.Number }),
     execute: ({ atLeast }) => sql`
-      select cast(hour as integer) as hour, avg(delay) as delay from flights
-      group by 1 having count(*) >= ${atLeast} order by 2 desc limit 1`
+      select cast(departed as integer) as since, avg(cast(delay as double)) as late from flights
+      group by cast(departed as integer) having count(*) >= ${atLeast} order by 2 desc limit 1`
   })
   return yield* query({ atLeast: 1000 })
 })
@@ -23,11 +23,11 @@ export const worstRoutes = (limit: number) =>
     const sql = yield* SqlClient.SqlClient
     const query = SqlSchema.findAll({
       Request: Schema.Int,
-      Result: Schema.Struct({ from: Schema.String, to: Schema.String, delay: Schema.Number, trips: Schema.Int }),
+      Result: Schema.Struct({ from: Schema.String, to: Schema.String, late: Schema.Number, trips: Schema.Int }),
       execute: (limit) => sql`
-        select o.city as "from", d.city as "to", avg(t.delay) as delay, count(*) as trips
+        select o.city as "from", d.city as "to", avg(cast(t.delay as double)) as late, count(*) as trips
         from trips t join airports o on o.iata = t.origin join airports d on d.iata = t.destination
-        group by t.origin, t.destination having count(*) >= 15 order by 3 desc limit ${limit}`
+        group by o.city, d.city, t.origin, t.destination having count(*) >= 15 order by 3 desc limit ${limit}`
     })
     return yield* query(limit)
   })
@@ -37,8 +37,10 @@ export const busiestDay = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const query = SqlSchema.single({
     Request: Schema.Void,
-    Result: Schema.Struct({ day: Schema.DateFromString, trips: Schema.Int }),
-    execute: () => sql`select date(departure) as day, count(*) as trips from trips group by 1 order by 2 desc limit 1`
+    Result: Schema.Struct({ flown: Schema.DateFromString, trips: Schema.Int }),
+    execute: () => sql`
+      select date(departure) as flown, count(*) as trips from trips
+      group by date(departure) order by 2 desc limit 1`
   })
   return yield* query()
 })
@@ -46,11 +48,11 @@ export const busiestDay = Effect.gen(function* () {
 export const ask = Effect.gen(function* () {
   yield* Report.heading("Ask", "typed questions, answers decoded by Schema")
 
-  const [hourTook, { delay, hour }] = yield* Effect.timed(latestHour)
+  const [hourTook, { late, since }] = yield* Effect.timed(latestHour)
   yield* Report.line(
     "When are flights latest?",
     Report.time(hourTook),
-    `from ${hour}:00, by ${delay.toFixed(0)} minutes on average`
+    `from ${since}:00, by ${late.toFixed(0)} minutes on average`
   )
 
   const [routesTook, routes] = yield* Effect.timed(worstRoutes(2))
@@ -58,11 +60,11 @@ export const ask = Effect.gen(function* () {
     yield* Report.line(
       i === 0 ? "Which routes are worst?" : "",
       i === 0 ? Report.time(routesTook) : "",
-      `${route.from} to ${route.to}, ${route.delay.toFixed(0)} minutes over ${route.trips} trips`
+      `${route.from} to ${route.to}, ${route.late.toFixed(0)} minutes over ${route.trips} trips`
     )
   }
 
-  const [dayTook, { day, trips }] = yield* Effect.timed(busiestDay)
-  const date = day.toLocaleDateString("en-GB", { dateStyle: "full", timeZone: "UTC" })
+  const [dayTook, { flown, trips }] = yield* Effect.timed(busiestDay)
+  const date = flown.toLocaleDateString("en-GB", { dateStyle: "full", timeZone: "UTC" })
   yield* Report.line("Which day is busiest?", Report.time(dayTook), `${date}, ${trips} trips`)
 })

@@ -36,7 +36,7 @@ const parseCsv = (text: string): ReadonlyArray<ReadonlyArray<string>> =>
       )
     )
 
-/** A table to create, and the rows to put into it. */
+/** A table to create, in words that SQLite and Db2 both understand, and the rows to put into it. */
 export interface Table {
   readonly name: string
   readonly columns: ReadonlyArray<string>
@@ -50,7 +50,14 @@ export const tables: Effect.Effect<ReadonlyArray<Table>, unknown, FileSystem.Fil
   return [
     {
       name: "airports",
-      columns: ["iata text primary key", "name text", "city text", "state text", "latitude real", "longitude real"],
+      columns: [
+        "iata varchar(4) not null primary key",
+        "name varchar(100)",
+        "city varchar(50)",
+        "state varchar(2)",
+        "latitude double",
+        "longitude double"
+      ],
       rows: airports.map(([iata, name, city, state, , latitude, longitude]) => [
         iata,
         name,
@@ -62,13 +69,19 @@ export const tables: Effect.Effect<ReadonlyArray<Table>, unknown, FileSystem.Fil
     },
     {
       name: "trips",
-      columns: ["departure text", "origin text", "destination text", "distance integer", "delay integer"],
-      // 2001/03/31 22:27 → 2001-03-31 22:27, which SQLite's date functions understand
-      rows: trips.map((t) => [t.date.replaceAll("/", "-"), t.origin, t.destination, t.distance, t.delay])
+      columns: [
+        "departure timestamp",
+        "origin varchar(4)",
+        "destination varchar(4)",
+        "distance integer",
+        "delay integer"
+      ],
+      // 2001/03/31 22:27 → 2001-03-31 22:27:00, which every database reads
+      rows: trips.map((t) => [`${t.date.replaceAll("/", "-")}:00`, t.origin, t.destination, t.distance, t.delay])
     },
     {
       name: "flights",
-      columns: ["id integer primary key", "hour real", "distance integer", "delay integer"],
+      columns: ["id integer not null primary key", "departed double", "distance integer", "delay integer"],
       rows: flights.map((flight, i) => [i + 1, flight.time, flight.distance, flight.delay])
     }
   ]

@@ -1,7 +1,8 @@
-/** Sharing: readers answer while the writer writes, and see what has been committed. */
+/** Sharing: readers answer while somebody writes, and see what has been committed. */
 import { SqlClient } from "@sluice/sql"
 import { Duration, Effect } from "effect"
 import { latestHour, worstRoutes } from "./ask.js"
+import { Place } from "./place.js"
 import * as Report from "./report.js"
 
 const archived = Effect.gen(function* () {
@@ -11,16 +12,18 @@ const archived = Effect.gen(function* () {
 })
 
 const archive = Effect.flatMap(SqlClient.SqlClient, (sql) =>
-  sql`insert into archive select id, hour, distance, delay from flights, (values (1), (2), (3))`.pipe(
+  sql`insert into archive select id, departed, distance, delay from flights, (values (1), (2), (3)) as copies`.pipe(
     sql.withTransaction
   )
 )
 
 export const parallel = Effect.gen(function* () {
-  yield* Report.heading("Share", "two readers beside a writer, on one file")
+  const { sharing } = yield* Place
+  yield* Report.heading("Share", sharing)
   const sql = yield* SqlClient.SqlClient
-  yield* sql`create table archive(id integer, hour real, distance integer, delay integer)`
-  const before = yield* archived
+  yield* sql`create table archive(id integer, departed double, distance integer, delay integer)`
+  // At once, so that each has a session before the race begins.
+  const [, before] = yield* Effect.all([latestHour, archived], { concurrency: "unbounded" })
 
   const reads: Array<Duration.Duration> = []
   const seen = new Set<number>()
@@ -37,8 +40,8 @@ export const parallel = Effect.gen(function* () {
           again(latestHour),
           again(
             Effect.zipRight(
-              worstRoutes(2),
-              Effect.tap(archived, (n) => Effect.sync(() => seen.add(n)))
+              Effect.tap(archived, (n) => Effect.sync(() => seen.add(n))),
+              worstRoutes(2)
             )
           )
         ],
@@ -48,11 +51,11 @@ export const parallel = Effect.gen(function* () {
   )
 
   const after = yield* archived
-  const slowest = Math.max(...reads.map(Duration.toMillis))
+  const slowest = Math.max(0, ...reads.map(Duration.toMillis))
   yield* Report.line(`${Report.whole(after)} rows written`, Report.time(took), "in one transaction")
   yield* Report.line(
-    "read meanwhile",
-    `${reads.length} answers`,
+    "answers read meanwhile",
+    String(reads.length),
     `the slowest in ${Report.time(slowest)}; rows of the write seen: ${[...seen].join(", ")}`
   )
   yield* Report.line("read afterwards", `${Report.whole(after - before)} rows`, "all of them")

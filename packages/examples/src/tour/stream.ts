@@ -6,14 +6,14 @@ import * as Report from "./report.js"
 
 interface Flight {
   readonly id: number
-  readonly hour: number
+  readonly departed: number
   readonly distance: number
   readonly delay: number
 }
 
 const wholeTable = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  return yield* sql<Flight>`select id, hour, distance, delay from flights`.stream.pipe(
+  return yield* sql<Flight>`select id, departed, distance, delay from flights`.stream.pipe(
     SqlClient.withPrefetch(512),
     Stream.runFold({ rows: 0, miles: 0, late: 0 }, (sum, flight) => ({
       rows: sum.rows + 1,
@@ -26,7 +26,7 @@ const wholeTable = Effect.gen(function* () {
 const tenOfEndlessly = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   return yield* sql<{ i: number }>`
-    with recursive c(i) as (select 1 union all select i + 1 from c) select i from c`.stream.pipe(
+    with c(i) as (values (1) union all select i + 1 from c) select i from c`.stream.pipe(
     Stream.take(10),
     Stream.runCount
   )

@@ -23,17 +23,17 @@ const count = (table: string) =>
 export const transaction = Effect.gen(function* () {
   yield* Report.heading("Undo", "a transaction, and a savepoint in it that is rolled back")
   const sql = yield* SqlClient.SqlClient
-  yield* sql`create table audit(id integer primary key, what text not null)`
+  yield* sql`create table notes(id integer not null primary key, what varchar(100) not null)`
   const before = yield* count("trips")
 
   const [took, undone] = yield* Effect.gen(function* () {
-    yield* sql`insert into audit ${sql.insert({ what: "about to cancel a day" })}`
+    yield* sql`insert into notes ${sql.insert({ id: 1, what: "about to cancel a day" })}`
     const undone = yield* cancelDay("2001-03-02").pipe(sql.withTransaction, Effect.flip)
-    yield* sql`insert into audit ${sql.insert({ what: "decided not to" })}`
+    yield* sql`insert into notes ${sql.insert({ id: 2, what: "decided not to" })}`
     return undone
   }).pipe(sql.withTransaction, Effect.timed)
 
-  const [trips, notes] = [yield* count("trips"), yield* count("audit")]
+  const [trips, notes] = [yield* count("trips"), yield* count("notes")]
   if (undone._tag !== "SecondThoughts") {
     return yield* undone
   }
