@@ -12,7 +12,20 @@ import { parseArgs } from "node:util"
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = resolve(here, "../..")
-const sections = ["interrupt", "loop", "rows", "memory", "client", "point", "aio"]
+const sections = [
+  "interrupt",
+  "loop",
+  "rows",
+  "memory",
+  "client",
+  "point",
+  "aio",
+  "mapepire",
+  "mapepire-rows",
+  "mapepire-stream"
+]
+/** A section's name stands for those that begin with it, too. */
+const means = (word, section) => section === word || section.startsWith(`${word}-`)
 
 const usage = `npm run bench -- [${sections.join(" | ")}]… [options]
 
@@ -48,7 +61,7 @@ const readArguments = () => {
       }
       return value
     }
-    const unknown = positionals.find((name) => !sections.includes(name))
+    const unknown = positionals.find((word) => !sections.some((name) => means(word, name)))
     if (unknown !== undefined) {
       throw new Error(`There is no section "${unknown}"`)
     }
@@ -58,7 +71,8 @@ const readArguments = () => {
     }
     return {
       build: !values["no-build"],
-      chosen: positionals.length === 0 ? sections : sections.filter((name) => positionals.includes(name)),
+      chosen:
+        positionals.length === 0 ? sections : sections.filter((name) => positionals.some((word) => means(word, name))),
       options: {
         quick: values.quick,
         rounds: count("rounds"),
@@ -80,7 +94,8 @@ const run = (command, args, cwd) => {
 
 const installPeers = () => {
   const peers = join(here, "peers")
-  if (!existsSync(join(peers, "node_modules/better-sqlite3/build/Release/better_sqlite3.node"))) {
+  const needed = ["better-sqlite3/build/Release/better_sqlite3.node", "@ibm/mapepire-js/package.json"]
+  if (needed.some((file) => !existsSync(join(peers, "node_modules", file)))) {
     console.log("Installing the peers (first run only; better-sqlite3 may compile for some minutes) …")
     run("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], peers)
   }
@@ -102,6 +117,7 @@ const describeMachine = async () => {
     sluice: `${version("../sqlite")} (${engine.kind} engine, SQLite ${engine.version})`,
     "better-sqlite3": `${version("peers/node_modules/better-sqlite3")} (SQLite ${new Database(":memory:").prepare("select sqlite_version()").pluck().get()})`,
     "@effect/sql-sqlite-node": version("peers/node_modules/@effect/sql-sqlite-node"),
+    "@ibm/mapepire-js": version("peers/node_modules/@ibm/mapepire-js"),
     effect: version("peers/node_modules/effect"),
     aiosqlite: aiosqlite() ?? "not installed (Debian: python3-aiosqlite)"
   }
@@ -111,7 +127,7 @@ const { build, chosen, options } = readArguments()
 if (build) {
   run(
     process.execPath,
-    [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/sqlite/tsconfig.src.json"],
+    [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/mapepire-server/tsconfig.src.json"],
     root
   )
 }
