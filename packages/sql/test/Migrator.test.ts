@@ -81,6 +81,27 @@ describe("Migrator, on other databases", () => {
     )
   }
 
+  it.effect("another process makes the table at the same moment; one that cannot be made is a failure", () => {
+    let others = false
+    let allowed = true
+    const run = ({ text }: SqlTransport.SqlRequest) => {
+      if (/^create table "/i.test(text)) {
+        others = allowed
+        return Effect.fail(failure("SqlSyntax"))
+      }
+      return /^select/i.test(text) && !others ? Effect.fail(failure("SqlSyntax")) : undefined
+    }
+    return using("db2", { run }, (texts) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* Migrator.run({ loader }), [[1, "one"]])
+        assert.strictEqual(texts().filter((text) => text.startsWith("CREATE")).length, 1)
+        others = allowed = false
+        const refused = yield* Effect.flip(Migrator.run({ loader }))
+        assert.strictEqual(SqlFailure.from(refused).reason, "SqlSyntax")
+      })
+    )
+  })
+
   it.effect("a database whose lock nobody knows is refused before anything is sent", () =>
     using("mysql", {}, (texts) =>
       Effect.gen(function* () {

@@ -46,6 +46,9 @@ const dialectOf = (sql: SqlClient): Dialect | undefined => {
   return sql.onDialectOrElse<Dialect | undefined>({ ...known, orElse: () => undefined })
 }
 
+/** So answers a database that does not know a table or a column, or knows it already. */
+const refused = SqlFailure.is("SqlSyntax")
+
 type Found = ReadonlyArray<Row> | "absent" | "withoutChecksums"
 
 export const open = (sql: SqlClient, name: string): Effect.Effect<Table, MigrationError> => {
@@ -76,9 +79,12 @@ export class Table {
     Effect.flatMap(this.find, (found) => (typeof found === "string" ? this.prepared : Effect.succeed(found)))
   )
 
-  /** In a transaction: asks again, since another process may have been faster. */
+  /**
+   * In a transaction: asks again, since another process may have been faster. Where beginning keeps nobody out, it may be
+   * faster even then: the table is there already, and what it holds is the answer.
+   */
   private get prepared(): Effect.Effect<ReadonlyArray<Row>, SqlError> {
-    return this.sql.withTransaction(
+    const made = this.sql.withTransaction(
       Effect.flatMap(this.find, (found) =>
         typeof found !== "string"
           ? Effect.succeed(found)
@@ -87,6 +93,9 @@ export class Table {
               this.rows
             )
       )
+    )
+    return Effect.catchIf(made, refused, (error) =>
+      Effect.flatMap(this.find, (found) => (typeof found === "string" ? Effect.fail(error) : Effect.succeed(found)))
     )
   }
 
@@ -100,7 +109,6 @@ export class Table {
 
   /** Savepoints inside of a transaction: in some databases a refused statement spoils it. */
   private get find(): Effect.Effect<Found, SqlError> {
-    const refused = SqlFailure.is("SqlSyntax")
     const attempt = <A>(effect: Effect.Effect<A, SqlError>) =>
       this.dialect.lock === undefined ? effect : this.sql.withTransaction(effect)
     return Effect.catchIf(attempt<Found>(this.rows), refused, () =>
