@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { MapepireClient, MapepireTransport } from "@sluice/mapepire"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { ConfigProvider, Context, Effect, Fiber, Layer, Redacted, Schedule, Schema, Stream } from "effect"
+import { series, tracing } from "../../sql/test/tracing.js"
 import { serve, users } from "./support.js"
 
 const connected = (
@@ -88,6 +89,36 @@ describe("statements", () => {
         yield* users.delete(made.id)
         assert.deepStrictEqual(yield* sql`select count(*) as n from users`, [{ n: 0 }])
       }).pipe(Effect.provide(context))
+    })
+  )
+
+  it.scopedLive("spans and metrics, as the configuration says", () =>
+    Effect.gen(function* () {
+      const { spans, tracer } = tracing()
+      const attributesOf = (config: Partial<MapepireClient.MapepireClientConfig>) =>
+        Effect.flatMap(connected({ spanAttributes: { "service.part": "payroll" }, ...config }), ({ port, sql }) =>
+          Effect.map(
+            Effect.withTracer(sql`select lastname from employee where empno = ${"000100"}`, tracer),
+            () => [port, Object.fromEntries(spans.at(-1)!.attributes)] as const
+          )
+        )
+      const [port, silent] = yield* attributesOf({})
+      assert.strictEqual(spans.at(-1)!.name, "SELECT employee")
+      assert.deepInclude(silent, {
+        "db.system.name": "ibm.db2",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "db.query.text": "select lastname from employee where empno = ?",
+        "db.response.returned_rows": 1,
+        "service.part": "payroll"
+      })
+      assert.notInclude(JSON.stringify(silent), "000100")
+      const [, told] = yield* attributesOf({ telemetry: { parameters: true } })
+      assert.strictEqual(told["db.query.parameter.0"], "000100")
+      const measured = (port: number) => series("db.client.operation.duration", { "server.port": String(port) }).length
+      assert.strictEqual(measured(port), 1)
+      const [unmeasured] = yield* attributesOf({ telemetry: { metrics: false } })
+      assert.strictEqual(measured(unmeasured), 0)
     })
   )
 
