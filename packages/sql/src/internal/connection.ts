@@ -53,7 +53,7 @@ export class LevelConnection implements Connection {
   executeStream(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
     return Stream.unwrapScoped(
       this.request(sql, params, "objects", true, (request) =>
-        Effect.map(this.level.open(request), (cursor) => pages(cursor, transformRows))
+        Effect.map(this.level.open(request), (cursor) => Stream.fromChannel(pages(cursor, transformRows)))
       )
     )
   }

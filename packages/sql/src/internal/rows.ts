@@ -2,17 +2,17 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
-import * as Stream from "effect/Stream"
 import type * as SqlTransport from "../SqlTransport.js"
 
 export type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
-type Pages<A> = Channel.Channel<Chunk.Chunk<A>, unknown, SqlError, unknown, void, unknown>
+/** Chunks of rows, a page each. */
+export type Pages<A> = Channel.Channel<Chunk.Chunk<A>, unknown, SqlError, unknown, void, unknown>
 
 /**
  * One page per pull, nothing read ahead. A page's rows come first, then the error that came after them.
  */
-export const pages = <A>(cursor: SqlTransport.Cursor, transformRows: TransformRows): Stream.Stream<A, SqlError> => {
+export const pages = <A>(cursor: SqlTransport.Cursor, transformRows: TransformRows): Pages<A> => {
   const emit = (page: SqlTransport.Page): Pages<A> => {
     const after: Pages<A> | undefined =
       page.error !== undefined ? Channel.fail(page.error) : page.done ? undefined : next
@@ -27,5 +27,5 @@ export const pages = <A>(cursor: SqlTransport.Cursor, transformRows: TransformRo
     Channel.suspend(() => Channel.fromEffect(cursor.next)),
     (page) => emit(page)
   )
-  return Stream.fromChannel(Channel.suspend(() => emit(cursor.first)))
+  return Channel.suspend(() => emit(cursor.first))
 }

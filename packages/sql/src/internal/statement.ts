@@ -5,15 +5,17 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlError as SqlErrorClass } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import { identity } from "effect/Function"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import type { Observation } from "./observe.js"
-import { pages, type TransformRows } from "./rows.js"
+import { type Pages, pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
 import { Template } from "./template.js"
 import { isTraced, transformerOf } from "./telemetry.js"
@@ -167,30 +169,35 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     )
   }
 
+  /** By hand what `Stream.unwrapScoped` does, which costs more than the statement. */
   get stream(): Stream.Stream<A, SqlError> {
-    return Stream.unwrapScoped(
-      Effect.withFiberRuntime((self) => {
-        const fiber = self as unknown as AnyFiber
-        const transformer = transformerOf(fiber)
-        const { telemetry } = this.variant.core
-        const traced = transformer !== undefined || isTraced(fiber)
-        if (!traced && telemetry.metrics === undefined) {
-          return this.open(fiber, undefined)
-        }
-        const observation = telemetry.observe(fiber, this.compiled("execute")[0], traced)
-        return Effect.zipRight(
-          Effect.addFinalizer((exit) => Effect.sync(() => observation.end(exit))),
-          transformer === undefined
-            ? this.open(fiber, observation)
-            : Effect.flatMap(this.transformed(transformer, fiber, observation.span!), (statement) =>
-                statement.open(fiber, observation)
-              )
-        )
-      })
+    return Stream.fromChannel(Channel.flatMap(Channel.fromEffect(Scope.make()), (scope) => this.streamIn(scope)))
+  }
+
+  private streamIn(scope: Scope.CloseableScope): Pages<A> {
+    let observation: Observation | undefined
+    const opening = Effect.withFiberRuntime<Pages<A>, SqlError>((self) => {
+      const fiber = self as unknown as AnyFiber
+      const transformer = transformerOf(fiber)
+      const { telemetry } = this.variant.core
+      const traced = transformer !== undefined || isTraced(fiber)
+      if (traced || telemetry.metrics !== undefined) {
+        observation = telemetry.observe(fiber, this.compiled("execute")[0], traced)
+      }
+      const opened =
+        transformer === undefined
+          ? this.open(fiber, observation)
+          : Effect.flatMap(this.transformed(transformer, fiber, observation!.span!), (statement) =>
+              statement.open(fiber, observation)
+            )
+      return Scope.extend(opened, scope)
+    })
+    return Channel.ensuringWith(Channel.unwrap(opening), (exit) =>
+      Effect.map(Scope.close(scope, exit), () => observation?.end(exit))
     )
   }
 
-  private open(fiber: AnyFiber, observation: Observation | undefined) {
+  private open(fiber: AnyFiber, observation: Observation | undefined): Effect.Effect<Pages<A>, SqlError, Scope.Scope> {
     const { core, transformRows } = this.variant
     const [text, params] = this.compiled("execute")
     const request = core.request(fiber, text, params, "objects", true, this.overrides, observation?.span)

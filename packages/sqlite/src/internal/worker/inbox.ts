@@ -14,8 +14,8 @@ import {
 } from "../boundary.js"
 import type { Statements } from "./statements.js"
 
-/** Looks at the ring before the worker sleeps: at some 10 ns each, up to about 160 µs; none where the loop needs the core. */
-const maxPatience = availableParallelism() > 1 ? 16_384 : 1
+/** Looks at the ring before the worker sleeps: at some 10 ns each, up to about 40 µs; one where the loop needs the core. */
+const maxPatience = availableParallelism() > 1 ? 4_096 : 1
 const minPatience = Math.min(64, maxPatience)
 
 export class Inbox {
