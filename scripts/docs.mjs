@@ -21,7 +21,7 @@ const under = (path, ending) =>
 const sources = () => [
   ...readdirSync(root).filter((name) => name.endsWith(".md")),
   ...under("packages", ".md"),
-  ...["packages/sql/src", "packages/sqlite/src"].flatMap((path) => under(path, ".ts"))
+  ...["sql", "sqlite", "mapepire", "mapepire-server"].flatMap((name) => under(`packages/${name}/src`, ".ts"))
 ]
 
 /** The blocks of one file. In doc comments each line begins with ` * `. */

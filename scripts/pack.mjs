@@ -1,5 +1,5 @@
-// What somebody gets who installs the packages: packs both, looks into the tarballs, installs them into an empty project,
-// compiles a program against their declarations and runs it from there, on each engine that this machine can have.
+// What somebody gets who installs the packages: packs all, looks into the tarballs, installs them into an empty project,
+// compiles programs against their declarations and runs them from there, on each engine that this machine can have.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
@@ -93,7 +93,32 @@ const answer = await Effect.runPromise(
 console.log(JSON.stringify(answer))
 `
 
-/** An empty project that has installed both tarballs, with their peers from the registry. */
+const overMapepire = `import { MapepireClient } from "@sluice/mapepire"
+import * as MapepireServer from "@sluice/mapepire-server/MapepireServer"
+import { SqlClient } from "@sluice/sql"
+import { SqliteTransport } from "@sluice/sqlite"
+import { Effect, Layer, Redacted } from "effect"
+
+const password = Redacted.make("secret")
+
+const Server = MapepireServer.layer({ port: 0, users: { DEV: password }, seed: MapepireServer.sample }).pipe(
+  Layer.provide(SqliteTransport.layer({ filename: "sample.db" }))
+)
+const Db2 = Layer.unwrapEffect(
+  Effect.map(MapepireServer.MapepireServer, ({ certificate, commonName, host, port }) =>
+    MapepireClient.layer({ host, port, user: "DEV", password, tls: { ca: certificate, servername: commonName } })
+  )
+).pipe(Layer.provide(Server))
+
+const query = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql<{ n: number }>\`select \${7} as n from sysibm.sysdummy1\`
+)
+
+console.log(JSON.stringify(await Effect.runPromise(Effect.provide(query, Db2))))
+`
+
+/** An empty project that has installed the tarballs, with their peers from the registry. */
 const install = (folder, tarballs) => {
   const { overrides } = json(join(root, "package.json"))
   writeFileSync(
@@ -111,6 +136,7 @@ const install = (folder, tarballs) => {
 
 const typeCheck = (folder) => {
   writeFileSync(join(folder, "main.ts"), program)
+  writeFileSync(join(folder, "mapepire.ts"), overMapepire)
   writeFileSync(
     join(folder, "tsconfig.json"),
     JSON.stringify({
@@ -118,7 +144,7 @@ const typeCheck = (folder) => {
         ...{ target: "ES2022", lib: ["ES2023"], module: "NodeNext", strict: true, skipLibCheck: true },
         ...{ types: ["node"], typeRoots: [join(root, "node_modules", "@types")], outDir: "out", rootDir: "." }
       },
-      files: ["main.ts"]
+      files: ["main.ts", "mapepire.ts"]
     })
   )
   execFileSync(process.execPath, [tsc, "-p", folder], { stdio: "inherit" })
@@ -126,7 +152,7 @@ const typeCheck = (folder) => {
 
 const folder = mkdtempSync(join(tmpdir(), "sluice-pack-"))
 try {
-  const packed = ["sql", "sqlite"].map((name) => [name, pack(name, folder)])
+  const packed = ["sql", "sqlite", "mapepire", "mapepire-server"].map((name) => [name, pack(name, folder)])
   const pump = existsSync(join(root, "packages", "sqlite", "native", "build", "pump.node"))
   for (const [name, { paths }] of packed) {
     checkContents(name, paths, pump)
@@ -139,13 +165,19 @@ try {
     packed.map(([, { tarball }]) => tarball)
   )
   typeCheck(project)
-  console.log("a program compiles against the declarations")
+  console.log("programs compile against the declarations")
   for (const engine of pump ? ["native", "portable"] : ["portable"]) {
     const output = execFileSync(process.execPath, ["out/main.js", engine], { cwd: project, encoding: "utf8" }).trim()
     const expected = JSON.stringify([`${engine} 3 one,two,three true`, [[1]]])
     if (output !== expected) fail(`The ${engine} engine answered ${output} instead of ${expected}`)
     console.log(`the installed packages run a query on the ${engine} engine`)
   }
+  const db2 = execFileSync(process.execPath, ["out/mapepire.js"], { cwd: project, encoding: "utf8" }).trim()
+  if (db2 !== `[{"n":7}]`) fail(`The Mapepire client and server answered ${db2}`)
+  console.log("the installed client asks the installed server over TLS")
+  const help = npm(project, "exec", "--", "sluice-mapepire-server", "--help")
+  if (!help.includes("--plain")) fail(`sluice-mapepire-server --help said ${help}`)
+  console.log("the server's command runs")
   if (!pump) console.log("no C compiler here, so no native engine")
 } catch (error) {
   console.error(error instanceof Found ? error.message : error)
