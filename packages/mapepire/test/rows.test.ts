@@ -222,6 +222,75 @@ describe("any table", () => {
   it("written with white space", () => FastCheck.assert(check(1, " \n"), { numRuns: 50 }))
 })
 
+describe("texts with escapes, read in one go", () => {
+  const columns = columnsOf(["A", "VARCHAR"], ["B", "BLOB"], ["C", "BIGINT"])
+  const blob = '{"blob_url":"\\u002fblob\\/a","size":3}'
+  const texts: ReadonlyArray<readonly [written: string, value: string]> = [
+    ['"it\\u0027s"', "it's"],
+    ['"\\\\u0027"', "\\u0027"],
+    ['"\\"\\/\\b\\f\\n\\r\\t\\\\"', '"/\b\f\n\r\t\\'],
+    ['"\\u00fF and \\u20AC"', "ÿ and €"],
+    ['"\\ud83d\\ude00 beside 😀"', "😀 beside 😀"],
+    ['""', ""],
+    ['"plain, and long enough to be a piece of the message"', "plain, and long enough to be a piece of the message"]
+  ]
+
+  for (const [how, repeat] of [
+    ["value by value", 1],
+    ["by generated functions", 200]
+  ] as const) {
+    it(how, () => {
+      const rows = Array.from({ length: repeat }, () => texts).flat()
+      const text = `[${rows.map(([written], i) => `[${written},${i % 2 === 0 ? blob : "null"},${i}]`).join(",")}]`
+      assert.deepStrictEqual(
+        decode(text, columns, { shape: "arrays" }).arrays(),
+        rows.map(([, value], i) => [value, i % 2 === 0 ? { blob_url: "/blob/a", size: 3 } : null, i])
+      )
+    })
+  }
+
+  it("one that is none makes the rows unreadable", () => {
+    const filler = `["it\\u0027s",null,1],`.repeat(500)
+    for (const bad of ['"\\x41"', '"\\u00g0"', '"\\u12"', '"\\', '"a"\\']) {
+      for (const before of ["", filler]) {
+        const { error } = frame.rows(raw(`[${before}[${bad},null,1],["\\u0027",null,2]]`), columns)
+        assert.strictEqual(error && SqlFailure.from(error).reason, "SessionLost", bad)
+      }
+    }
+  })
+})
+
+describe("integers around the limits, read by generated functions", () => {
+  const numbers = ["0", "-1", "4294967296", "-4294967295", "9007199254740991", "-9007199254740991"]
+  const page = (more: ReadonlyArray<string>) =>
+    `[${Array.from({ length: 200 }, () => numbers)
+      .flat()
+      .concat(more)
+      .map((text) => `[${text}]`)
+      .join(",")}]`
+
+  it("as numbers, up to the first that is not safe", () => {
+    for (const beyond of ["9007199254740992", "9007199254740993", "-9007199254740992", "92233720368547758070"]) {
+      const rows = frame.rows(raw(page([beyond, "1"])), columnsOf(["N", "BIGINT"]), { shape: "arrays" })
+      assert.strictEqual(SqlFailure.from(rows.error).reason, "ConversionFailed")
+      assert.strictEqual(rows.length, 200 * numbers.length)
+      assert.deepStrictEqual(
+        rows.arrays().slice(0, 6),
+        numbers.map((text) => [Number(text)])
+      )
+    }
+  })
+
+  it("as bigints, all of them", () => {
+    const beyond = ["9007199254740992", "9007199254740993", "-9223372036854775808"]
+    const rows = decode(page(beyond), columnsOf(["N", "BIGINT"]), { shape: "arrays", integers: "bigint" })
+    assert.deepStrictEqual(
+      rows.arrays().slice(-9),
+      [...numbers, ...beyond].map((text) => [BigInt(text)])
+    )
+  })
+})
+
 describe("large frames", () => {
   const columns = columnsOf(["ID", "INTEGER"], ["PRICE", "DECIMAL"], ["NOTE", "VARCHAR"])
   const inWindows = (text: string): ReadonlyArray<ReadonlyArray<unknown>> => {

@@ -1,6 +1,6 @@
 /** A million rows through one socket at 1,000 rows per page, and what stopping a statement costs. */
 import { SqlClient } from "@sluice/sql"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Exit, Fiber, Stream } from "effect"
 import { format } from "../harness.mjs"
 import { withJob, withServer, withSluice } from "../mapepire/clients.mjs"
 import { loopDelay, median, quantile, sleep } from "../measure.mjs"
@@ -75,7 +75,8 @@ const theirs = {
 }
 
 /** Runs for minutes, if nobody stops it. */
-const endless = `with c(i) as (values 1 union all select i + 1 from c where i < 2000000000) select count(*) as n from c`
+const endless = `with c(i) as (select 1 from sysibm.sysdummy1 union all select i + 1 from c where i < 2000000000)
+                 select count(*) as n from c`
 
 /** From the interrupt until the fiber is free, and until the next query on the same and only session has answered. */
 const cancel = {
@@ -89,6 +90,9 @@ const cancel = {
           const start = performance.now()
           yield* Fiber.interrupt(fiber)
           const free = performance.now() - start
+          if (!Exit.isInterrupted(yield* Fiber.await(fiber))) {
+            throw new Error("The statement ended before it was interrupted")
+          }
           yield* sql.unsafe("values 1")
           return { free, next: performance.now() - start }
         })

@@ -5,6 +5,7 @@
  * Strings are cut with `slice`, which in V8 keeps alive what they are cut from as long as one cut of 13 or more
  * characters lives. So long texts are read in windows, copies of their own: one kept value holds on to so much at most.
  */
+import { Escaped } from "./escaped.js"
 import { valueEnd, stringEnd } from "./lossless.js"
 import { generated } from "./scanGenerated.js"
 import type { CellDecoder, CellOptions } from "./values.js"
@@ -26,22 +27,20 @@ export class Scanner {
   at: number
   /** Where the row begins that is being read. */
   row: number
-  /** Where the next backslash is; the text's length if there is none. */
-  escape = -1
+  /** Where the next text with an escape begins, its quote; the text's length if there is none. */
+  quote: number
+  private readonly escaped: Escaped
 
   constructor(
     readonly text: string,
     start: number,
+    end: number,
     readonly decoders: ReadonlyArray<CellDecoder>
   ) {
     this.at = start
     this.row = start
-    this.findEscape()
-  }
-
-  private findEscape(): void {
-    const found = this.text.indexOf("\\", this.at)
-    this.escape = found < 0 ? this.text.length : found
+    this.escaped = new Escaped(text, start, end)
+    this.quote = this.escaped.quote
   }
 
   cell(column: number): unknown {
@@ -63,20 +62,32 @@ export class Scanner {
       return this.decoders[column]!.other(this.word("false", false))
     }
     if (first === 123) {
-      return this.decoders[column]!.other(this.json(valueEnd(text, at)))
+      const value = this.json(valueEnd(text, at))
+      this.quote = this.escaped.skip(this.at)
+      return this.decoders[column]!.other(value)
     }
     throw new Unexpected()
   }
 
-  private string(): string {
+  /** The text that begins here. */
+  string(): string {
     const { at, text } = this
-    const end = text.indexOf('"', at + 1)
-    if (end >= 0 && end < this.escape) {
+    if (at !== this.quote) {
+      const end = text.indexOf('"', at + 1)
+      if (end < 0) {
+        throw new Unexpected()
+      }
       this.at = end + 1
       return text.slice(at + 1, end)
     }
-    const value = this.json(stringEnd(text, at)) as string
-    this.findEscape()
+    const value = this.escaped.take()
+    if (value === undefined) {
+      const parsed = this.json(stringEnd(text, at)) as string
+      this.quote = this.escaped.skip(this.at)
+      return parsed
+    }
+    this.at = this.escaped.end
+    this.quote = this.escaped.quote
     return value
   }
 
@@ -191,14 +202,15 @@ export const scan = (
   }
   const read = (end - start >= generateFrom ? generated(plan) : undefined) ?? interpret(plan)
   if (end - start < windowsFrom) {
-    read(new Scanner(text, start + 1, plan.decoders), out)
+    read(new Scanner(text, start + 1, end, plan.decoders), out)
     return
   }
   let length = windowLength
   for (let at = start + 1; ;) {
     const last = at + length >= end
     // A concatenation is copied when it is first read, and then knows nothing of what it was made of.
-    const scanner = new Scanner(text.slice(at, last ? end : at + length) + " ", 0, plan.decoders)
+    const window = text.slice(at, last ? end : at + length) + " "
+    const scanner = new Scanner(window, 0, window.length, plan.decoders)
     const before = out.length
     try {
       read(scanner, out)

@@ -52,8 +52,8 @@ export const generated = (plan: ScanPlan): ReadRows | undefined => {
 
 /**
  * The text of the function has nothing from outside but JSON strings of column names (computed for `__proto__`, which in a
- * literal would otherwise set the prototype). `i` is where the next character is, `c` that character, `e` the next
- * backslash; `x(n)` lets the scanner read a cell.
+ * literal would otherwise set the prototype). `i` is where the next character is, `c` that character, `q` the quote
+ * of the next text with an escape; `s.cell(n)` lets the scanner read a cell.
  */
 const make = ({ dates, decoders, integers, names, shape }: ScanPlan): ReadRows => {
   const fields = decoders.map((_, n) => {
@@ -68,7 +68,7 @@ if(t.charCodeAt(i)!==${n < last ? 44 : 93})throw new Unexpected();i++`
   )
   const body = `"use strict"
 return function(s,out){
-const t=s.text;let i=s.at,e=s.escape,c=0,j=0
+const t=s.text;let i=s.at,q=s.quote,c=0,j=0
 for(;;){s.row=i
 if(t.charCodeAt(i)!==91)throw new Unexpected();i++
 ${cells.join("\n")}
@@ -78,27 +78,29 @@ out.push(${shape === "arrays" ? `[${fields.join(",")}]` : `{${fields.join(",")}}
 if(c===93)return
 i++
 }}`
-  return (new Function("Unexpected", "dateOf", body) as (unexpected: unknown, date: unknown) => ReadRows)(
+  const parameters = ["Unexpected", "dateOf", "bigint"]
+  return (new Function(...parameters, body) as (...values: ReadonlyArray<unknown>) => ReadRows)(
     Unexpected,
-    dateOf
+    dateOf,
+    bigint
   )
 }
 
 const cell = (kind: string, n: number, integers: string, dates: string): string => {
-  const other = `{s.at=i;v${n}=s.cell(${n});i=s.at;e=s.escape}`
+  const other = `{s.at=i;v${n}=s.cell(${n});i=s.at;q=s.quote}`
   const orNull = `else if(c===110){v${n}=null;i+=4}else${other}`
-  const text = (value: string) =>
-    `if(c===34){j=t.indexOf('"',i+1);if(j>0&&j<e){v${n}=${value};i=j+1}else${other}}${orNull}`
-  const slice = "t.slice(i+1,j)"
+  const text = (value: (text: string) => string) =>
+    `if(c===34){if(i===q){s.at=i;v${n}=${value("s.string()")};i=s.at;q=s.quote}
+else{j=t.indexOf('"',i+1);if(j<0)throw new Unexpected();v${n}=${value("t.slice(i+1,j)")};i=j+1}}${orNull}`
   const digits = "for(;c>=48&&c<=57;c=t.charCodeAt(++j))x=x*10+(c-48)"
-  // Up to 15 digits are exact in a double, and digit by digit is faster than any parser.
+  // Digit by digit is faster than any parser, and exact as long as the number is a safe one: rounding keeps the order.
   const whole = (value: string, beyond: string) =>
     `if(c>=48&&c<=57||c===45){j=i;let x=0;const neg=c===45;if(neg)c=t.charCodeAt(++j);${digits}
-if((c===44||c===93)&&j-i<=15&&j>i){v${n}=${value};i=j}else${beyond}}${orNull}`
+if((c===44||c===93)&&x<=${Number.MAX_SAFE_INTEGER}){v${n}=${value};i=j}else${beyond}}${orNull}`
   const token = "c>=48&&c<=57||c===46||c===45"
   switch (kind) {
     case "integer":
-      return integers === "bigint" ? whole("BigInt(neg?-x:x)", other) : whole("neg?0-x:x", other)
+      return integers === "bigint" ? whole("neg?-bigint(x):bigint(x)", other) : whole("neg?0-x:x", other)
     case "double":
       return whole("neg?-x:x", `{for(;${token}||c===69||c===101||c===43;)c=t.charCodeAt(++j);v${n}=+t.slice(i,j);i=j}`)
     case "exact":
@@ -106,11 +108,22 @@ if((c===44||c===93)&&j-i<=15&&j>i){v${n}=${value};i=j}else${beyond}}${orNull}`
 if(c===44||c===93){v${n}=t.slice(i,j);i=j}else${other}}${orNull}`
     case "text":
     case "time":
-      return text(slice)
+      return text((value) => value)
     case "date":
     case "timestamp":
-      return text(dates === "date" ? `dateOf(${slice})` : slice)
+      return text((value) => (dates === "date" ? `dateOf(${value})` : value))
     default:
       return `if(c===110){v${n}=null;i+=4}else${other}`
   }
+}
+
+const halves = new Uint32Array(2)
+const joined = new BigInt64Array(halves.buffer)
+const low = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 0 : 1
+
+/** Of a safe integer, not negative. `BigInt(x)` is a call out of the compiled code, this is not. */
+const bigint = (x: number): bigint => {
+  halves[low] = x
+  halves[1 - low] = x / 4294967296
+  return joined[0]!
 }
