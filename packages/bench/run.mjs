@@ -18,6 +18,7 @@ const sections = [
   "rows",
   "memory",
   "client",
+  "pool",
   "point",
   "aio",
   "mapepire",
