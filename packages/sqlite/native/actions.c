@@ -1,6 +1,8 @@
 /* Actions: the authorizer, which notes what a statement does while SQLite prepares it. */
 #include "pump.h"
 
+#include <stdlib.h>
+
 /* Functions whose answer depends on the connection that asks. */
 static const char *const boundFunctions[] = {"last_insert_rowid", "changes", "total_changes", "load_extension"};
 
@@ -19,6 +21,46 @@ static bool is_bound_function(const Api *api, const char *name) {
 static bool is_bound_table(const Api *api, const char *table, const char *database) {
   if (database != NULL && database[0] != '\0' && !same(api, database, "main")) return true;
   return table != NULL && api->strnicmp(table, "pragma_", 7) == 0;
+}
+
+void actions_clear(Actions *actions) {
+  free(actions->name);
+  *actions = (Actions){0};
+}
+
+static void note_table(Actions *actions, int table) {
+  for (int i = 0; i < actions->written; i++) {
+    if (actions->tables[i] == table) return;
+  }
+  if (table < 0 || actions->written == MOST_WRITTEN) {
+    actions->writesMore = true;
+  } else {
+    actions->tables[actions->written++] = table;
+  }
+}
+
+static void note_savepoint(Actions *actions, const char *operation, const char *name) {
+  free(actions->name);
+  actions->name = text_copy(name);
+  actions->savepoint = actions->name == NULL     ? SAVEPOINT_NONE
+                       : operation[0] == 'B'      ? SAVEPOINT_BEGIN
+                       : operation[1] == 'E'      ? SAVEPOINT_RELEASE
+                                                  : SAVEPOINT_ROLLBACK;
+}
+
+/* What a listener to changes has to know of a statement. */
+static void note(Connection *connection, Actions *actions, int action, const char *first, const char *second,
+                 const char *database) {
+  const Api *api = connection->api;
+  if (action == SQLITE_SAVEPOINT) {
+    note_savepoint(actions, first, second);
+  } else if (action == SQLITE_INSERT || action == SQLITE_UPDATE || action == SQLITE_DELETE) {
+    if (api->strnicmp(first, "sqlite_", 7) == 0) {
+      actions->dropping = actions->dropping || action == SQLITE_DELETE;
+    } else {
+      note_table(actions, changes_table(connection->changes, database != NULL ? database : "main", first));
+    }
+  }
 }
 
 static void record(const Api *api, Actions *actions, int action, const char *first, const char *second,
@@ -56,10 +98,15 @@ static int on_action(void *pointer, int action, const char *first, const char *s
                      const char *trigger) {
   Connection *connection = pointer;
   const Api *api = connection->api;
-  if (connection->recording != NULL) record(api, connection->recording, action, first, second, database);
+  Actions *recording = connection->recording;
+  if (recording != NULL) record(api, recording, action, first, second, database);
+  if (recording != NULL && connection->changes != NULL) note(connection, recording, action, first, second, database);
   /* Extensions are loaded by the program, never by SQL. */
   if (action == SQLITE_FUNCTION && same(api, second, "load_extension")) return SQLITE_DENY;
-  return callback_authorize(connection, action, first, second, database, trigger);
+  int verdict = callback_authorize(connection, action, first, second, database, trigger);
+  /* To "ignore" a DELETE is to delete row by row, instead of the whole table without a word. A DROP would be left out. */
+  bool whole = action == SQLITE_DELETE && recording != NULL && connection->changes != NULL && !recording->dropping;
+  return whole && verdict == SQLITE_OK ? SQLITE_IGNORE : verdict;
 }
 
 void actions_install(Connection *connection) {

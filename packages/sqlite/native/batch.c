@@ -16,6 +16,8 @@ typedef struct Run {
   char message[1024];
   int32_t failedRow;
   double changes;
+  /* Of the changes that listeners hear of. */
+  size_t mark;
 } Run;
 
 static int execute(Connection *connection, const char *sql) {
@@ -44,6 +46,7 @@ static bool begin(Run *run) {
     return false;
   }
   run->wrap = alone ? WRAP_TRANSACTION : WRAP_SAVEPOINT;
+  run->mark = changes_mark(connection->changes);
   return true;
 }
 
@@ -57,6 +60,7 @@ static void undo(Run *run) {
     execute(connection, "ROLLBACK");
   } else {
     execute(connection, "ROLLBACK TO " SAVEPOINT);
+    changes_undo(connection->changes, run->mark);
     execute(connection, "RELEASE " SAVEPOINT);
   }
   connection->control.shielded--;
@@ -69,6 +73,7 @@ static void finish(Run *run) {
     if (code != SQLITE_OK) fail(run, code, -1);
   }
   if (run->code != SQLITE_OK) undo(run);
+  changes_settle(connection);
 }
 
 static void run_rows(Run *run, const uint8_t *at, const uint8_t *end, int parameters, int64_t rows) {
@@ -84,6 +89,7 @@ static void run_rows(Run *run, const uint8_t *at, const uint8_t *end, int parame
     if (code == SQLITE_OK) code = statement_run(statement);
     if (code != SQLITE_DONE) fail(run, code, row);
     api->reset(statement->stmt);
+    changes_end(statement, code != SQLITE_DONE);
     statement->running = false;
     if (connection_total_changes(connection) != statement->changesBefore) {
       run->changes += (double)connection_changes(connection);

@@ -247,6 +247,8 @@ static int32_t tell(Connection *connection, Hook hook, size_t count, napi_value 
 
 static void on_update(void *pointer, int operation, const char *database, const char *table, sqlite3_int64 rowid) {
   Connection *connection = pointer;
+  if (connection->changes != NULL) changes_add(connection->changes, operation, database, table, rowid);
+  if (connection->hooks[HOOK_UPDATE] == NULL) return;
   napi_env env = connection->env;
   napi_handle_scope scope = NULL;
   napi_open_handle_scope(env, &scope);
@@ -267,6 +269,8 @@ static int on_commit(void *pointer) {
 
 static void on_rollback(void *pointer) {
   Connection *connection = pointer;
+  if (connection->changes != NULL) changes_rolled_back(connection->changes);
+  if (connection->hooks[HOOK_ROLLBACK] == NULL) return;
   napi_handle_scope scope = NULL;
   napi_open_handle_scope(connection->env, &scope);
   tell(connection, HOOK_ROLLBACK, 0, NULL, 0);
@@ -315,20 +319,25 @@ static void on_collation_needed(void *pointer, sqlite3 *db, int encoding, const 
 }
 
 void callback_hook(Connection *connection, Hook hook, Callback *callback) {
-  const Api *api = connection->api;
-  sqlite3 *db = connection->db;
   callback_free(connection->hooks[hook]);
   connection->hooks[hook] = callback;
-  bool on = callback != NULL;
+  callback_refresh(connection, hook);
+}
+
+void callback_refresh(Connection *connection, Hook hook) {
+  const Api *api = connection->api;
+  sqlite3 *db = connection->db;
+  bool on = connection->hooks[hook] != NULL;
+  bool listening = connection->changes != NULL;
   switch (hook) {
     case HOOK_UPDATE:
-      api->update_hook(db, on ? on_update : NULL, connection);
+      api->update_hook(db, on || listening ? on_update : NULL, connection);
       break;
     case HOOK_COMMIT:
       api->commit_hook(db, on ? on_commit : NULL, connection);
       break;
     case HOOK_ROLLBACK:
-      api->rollback_hook(db, on ? on_rollback : NULL, connection);
+      api->rollback_hook(db, on || listening ? on_rollback : NULL, connection);
       break;
     case HOOK_WAL:
       if (on) {

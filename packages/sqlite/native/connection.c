@@ -49,6 +49,7 @@ int connection_exec(Connection *connection, const char *text, size_t length) {
     /* Short statements end before SQLite ever looks at the words: look between them. */
     code = control_check(&connection->control) == WHY_NONE ? statement_run(statement) : SQLITE_INTERRUPT;
     code = code == SQLITE_DONE ? SQLITE_OK : connection_code(connection, code);
+    if (statement->running) changes_end(statement, code != SQLITE_OK);
     statement_release(statement);
   }
   return code;
@@ -107,6 +108,7 @@ void connection_close(Connection *connection) {
   connection->api->close_v2(connection->db);
   connection->db = NULL;
   callback_release(connection);
+  changes_release(connection);
   connection->control.words = NULL;
   staging_free(&connection->staging);
 }

@@ -62,5 +62,6 @@ void js_define_connection(napi_env env, napi_value exports);
 void js_define_statement(napi_env env, napi_value exports);
 void js_define_backup(napi_env env, napi_value exports);
 void js_define_callbacks(napi_env env, napi_value exports);
+void js_define_changes(napi_env env, napi_value exports);
 
 #endif

@@ -64,5 +64,6 @@ NAPI_MODULE_INIT() {
   js_define_statement(env, exports);
   js_define_backup(env, exports);
   js_define_callbacks(env, exports);
+  js_define_changes(env, exports);
   return exports;
 }

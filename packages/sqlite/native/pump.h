@@ -24,6 +24,7 @@ typedef sqlite3_api_routines Api;
 typedef struct Connection Connection;
 typedef struct Statement Statement;
 typedef struct Backup Backup;
+typedef struct Changes Changes;
 
 /* ---- control.c: may the current request go on? ---- */
 
@@ -59,13 +60,29 @@ int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt);
 
 /* ---- actions.c: what does a statement do? ---- */
 
+typedef enum SavepointAction { SAVEPOINT_NONE, SAVEPOINT_BEGIN, SAVEPOINT_RELEASE, SAVEPOINT_ROLLBACK } SavepointAction;
+
+enum { MOST_WRITTEN = 8 };
+
 /* What the authorizer heard while one statement was prepared. */
 typedef struct Actions {
   /* Something that another connection could not do in our place. */
   bool bound;
   /* Makes temporary objects or attaches a database. */
   bool secluding;
+  /* Takes rows out of a table of SQLite's own: drops something. */
+  bool dropping;
+  /* What follows is noted only while somebody listens to changes. Tables that it writes to, and whether there are more. */
+  bool writesMore;
+  int written;
+  int tables[MOST_WRITTEN];
+  SavepointAction savepoint;
+  /* Of the savepoint; to free(). */
+  char *name;
 } Actions;
+
+/* Frees what is in it. */
+void actions_clear(Actions *actions);
 
 void actions_install(Connection *connection);
 
@@ -246,8 +263,35 @@ int callback_authorize(Connection *connection, int action, const char *first, co
 bool callback_retry(Connection *connection, int tries);
 /* Whether the program's progress handler, if any, wants the statement stopped. */
 bool callback_stops(Connection *connection);
+/* Puts a hook on the connection, or off when nobody wants it. */
+void callback_refresh(Connection *connection, Hook hook);
 /* Drops the hooks of a closed connection. */
 void callback_release(Connection *connection);
+
+/* ---- changes.c: which rows have been changed ---- */
+
+/* From here on, or from here on no more. False: no memory. */
+bool changes_listen(Connection *connection, bool on);
+/* The number of a table, −1: no memory. */
+int changes_table(Changes *changes, const char *database, const char *table);
+void changes_add(Changes *changes, int operation, const char *database, const char *table, int64_t rowid);
+void changes_rolled_back(Changes *changes);
+/* Around every statement that is run; without a listener they do nothing. */
+void changes_begin(Statement *statement);
+void changes_end(Statement *statement, bool failed);
+/* Looks whether the transaction has ended. */
+void changes_settle(Connection *connection);
+/* Where the changes stand, to undo what comes after it. */
+size_t changes_mark(const Changes *changes);
+void changes_undo(Changes *changes, size_t mark);
+/* Whether there is something to take. */
+bool changes_pending(const Connection *connection);
+/* What is committed, 16 bytes each: table, operation, rowid; and whether there is more of which nothing is known. */
+const void *changes_committed(const Changes *changes, size_t *bytes, bool *unknown);
+/* Of table n the database is name 2n and its own 2n + 1; NULL behind the last. */
+const char *changes_name(const Changes *changes, int index);
+void changes_taken(Changes *changes);
+void changes_release(Connection *connection);
 
 /* ---- connection.c, backup.c ---- */
 
@@ -267,6 +311,8 @@ struct Connection {
   Backup *backups;
   /* The program's own; NULL: none. */
   Callback *hooks[HOOK_COUNT];
+  /* NULL: nobody listens. */
+  Changes *changes;
   /* Groups of aggregates that have had a number. */
   int64_t groups;
   /* Set by the binding: the environment that closes us when it ends, and the words kept alive for us. */

@@ -60,7 +60,7 @@ static int prepare_first(Connection *connection, const char *text, size_t length
   while (code == SQLITE_OK && *stmt == NULL) {
     const char *from = *tail;
     if (text_skip(from, end) == end) return SQLITE_OK;
-    *actions = (Actions){0};
+    actions_clear(actions);
     connection->recording = actions;
     code = api->prepare_v3(connection->db, from, (int)(end - from) + 1, SQLITE_PREPARE_PERSISTENT, stmt, tail);
     connection->recording = NULL;
@@ -75,9 +75,13 @@ Statement *statement_prepare(Connection *connection, const char *text, size_t le
   sqlite3_stmt *stmt = NULL;
   connection->control.why = WHY_NONE;
   *code = connection_code(connection, prepare_first(connection, text, length, &stmt, tail, &actions));
-  if (*code != SQLITE_OK || stmt == NULL) return NULL;
+  if (*code != SQLITE_OK || stmt == NULL) {
+    actions_clear(&actions);
+    return NULL;
+  }
   Statement *statement = calloc(1, sizeof *statement);
   if (statement == NULL) {
+    actions_clear(&actions);
     api->finalize(stmt);
     *code = SQLITE_NOMEM;
     return NULL;
@@ -115,6 +119,7 @@ int statement_start(Statement *statement) {
   statement->running = true;
   statement->changesBefore = connection_total_changes(connection);
   /* When the schema has changed, SQLite prepares the statement again within this step: hear that, too. */
+  changes_begin(statement);
   Actions again = {0};
   connection->recording = &again;
   int code = api->step(statement->stmt);
@@ -122,8 +127,12 @@ int statement_start(Statement *statement) {
   int reprepared = api->stmt_status(statement->stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
   if (reprepared != statement->reprepared) {
     statement->reprepared = reprepared;
-    statement->actions.bound = again.bound;
+    again.secluding = statement->actions.secluding;
+    actions_clear(&statement->actions);
+    statement->actions = again;
     if (!statement_refresh(statement)) return SQLITE_NOMEM;
+  } else {
+    actions_clear(&again);
   }
   return code;
 }
@@ -154,6 +163,7 @@ void statement_end(Statement *statement, int code) {
     bool changed = statement->running && connection_total_changes(connection) != statement->changesBefore;
     statement->changes = changed ? (double)connection_changes(connection) : 0;
   }
+  if (statement->running) changes_end(statement, statement->code != SQLITE_OK);
   statement->running = false;
   statement->held = HELD_END;
 }
@@ -328,6 +338,7 @@ void statement_reset(Statement *statement) {
   const Api *api = statement->connection->api;
   api->reset(statement->stmt);
   api->clear_bindings(statement->stmt);
+  if (statement->running) changes_end(statement, false);
   statement->running = false;
   statement->held = HELD_NOTHING;
   statement->nanos = 0;
@@ -338,6 +349,7 @@ void statement_finalize(Statement *statement) {
   Connection *connection = statement->connection;
   connection->api->finalize(statement->stmt);
   statement->stmt = NULL;
+  actions_clear(&statement->actions);
   if (statement->previous != NULL) {
     statement->previous->next = statement->next;
   } else {

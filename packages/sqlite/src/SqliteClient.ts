@@ -15,8 +15,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as callbacks from "./internal/callbacks/make.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
+import * as changes from "./internal/changes/make.js"
+import type { Change, ChangesOptions } from "./internal/changes/model.js"
 import * as operations from "./internal/operations.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
@@ -63,6 +66,18 @@ export interface SqliteClient extends SqlClient.SqlClient, Callbacks {
   readonly batch: (
     statements: ReadonlyArray<Statement.Fragment | string>
   ) => Effect.Effect<ReadonlyArray<ReadonlyArray<EffectSqlRow>>, SqlError>
+  /**
+   * Rows that this client's transactions have changed, in order, after their commit: nothing of what was rolled back, to a
+   * savepoint or by a failure. Ends with the client. Nothing is noted while nobody reads the stream.
+   *
+   * An element with operation `unknown` stands for changes without their rows: by other connections and processes (looked
+   * for every second, see `changes` in the configuration), of virtual tables and of those WITHOUT ROWID, of more than
+   * 65,536 rows in one transaction, and of what came while a slow reader had 16,384 changes waiting. A row that another
+   * one has displaced (`INSERT OR REPLACE` with another rowid) and changes of the schema are not told.
+   *
+   * Native engine only; the portable one fails with reason `Unsupported`.
+   */
+  readonly changes: Stream.Stream<Change, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
   readonly interrupt: Effect.Effect<void>
   /** Not supported in SQLite. */
@@ -80,6 +95,7 @@ export type {
   Storable,
   Window
 } from "./internal/callbacks/model.js"
+export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { SqlValue } from "./internal/parameterReader.js"
 
 /** A row as `@effect/sql` types it. */
@@ -121,6 +137,8 @@ export interface SqliteClientConfig
   readonly prepareCacheTTL?: Duration.DurationInput | undefined
   /** Rows per page of a stream, where nothing else is said. Default 64. */
   readonly prefetch?: number | undefined
+  /** How the stream of changes works. */
+  readonly changes?: ChangesOptions | undefined
   /** Applied to the column names of results, except by `.values`, `.raw` and `.withoutTransform`. */
   readonly transformResultNames?: ((name: string) => string) | undefined
 }
@@ -163,11 +181,15 @@ export const make = (
           ? undefined
           : Statement.defaultTransforms(config.transformResultNames).array
     }).pipe(Effect.provideService(SqlTransport.SqlTransport, transport))
+    const reactivity = yield* Reactivity.Reactivity
+    const observing = yield* changes.make(client, transport, reactivity, config.changes ?? {})
+    Object.assign(client.withoutTransforms(), observing)
     return Object.assign(client, {
       [TypeId]: TypeId,
       config,
       ...operations.make(client, transport),
-      ...callbacks.make(transport.register)
+      ...callbacks.make(transport.register),
+      ...observing
     }) as unknown as SqliteClient
   })
 

@@ -12,10 +12,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
-import type { Registration } from "./internal/boundary.js"
+import type { ChangesMessage, Registration } from "./internal/boundary.js"
 import type { Register } from "./internal/callbacks/make.js"
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
+import { isMemory } from "./internal/isMemory.js"
 import { transactions } from "./internal/transactions.js"
 
 /**
@@ -85,13 +86,12 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly addExtension: (path: string) => Effect.Effect<void, SqlError>
   /** @internal */
   readonly register: Register
+  /** Who is told of changes while they are registered for. @internal */
+  readonly onChanges: (changed: (changes: ChangesMessage) => void) => void
 }
 
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
-
-const isMemory = (filename: string): boolean =>
-  filename === "" || filename === ":memory:" || /^file:(:memory:|[^?]*\?(.*&)?mode=memory)/.test(filename)
 
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -183,6 +183,9 @@ export const make = (config: Config): SqliteTransport => {
           discard: true
         })
       }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1)))),
+    onChanges: (changed) => {
+      registry.changed = changed
+    },
     register: (make, handler) =>
       Effect.suspend(() => {
         const { id, registration } = registry.add(make, handler)

@@ -105,7 +105,10 @@ onEngines("reactivity", (engine) => {
 
   it.scopedLive("in transactions of two clients, after the outer one's commit", () =>
     Effect.gen(function* () {
-      const { insert, nothing, sql } = yield* watch
+      const { nothing, sql } = yield* watch
+      // Not into the table that is watched: what the inner one commits is there, whatever becomes of the outer one.
+      yield* sql`create table u (n)`
+      const insert = sql`insert into u values (1)`
       yield* Effect.gen(function* () {
         const outer = yield* SqlClient.SqlClient
         const reactivity = yield* Reactivity.Reactivity

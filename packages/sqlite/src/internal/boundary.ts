@@ -145,6 +145,8 @@ export const Reply = {
   buffer: 0x200,
   /** No answer, but a callback to run for the request in this slot. */
   callback: 0x400,
+  /** No answer, but changes of rows that its request has committed, as a message; in the ring before the answer. */
+  changes: 0x500,
   /** As a structured message `[seq, value]` or `[seq, undefined, ErrorMessage]` on the port. */
   message: 0x300,
   kind: 0xf00
@@ -212,6 +214,21 @@ export type Registration =
     }
   | { readonly kind: "collation"; readonly name: string; readonly id: number | undefined }
   | { readonly kind: "hook"; readonly hook: HookKind; readonly id: number | undefined }
+  /** Changes of rows are to be told, see `ChangesMessage`. */
+  | { readonly kind: "changes"; readonly id: number | undefined }
+
+/** Rows that were changed by what has been committed. */
+export interface ChangesMessage {
+  /** Of table n the database is name 2n and its own 2n + 1. */
+  readonly names: ReadonlyArray<string>
+  /**
+   * 16 bytes each: table (Int32); operation as SQLite numbers it, or 0 for rows that are not told one by one (Int32);
+   * rowid, or how many such rows, −1 unknown (BigInt64).
+   */
+  readonly entries: ArrayBuffer
+  /** There was more, of which nothing is known. */
+  readonly unknown: boolean
+}
 
 /** How an error crosses as a message. `code` is SQLite's extended result code, or −1 when it is none of SQLite's. */
 export interface ErrorMessage {
@@ -228,6 +245,7 @@ export type Command =
   | { readonly _tag: "BackupFinish" }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
   | { readonly _tag: "Check" }
+  | { readonly _tag: "DataVersion" }
   | { readonly _tag: "Register"; readonly registration: Registration }
 
 /** One statement of `SqliteClient.batch`. */
@@ -264,6 +282,7 @@ export type ToLoop =
   | readonly [kind: "value", seq: number, value: unknown]
   | readonly [kind: "error", seq: number, error: ErrorMessage]
   | readonly [kind: "arguments", serial: number, bytes: ArrayBuffer]
+  | readonly [kind: "changes", serial: number, changes: ChangesMessage]
 
 /** What the worker is started with (`workerData`). */
 export interface Start {

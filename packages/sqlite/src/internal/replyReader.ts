@@ -1,6 +1,7 @@
 /** Takes replies off the shared ring, in order, with the messages that belong to some of them. */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import {
+  type ChangesMessage,
   type ErrorMessage,
   pageBytes,
   pageOffset,
@@ -29,6 +30,8 @@ export interface Taker {
   readonly error: (slot: number, error: ErrorMessage) => void
   /** A callback to run; `long` gives arguments that came as a message. */
   readonly callback: (slot: number, long: (serial: number) => ArrayBuffer) => void
+  /** Rows that were changed by what has been committed. */
+  readonly changes: (changes: ChangesMessage) => void
 }
 
 export class ReplyReader {
@@ -41,6 +44,10 @@ export class ReplyReader {
   private readonly messages = new Map<number, ToLoop>()
   /** The same of callbacks, by their serial numbers. */
   private readonly arguments = new Map<number, ArrayBuffer>()
+  private readonly changes = new Map<number, ChangesMessage>()
+  private lastChanges = 0
+  /** Of the answer that comes next: both are told in one go, also if the worker is only writing the answer. */
+  private committed: ChangesMessage | undefined
 
   constructor(
     memory: SharedArrayBuffer,
@@ -70,6 +77,9 @@ export class ReplyReader {
         break
       case "arguments":
         this.arguments.set(message[1], message[2])
+        break
+      case "changes":
+        this.changes.set(message[1], message[2])
         break
     }
   }
@@ -126,6 +136,11 @@ export class ReplyReader {
   private take(reply: number): void {
     const { taker } = this
     const slot = reply & 0xff
+    const { committed } = this
+    if (committed !== undefined) {
+      this.committed = undefined
+      taker.changes(committed)
+    }
     switch (reply & Reply.kind) {
       case Reply.inline:
         return taker.page(slot, this.shared, replyOffset + slot * replyBytes)
@@ -143,6 +158,9 @@ export class ReplyReader {
       }
       case Reply.callback:
         return taker.callback(slot, (serial) => this.taken(this.arguments, serial))
+      case Reply.changes:
+        this.committed = this.taken(this.changes, ++this.lastChanges)
+        return
       default: {
         const message = this.taken(this.messages, taker.seqOf(slot)) as
           readonly ["value", number, unknown] | readonly ["error", number, ErrorMessage]

@@ -79,7 +79,8 @@ export class WorkerSession {
           undefined
         )
       },
-      callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long)
+      callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long),
+      changes: (changes) => options.registry.changed?.(changes)
     })
     this.callbacks = new CallbackRunner(memory, port, this, options.registry)
     port.unref()

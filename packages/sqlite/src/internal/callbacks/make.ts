@@ -44,7 +44,12 @@ const aggregate =
     }
   }
 
-const operations: Readonly<Record<number, "insert" | "update" | "delete">> = { 18: "insert", 23: "update", 9: "delete" }
+/** As SQLite numbers them. */
+export const rowOperations: Readonly<Record<number, "insert" | "update" | "delete">> = {
+  18: "insert",
+  23: "update",
+  9: "delete"
+}
 
 export const make = (register: Register): Callbacks => {
   const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run) =>
@@ -114,7 +119,7 @@ export const make = (register: Register): Callbacks => {
     updateHook: (changed) =>
       hook("update", ([operation, database, table, rowid]) =>
         changed({
-          operation: operations[operation as number]!,
+          operation: rowOperations[operation as number]!,
           database: database as string,
           table: table as string,
           rowid: rowid as number | bigint

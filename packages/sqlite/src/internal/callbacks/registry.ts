@@ -1,7 +1,7 @@
 /** What has been registered on a client: every session of it gets all of it, those that open later, too. */
 import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { Registration } from "../boundary.js"
+import type { ChangesMessage, Registration } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
 
 /** What is asked of a callback. */
@@ -32,6 +32,8 @@ export interface Registered {
 export class Registry {
   private last = 0
   private readonly handlers = new Map<number, Registered>()
+  /** Told of the rows that any of the sessions has changed, while a registration of kind "changes" is there. */
+  changed: ((changes: ChangesMessage) => void) | undefined
 
   add(make: (id: number) => Registration, handler: Handler): { readonly id: number } & Registered {
     const id = ++this.last

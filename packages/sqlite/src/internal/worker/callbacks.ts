@@ -57,6 +57,9 @@ export class Callbacks {
         return connection.setCollation(registration.name, this.scalar(registration.id))
       case "hook":
         return connection.setHook(registration.hook, this.scalar(registration.id))
+      case "changes":
+        connection.setChanges(registration.id !== undefined)
+        this.outbox.committed = registration.id === undefined ? undefined : () => connection.takeChanges()
     }
   }
 

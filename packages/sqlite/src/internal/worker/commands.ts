@@ -4,6 +4,7 @@ import { runBatch } from "./batchCommand.js"
 import type { Callbacks } from "./callbacks.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
+import { queryValue } from "./queryValue.js"
 
 const backups = new WeakMap<Connection, Backup>()
 
@@ -11,6 +12,8 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
   switch (command._tag) {
     case "Check":
       return undefined
+    case "DataVersion":
+      return queryValue(connection, "PRAGMA data_version")
     case "Register":
       return callbacks.apply(command.registration)
     case "LoadExtension":

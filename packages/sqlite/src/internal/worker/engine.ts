@@ -2,7 +2,7 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { HookKind, Registration } from "../boundary.js"
+import type { ChangesMessage, HookKind, Registration } from "../boundary.js"
 
 export interface Engine {
   readonly kind: "native" | "portable"
@@ -49,6 +49,10 @@ export interface Connection {
   readonly setFunction: (definition: FunctionDefinition, run: Callback | undefined) => void
   readonly setCollation: (name: string, compare: Callback | undefined) => void
   readonly setHook: (hook: HookKind, run: Callback | undefined) => void
+  /** Notes which rows are changed, from here on or no more. Throws `EngineError`, also where the engine cannot. */
+  readonly setChanges: (on: boolean) => void
+  /** Those committed since the last call; undefined when there are none. */
+  readonly takeChanges: () => ChangesMessage | undefined
   /** Finalizes what is left and closes. */
   readonly close: () => void
 }

@@ -81,6 +81,10 @@ interface Pump {
   ) => void
   readonly setCollation: (connection: ConnectionHandle, name: string, compare: Callback | undefined) => void
   readonly setHook: (connection: ConnectionHandle, hook: number, run: Callback | undefined) => void
+  readonly setChanges: (connection: ConnectionHandle, on: boolean) => void
+  readonly takeChanges: (
+    connection: ConnectionHandle
+  ) => readonly [names: ReadonlyArray<string>, entries: ArrayBuffer, unknown: boolean] | undefined
 }
 
 /** Of https://www.sqlite.org/c3ref/c_deterministic.html */
@@ -159,6 +163,11 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
     ),
   setCollation: (name, compare) => attempt(() => pump.setCollation(handle, name, compare)),
   setHook: (hook, run) => attempt(() => pump.setHook(handle, hookKinds.indexOf(hook), run)),
+  setChanges: (on) => attempt(() => pump.setChanges(handle, on)),
+  takeChanges: () => {
+    const taken = pump.takeChanges(handle)
+    return taken === undefined ? undefined : { names: taken[0], entries: taken[1], unknown: taken[2] }
+  },
   close: () => pump.close(handle)
 })
 

@@ -1,6 +1,7 @@
 /** What the worker answers: pages in the reply slot, in a page slot or as a message, and the ring that announces them. */
 import type { MessagePort } from "node:worker_threads"
 import {
+  type ChangesMessage,
   type ErrorMessage,
   pageBytes,
   pageOffset,
@@ -28,6 +29,9 @@ export class Outbox {
   private readonly ring: Int32Array
   private readonly shared: Uint8Array
   private head = 0
+  private changes = 0
+  /** What is to be told before each answer; undefined: nobody listens. */
+  committed: (() => ChangesMessage | undefined) | undefined
 
   constructor(
     shared: SharedArrayBuffer,
@@ -122,7 +126,7 @@ export class Outbox {
 
   /** Announces the callback whose arguments lie in its area. */
   ask(slot: number): void {
-    this.announce(Reply.callback | slot)
+    this.enter(Reply.callback | slot)
   }
 
   post(message: ToLoop, transfer: Array<ArrayBuffer> = []): void {
@@ -130,6 +134,15 @@ export class Outbox {
   }
 
   private announce(reply: number): void {
+    const changes = this.committed?.()
+    if (changes !== undefined) {
+      this.post(["changes", ++this.changes, changes], [changes.entries])
+      this.enter(Reply.changes)
+    }
+    this.enter(reply)
+  }
+
+  private enter(reply: number): void {
     const { control } = this
     // The ring holds twice the slots and all page slots, so it is only ever full when the loop has not drained for long.
     while (((this.head - Atomics.load(control, Word.replyTail)) | 0) >= replyRingSize) {

@@ -141,6 +141,14 @@ export class PortableConnection implements Connection {
     throw unsupported(`The ${hook} hook`)
   }
 
+  setChanges(): void {
+    throw unsupported("The stream of changes")
+  }
+
+  takeChanges(): undefined {
+    return undefined
+  }
+
   close(): void {
     for (const statement of this.statements) statement.reset()
     this.statements.clear()

@@ -1,12 +1,12 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
-import { makeDecoder, readColumns, readError, views } from "../decoder.js"
 import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
 import { load } from "./nativeEngine.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
+import { queryValue } from "./queryValue.js"
 
 const chooseEngine = (wished: Start["engine"]): Engine => {
   const library = carrier()
@@ -15,28 +15,6 @@ const chooseEngine = (wished: Start["engine"]): Engine => {
     throw new EngineError(-1, "the native pump is not there; install a C compiler or use the portable engine")
   }
   return native ?? portableEngine(library)
-}
-
-/** The first value that a statement gives, undefined without rows. */
-const queryValue = (connection: Connection, text: string): unknown => {
-  const prepared = connection.prepare(text)
-  if (prepared === undefined) {
-    return undefined
-  }
-  try {
-    const page = new ArrayBuffer(4096)
-    prepared.bind(new Uint8Array(0), 0, 0, false)
-    prepared.fetch(1, new Uint8Array(page), 0, page.byteLength)
-    const source = views(page)
-    const message = readError(source, 0)
-    if (message !== undefined) {
-      throw new EngineError(source.i32[2]!, message)
-    }
-    const rows = makeDecoder(readColumns(source, 0) ?? []).decode(source, 0, "arrays", "number")
-    return (rows[0] as ReadonlyArray<unknown> | undefined)?.[0]
-  } finally {
-    prepared.finalize()
-  }
 }
 
 /** Everything that must be so before the first statement. Answers the journal mode. */
