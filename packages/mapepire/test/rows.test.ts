@@ -370,6 +370,32 @@ describe("what is no result", () => {
     }
   })
 
+  it("metadata before the rows is read once, and only where it is the message's own", () => {
+    const metadata = '{"column_count":1,"columns":[{"name":"A","type":"VARCHAR"}]}'
+    const read = (fields: string) => {
+      const found = frame.parse(`{"id":"q1",${fields},"is_done":true,"success":true}`)
+      return found._tag === "Frame" ? found : assert.fail(found.why)
+    }
+    const [one, two] = [1, 2].map((n) => read(`"metadata":${metadata},"data":[[${n}]]`))
+    assert.deepStrictEqual(one!.body.metadata, JSON.parse(metadata))
+    assert.strictEqual(two!.body.metadata, one!.body.metadata)
+    assert.strictEqual(two!.data!.text.slice(two!.data!.start, two!.data!.end), "[[2]]")
+    assert.notProperty(two!.body, "data")
+    for (const fields of [
+      `"x":{"metadata":${metadata}},"data":[[1]]`,
+      `"x":{"metadata":${metadata},"y":1},"data":[[1]]`,
+      `"x":{"metadata":${metadata},"data":[[1]]}`,
+      `"x":{"metadata":${metadata}},"metadata":${metadata},"data":[[1]]`,
+      `"metadata":${metadata},"output_parms":[],"data":[[1]]`,
+      `"metadata":${metadata},"data":[["\\"metadata\\":{"]]`
+    ]) {
+      const { data, ...rest } = JSON.parse(`{${fields}}`) as Record<string, unknown>
+      const { body, data: rows } = read(fields)
+      assert.deepStrictEqual(body, { id: "q1", ...rest, is_done: true, success: true })
+      assert.deepStrictEqual(rows && JSON.parse(rows.text.slice(rows.start, rows.end)), data)
+    }
+  })
+
   it("output parameters of any length do not pass for rows", () => {
     const value = "9".repeat(20_000)
     const text = `{"id":"x","data":[[1]],"output_parms":[{"index":1,"name":"N","type":"DECFLOAT","value":${value}}],"is_done":true,"success":true}`

@@ -66,12 +66,56 @@ const quick = (text: string): Frame | undefined => {
   if (end < 0) {
     return undefined
   }
-  const rest = text.slice(0, start) + stand + text.slice(end)
+  const metadata = knownMetadata(text, found)
+  const before =
+    metadata === undefined ? text.slice(0, start) : `${text.slice(0, metadata.start)}${stand},${opening.slice(0, -1)}`
+  const rest = before + stand + text.slice(end)
   const body = object(rest)
   if (body === undefined || body.data !== stand) {
     return undefined
   }
+  if (metadata !== undefined) {
+    if (body.metadata !== stand) {
+      return undefined
+    }
+    body.metadata = metadata.value
+  }
   return frame(body, { text, start, end }, outputsOf(rest, body))
+}
+
+const metadataMarker = '"metadata":{'
+/** How many are kept, and how long their texts may be. */
+const [maxMetadata, maxMetadataLength] = [512, 8192]
+const metadata = new Map<string, object>()
+
+/**
+ * The metadata, where it stands right before the rows, read once for all results that have the same: for a small result
+ * it would be most of what there is to read. Nobody may change it.
+ */
+const knownMetadata = (text: string, data: number): { readonly start: number; readonly value: object } | undefined => {
+  const marker = text.indexOf(metadataMarker)
+  if (marker < 0 || marker > data || text.charCodeAt(data - 1) !== 44) {
+    return undefined
+  }
+  const start = marker + metadataMarker.length - 1
+  if (data - start > maxMetadataLength) {
+    return undefined
+  }
+  const own = text.slice(start, data - 1)
+  const known = metadata.get(own)
+  if (known !== undefined) {
+    return { start, value: known }
+  }
+  const value = object(own)
+  if (value === undefined) {
+    return undefined
+  }
+  if (metadata.size >= maxMetadata) {
+    metadata.delete(metadata.keys().next().value!)
+  }
+  // A copy: a piece of the message would keep all of it.
+  metadata.set(Buffer.from(own).toString(), value)
+  return { start, value }
 }
 
 /** What follows the rows in one kind of message or another. */

@@ -37,6 +37,8 @@ export interface SessionOptions {
 export class JobSession implements SqlTransport.Session {
   readonly keepsContract = true
   private readonly handles: Handles
+  /** Results with the same metadata have the very same columns, so what was made of these serves all of them. */
+  private readonly decoders = new WeakMap<ReadonlyArray<ColumnMetadata>, Map<string, RowDecoder>>()
   /** The protocol does not tell whether a transaction is open: who begins and ends them says so here. */
   transactionOpen = false
 
@@ -264,8 +266,19 @@ export class JobSession implements SqlTransport.Session {
 
   // ------------------------------------------------------------------------------------------------------ answers
 
-  decoder(columns: ReadonlyArray<ColumnMetadata>, request: Task["request"]): RowDecoder {
-    return rowDecoder(columns, { ...this.options.rows, integers: request.integers, shape: request.shape })
+  decoder(columns: ReadonlyArray<ColumnMetadata>, { integers, shape }: Task["request"]): RowDecoder {
+    let made = this.decoders.get(columns)
+    if (made === undefined) {
+      made = new Map()
+      this.decoders.set(columns, made)
+    }
+    const key = `${integers} ${shape}`
+    let decoder = made.get(key)
+    if (decoder === undefined) {
+      decoder = rowDecoder(columns, { ...this.options.rows, integers, shape })
+      made.set(key, decoder)
+    }
+    return decoder
   }
 
   /** A response as a page; what failed after some rows came is in it. */

@@ -6,7 +6,7 @@
  */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
-import { encode } from "../../Protocol.js"
+import { encode, type Request } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, parse } from "../frame.js"
 import type { Link, LinkEvents } from "../link.js"
@@ -97,7 +97,7 @@ export class Wire implements LinkEvents {
     const id = `s${++this.lastId}`
     let text: string
     try {
-      text = encode({ id, ...call.request })
+      text = `{"id":"${id}",${encode(call.request as Request).slice(1)}`
     } catch (error) {
       return this.settle(call, failure.badConfig(`The request cannot be written as JSON: ${String(error)}`), undefined)
     }
