@@ -2,26 +2,20 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
 import { Effect, Schedule, type Scope } from "effect"
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { Account } from "../src/cluster/account.js"
 import { client } from "../src/cluster/cluster.js"
 import { steps } from "../src/cluster/shipment.js"
 import { accounts, amount, deposits, orders, work } from "../src/cluster/work.js"
+import { built, root } from "./built.js"
 
-const root = fileURLToPath(new URL("../../../", import.meta.url))
 const runnerFile = join(root, "packages/examples/dist/cluster/runner.js")
 
-// Processes run what is built, not what vitest transforms.
-beforeAll(() => {
-  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
-  execFileSync(process.execPath, [tsc, "-b", "packages/examples/tsconfig.src.json"], { cwd: root, stdio: "inherit" })
-}, 120_000)
+beforeAll(built, 240_000)
 
 const freePort: Effect.Effect<number> = Effect.async((resume) => {
   const server = createServer()

@@ -1,8 +1,11 @@
 import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { expect, it } from "vitest"
+import { join } from "node:path"
+import { beforeAll, expect, it } from "vitest"
+import { built, root } from "./built.js"
 
-const script = fileURLToPath(new URL("../../../scripts/docs.mjs", import.meta.url))
+const script = join(root, "scripts/docs.mjs")
+
+beforeAll(built, 240_000)
 
 // The README's first program is src/quickstart.ts: the script compares them, and runs it.
 it("every code block of the documentation compiles, and those marked to be run do", { timeout: 120_000 }, async () => {

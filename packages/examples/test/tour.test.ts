@@ -1,17 +1,11 @@
 /** The tour as people run it: the same program on two databases, in one process. */
 import { assert, beforeAll, it } from "@effect/vitest"
-import { execFile, execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { existsSync, readdirSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { built, root } from "./built.js"
 
-const root = fileURLToPath(new URL("../../../", import.meta.url))
-
-beforeAll(() => {
-  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
-  execFileSync(process.execPath, [tsc, "-b", "packages/examples/tsconfig.src.json"], { cwd: root, stdio: "inherit" })
-}, 120_000)
+beforeAll(built, 240_000)
 
 const run = (...parameters: ReadonlyArray<string>) =>
   new Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>((resolve) => {
