@@ -167,10 +167,21 @@ export class Observation {
   }
 
   around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.onExit(effect, (exit) => {
-      this.end(exit)
-      return Effect.void
-    })
+    // What `Effect.onExit` does, without an Effect for the end.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.matchCauseEffect(restore(effect), {
+        onFailure: (cause) => {
+          const exit = Exit.failCause(cause)
+          this.end(exit)
+          return exit
+        },
+        onSuccess: (value) => {
+          const exit = Exit.succeed(value)
+          this.end(exit)
+          return exit
+        }
+      })
+    )
   }
 
   end(exit: Exit.Exit<unknown, unknown>): void {
