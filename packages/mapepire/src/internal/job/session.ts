@@ -1,6 +1,7 @@
 /** A job as the port wants it. The pool's session and the job that is used by itself are both this. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ColumnMetadata, Parameter } from "../../Protocol.js"
@@ -67,10 +68,23 @@ export class JobSession implements SqlTransport.Session {
     Effect.suspend(() => {
       const task = new Task(this.wire, this.stops, request)
       const cursor = new JobCursor(this, task, this.options.pageSize)
-      const whole = Effect.flatMap(this.first(task, cursor, this.options.pageSize), (page) =>
-        page.error !== undefined ? Effect.fail(page.error) : page.done ? Effect.succeed(page) : this.rest(cursor, page)
+      const failed = (cause: Cause.Cause<SqlError>) =>
+        Effect.zipRight(Effect.zipRight(task.interrupted, cursor.closed), Effect.failCause(cause))
+      // `onError` would take some more steps, and every statement comes along here.
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.matchCauseEffect(restore(this.first(task, cursor, this.options.pageSize)), {
+          onFailure: failed,
+          onSuccess: (page) =>
+            page.error !== undefined
+              ? failed(Cause.fail(page.error))
+              : page.done
+                ? Effect.succeed(page)
+                : Effect.matchCauseEffect(restore(this.rest(cursor, page)), {
+                    onFailure: failed,
+                    onSuccess: Effect.succeed
+                  })
+        })
       )
-      return Effect.onError(whole, () => Effect.zipRight(task.interrupted, cursor.closed))
     })
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>

@@ -170,11 +170,14 @@ export class TransportSession implements SqlTransport.Session {
     fresh: boolean,
     use: (session: PoolSession) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
-    return Effect.acquireUseRelease(
-      Effect.sync(() => this.take(fresh)),
-      ({ session }) => use(session),
-      (lent) => this.giveBack(lent)
-    )
+    // `acquireUseRelease` would take some more steps, and every statement comes along here.
+    return Effect.uninterruptibleMask((restore) => {
+      const lent = this.take(fresh)
+      return Effect.matchCauseEffect(restore(Effect.suspend(() => use(lent.session))), {
+        onFailure: (cause) => Effect.zipRight(this.giveBack(lent), Effect.failCause(cause)),
+        onSuccess: (value) => Effect.as(this.giveBack(lent), value)
+      })
+    })
   }
 }
 
