@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { BackupOptions, BackupProgress } from "./internal/backup.js"
 import * as callbacks from "./internal/callbacks/make.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
 import * as changes from "./internal/changes/make.js"
@@ -48,6 +49,20 @@ export interface SqliteClient extends SqlClient.SqlClient, Callbacks {
   readonly engine: operations.EngineInfo
   /** The whole database, as bytes of a SQLite file. */
   readonly export: Effect.Effect<Uint8Array, SqlError>
+  /** The same under SQLite's own name. */
+  readonly serialize: Effect.Effect<Uint8Array, SqlError>
+  /**
+   * Puts the bytes of a database file in the place of a database in memory; the array stays yours. Fails with `Unsupported`
+   * on a file and on the portable engine, with `InvalidParameter` for what is no database, with `LockTimeout` while a
+   * transaction is open. Bytes that only begin like a database fail the statements that read them.
+   */
+  readonly deserialize: (bytes: Uint8Array) => Effect.Effect<void, SqlError>
+  /**
+   * Copies the database into a file, a few pages at a time between other statements, and tells after each step how far it is;
+   * `remaining` is 0 with the last. What is written meanwhile is in the copy, too. A step that finds a lock is tried again
+   * for the busy timeout, then it fails with `LockTimeout`. Left before its end, it leaves the destination as it was.
+   */
+  readonly backupStream: (destination: string, options?: BackupOptions) => Stream.Stream<BackupProgress, SqlError>
   /** Copies the database into a file, a few pages at a time between other statements. Fails on an unusable file. */
   readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
   /** Loads an extension into every session of this client, now and later. SQL's `load_extension()` stays off. */
@@ -96,6 +111,7 @@ export type {
   Window
 } from "./internal/callbacks/model.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
+export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { SqlValue } from "./internal/parameterReader.js"
 
 /** A row as `@effect/sql` types it. */

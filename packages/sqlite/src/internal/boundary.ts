@@ -240,6 +240,7 @@ export interface ErrorMessage {
 export type Command =
   | { readonly _tag: "LoadExtension"; readonly path: string }
   | { readonly _tag: "Export" }
+  | { readonly _tag: "Deserialize"; readonly image: ArrayBuffer }
   | { readonly _tag: "BackupStart"; readonly destination: string }
   | { readonly _tag: "BackupStep"; readonly pages: number }
   | { readonly _tag: "BackupFinish" }

@@ -30,6 +30,8 @@ export class Call {
   rows: Array<unknown> | undefined
   error: SqlError | undefined
   command: Command | undefined
+  /** What of the command moves to the worker instead of being copied. */
+  transfer: Array<ArrayBuffer> | undefined
   parameterRows: SqlTransport.ParameterRows | undefined
   /** The cursor that it opens, pulls or closes. */
   cursor = 0

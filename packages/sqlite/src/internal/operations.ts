@@ -2,11 +2,16 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
 import { type SqlClient, SqlFailure } from "@sluice/sql"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
+import { makeBackup } from "./backup.js"
 import type { BatchResult } from "./boundary.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
+import { deserialize } from "./deserialize.js"
 import { parameterFailure, sqliteFailure } from "./failure.js"
 import { encode, ParameterError } from "./parameters.js"
 import type { SqliteSession } from "./sqliteSession.js"
@@ -17,9 +22,6 @@ export interface EngineInfo {
   /** Of SQLite, such as "3.50.4". */
   readonly version: string
 }
-
-/** Pages that one step of a backup copies; other statements run between steps. */
-const backupPages = 256
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -41,22 +43,19 @@ const rowsOf = (pages: ReadonlyArray<ArrayBuffer>): ReadonlyArray<Row> => {
 
 export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) => {
   const { filename } = transport.config
-  const backups = Effect.unsafeMakeSemaphore(1)
   const engine: EngineInfo = transport.sessions()[0]!.engine
 
   /** On the writer, when no transaction of somebody else is open there. */
   const onWriter = <A>(use: (session: SqliteSession) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.scoped(Effect.flatMap(client.session, (session) => use(session as SqliteSession)))
 
-  const step = onWriter((session) => session.command({ _tag: "BackupStep", pages: backupPages })) as Effect.Effect<
-    { readonly done: boolean; readonly remaining: number; readonly pageCount: number },
-    SqlError
-  >
+  const { busyTimeout } = transport.config
+  const backupStream = makeBackup(onWriter, busyTimeout === undefined ? 5_000 : Duration.toMillis(busyTimeout))
 
-  const copy: Effect.Effect<{ readonly totalPages: number; readonly remainingPages: number }, SqlError> =
-    Effect.flatMap(step, ({ done, pageCount, remaining }) =>
-      done ? Effect.succeed({ totalPages: pageCount, remainingPages: remaining }) : copy
-    )
+  const serialize = Effect.map(
+    onWriter((session) => session.command({ _tag: "Export" })),
+    (bytes) => new Uint8Array(bytes as ArrayBuffer)
+  )
 
   const inspect = () => {
     const sessions = transport.sessions().map(({ session }) => ({ id: session.id, state: session.state }))
@@ -67,19 +66,19 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
   return {
     engine,
 
-    export: Effect.map(
-      onWriter((session) => session.command({ _tag: "Export" })),
-      (bytes) => new Uint8Array(bytes as ArrayBuffer)
-    ),
-
-    backup: (destination: string) =>
-      backups.withPermits(1)(
-        Effect.acquireUseRelease(
-          onWriter((session) => session.command({ _tag: "BackupStart", destination })),
-          () => copy,
-          () => Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish" })))
-        )
+    export: serialize,
+    serialize,
+    deserialize: (bytes: Uint8Array) =>
+      deserialize(filename, bytes, (image) =>
+        onWriter((session) => session.command({ _tag: "Deserialize", image }, [image]))
       ),
+
+    backupStream,
+    backup: (destination: string) =>
+      Effect.map(Stream.runLast(backupStream(destination)), (last) => {
+        const { pageCount, remaining } = Option.getOrThrow(last)
+        return { totalPages: pageCount, remainingPages: remaining }
+      }),
 
     loadExtension: (path: string) => transport.addExtension(path),
 

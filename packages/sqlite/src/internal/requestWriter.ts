@@ -80,7 +80,7 @@ export class RequestWriter {
         words[at + Request.id] = call.cursor
         break
       case Op.command:
-        this.post(["command", call.seq, call.command!])
+        this.post(["command", call.seq, call.command!], call.transfer)
         break
       case Op.close:
         break

@@ -49,9 +49,10 @@ export class SqliteSession implements SqlTransport.Session {
     return this.command({ _tag: "Check" })
   }
 
-  readonly command = (command: Command): Effect.Effect<unknown, SqlError> =>
+  readonly command = (command: Command, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> =>
     this.value(Op.command, emptyRequest, (call) => {
       call.command = command
+      call.transfer = transfer
     })
 
   /** What it is doing at this moment; asks nobody. */

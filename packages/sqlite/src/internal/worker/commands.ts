@@ -1,12 +1,11 @@
 /** The rare requests, each a structured message with a structured answer. */
 import type { Command } from "../boundary.js"
+import { finishBackup, startBackup, stepBackup } from "./backups.js"
 import { runBatch } from "./batchCommand.js"
 import type { Callbacks } from "./callbacks.js"
-import { type Backup, type Connection, EngineError } from "./engine.js"
+import { type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
 import { queryValue } from "./queryValue.js"
-
-const backups = new WeakMap<Connection, Backup>()
 
 const perform = (connection: Connection, callbacks: Callbacks, command: Command): unknown => {
   switch (command._tag) {
@@ -22,19 +21,14 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
       return connection.serialize()
     case "Batch":
       return runBatch(connection, command.statements)
+    case "Deserialize":
+      return connection.deserialize(command.image)
     case "BackupStart":
-      backups.get(connection)?.finish()
-      backups.set(connection, connection.backup(command.destination))
-      return undefined
-    case "BackupStep": {
-      const backup = backups.get(connection)!
-      const done = backup.step(command.pages)
-      return { done, remaining: backup.remaining(), pageCount: backup.pageCount() }
-    }
+      return startBackup(connection, command.destination)
+    case "BackupStep":
+      return stepBackup(connection, command.pages)
     case "BackupFinish":
-      backups.get(connection)?.finish()
-      backups.delete(connection)
-      return undefined
+      return finishBackup(connection)
   }
 }
 

@@ -39,6 +39,8 @@ export interface Connection {
   readonly loadExtension: (path: string) => void
   /** The whole database as SQLite would write it to a file. */
   readonly serialize: () => ArrayBuffer
+  /** Puts this in the place of the main database, in memory. Throws `EngineError`. */
+  readonly deserialize: (image: ArrayBuffer) => void
   /** Copies the database into a file, page by page. Throws `EngineError`. */
   readonly backup: (destination: string) => Backup
   /**

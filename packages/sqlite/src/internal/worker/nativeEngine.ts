@@ -38,6 +38,7 @@ interface Pump {
   readonly inTransaction: (connection: ConnectionHandle) => boolean
   readonly loadExtension: (connection: ConnectionHandle, path: string) => void
   readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
+  readonly deserialize: (connection: ConnectionHandle, image: Uint8Array) => void
   readonly prepare: (
     connection: ConnectionHandle,
     text: string
@@ -145,6 +146,7 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   inTransaction: () => pump.inTransaction(handle),
   loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
   serialize: () => attempt(() => pump.serialize(handle)),
+  deserialize: (image) => attempt(() => pump.deserialize(handle, new Uint8Array(image))),
   backup: (destination) =>
     makeBackup(
       pump,

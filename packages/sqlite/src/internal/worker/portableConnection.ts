@@ -114,6 +114,10 @@ export class PortableConnection implements Connection {
     }
   }
 
+  deserialize(): void {
+    throw unsupported("deserialize")
+  }
+
   backup(destination: string): Backup {
     let done = false
     return {
