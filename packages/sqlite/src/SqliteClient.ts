@@ -21,6 +21,7 @@ import * as callbacks from "./internal/callbacks/make.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
 import * as changes from "./internal/changes/make.js"
 import type { Change, ChangesOptions } from "./internal/changes/model.js"
+import type { PlanNode } from "./internal/explain.js"
 import * as operations from "./internal/operations.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
@@ -93,6 +94,8 @@ export interface SqliteClient extends SqlClient.SqlClient, Callbacks {
    * Native engine only; the portable one fails with reason `Unsupported`.
    */
   readonly changes: Stream.Stream<Change, SqlError>
+  /** How SQLite would run a statement, step by step; the statement itself is not run. */
+  readonly explain: (statement: Statement.Fragment | string) => Effect.Effect<ReadonlyArray<PlanNode>, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
   readonly interrupt: Effect.Effect<void>
   /** Not supported in SQLite. */
@@ -112,6 +115,7 @@ export type {
 } from "./internal/callbacks/model.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
+export type { PlanNode } from "./internal/explain.js"
 export type { SqlValue } from "./internal/parameterReader.js"
 
 /** A row as `@effect/sql` types it. */

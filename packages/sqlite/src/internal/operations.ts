@@ -12,6 +12,7 @@ import { makeBackup } from "./backup.js"
 import type { BatchResult } from "./boundary.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
+import { makeExplain } from "./explain.js"
 import { parameterFailure, sqliteFailure } from "./failure.js"
 import { encode, ParameterError } from "./parameters.js"
 import type { SqliteSession } from "./sqliteSession.js"
@@ -72,6 +73,8 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
       deserialize(filename, bytes, (image) =>
         onWriter((session) => session.command({ _tag: "Deserialize", image }, [image]))
       ),
+
+    explain: makeExplain(client, transport.compiler),
 
     backupStream,
     backup: (destination: string) =>

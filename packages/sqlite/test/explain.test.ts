@@ -1,0 +1,28 @@
+import { afterAll, assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { assertIdle, open } from "./conformance/stopping.js"
+import { leftovers, onEngines, reasonOf } from "./support.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+onEngines("explain", (engine) => {
+  it.scopedLive("the query plan as a tree; nothing is run", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { transformResultNames: (name) => name.toUpperCase() })
+      yield* sql`create table t (id integer primary key, v)`
+      const [scan] = yield* sql.explain("select * from t")
+      assert.include(scan!.detail, "SCAN")
+      assert.deepStrictEqual(scan!.children, [])
+      const [search] = yield* sql.explain(sql`select * from t where id = ${1}`)
+      assert.match(search!.detail, /^SEARCH .*PRIMARY KEY/)
+      const [compound] = yield* sql.explain("select id from t union select v from t where id = 1")
+      assert.include(compound!.detail, "UNION")
+      assert.strictEqual(compound!.children.length, 2)
+      assert.isTrue(compound!.children.every(({ children }) => children.length > 0))
+      assert.deepStrictEqual(yield* sql.explain(sql`insert into t values (1, ${"x"})`), [])
+      assert.deepStrictEqual(yield* sql`select id from t`, [])
+      assert.strictEqual((yield* reasonOf(sql.explain("selec 1"))).reason, "SqlSyntax")
+      yield* assertIdle(sql)
+    })
+  )
+})
