@@ -376,7 +376,7 @@ describe("what is no result", () => {
       const found = frame.parse(`{"id":"q1",${fields},"is_done":true,"success":true}`)
       return found._tag === "Frame" ? found : assert.fail(found.why)
     }
-    const [one, two] = [1, 2].map((n) => read(`"metadata":${metadata},"data":[[${n}]]`))
+    const [one, two] = [1, 2].map((n) => read(`"metadata":${metadata},"update_count":-1,"data":[[${n}]]`))
     assert.deepStrictEqual(one!.body.metadata, JSON.parse(metadata))
     assert.strictEqual(two!.body.metadata, one!.body.metadata)
     assert.strictEqual(two!.data!.text.slice(two!.data!.start, two!.data!.end), "[[2]]")

@@ -68,7 +68,9 @@ const quick = (text: string): Frame | undefined => {
   }
   const metadata = knownMetadata(text, found)
   const before =
-    metadata === undefined ? text.slice(0, start) : `${text.slice(0, metadata.start)}${stand},${opening.slice(0, -1)}`
+    metadata === undefined
+      ? text.slice(0, start)
+      : text.slice(0, metadata.start) + stand + text.slice(metadata.end, start)
   const rest = before + stand + text.slice(end)
   const body = object(rest)
   if (body === undefined || body.data !== stand) {
@@ -89,22 +91,26 @@ const [maxMetadata, maxMetadataLength] = [512, 8192]
 const metadata = new Map<string, object>()
 
 /**
- * The metadata, where it stands right before the rows, read once for all results that have the same: for a small result
+ * The metadata, where it stands before the rows, read once for all results that have the same: for a small result
  * it would be most of what there is to read. Nobody may change it.
  */
-const knownMetadata = (text: string, data: number): { readonly start: number; readonly value: object } | undefined => {
+const knownMetadata = (
+  text: string,
+  data: number
+): { readonly start: number; readonly end: number; readonly value: object } | undefined => {
   const marker = text.indexOf(metadataMarker)
-  if (marker < 0 || marker > data || text.charCodeAt(data - 1) !== 44) {
+  if (marker < 0 || marker > data) {
     return undefined
   }
   const start = marker + metadataMarker.length - 1
-  if (data - start > maxMetadataLength) {
+  const end = data - start > maxMetadataLength ? Infinity : valueEnd(text, start)
+  if (end > data) {
     return undefined
   }
-  const own = text.slice(start, data - 1)
+  const own = text.slice(start, end)
   const known = metadata.get(own)
   if (known !== undefined) {
-    return { start, value: known }
+    return { start, end, value: known }
   }
   const value = object(own)
   if (value === undefined) {
@@ -115,7 +121,7 @@ const knownMetadata = (text: string, data: number): { readonly start: number; re
   }
   // A copy: a piece of the message would keep all of it.
   metadata.set(Buffer.from(own).toString(), value)
-  return { start, value }
+  return { start, end, value }
 }
 
 /** What follows the rows in one kind of message or another. */
