@@ -1,6 +1,6 @@
 import { afterAll, assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { assertIdle, open } from "./conformance/stopping.js"
+import { open } from "./conformance/stopping.js"
 import { leftovers, onEngines, reasonOf } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
@@ -22,7 +22,6 @@ onEngines("explain", (engine) => {
       assert.deepStrictEqual(yield* sql.explain(sql`insert into t values (1, ${"x"})`), [])
       assert.deepStrictEqual(yield* sql`select id from t`, [])
       assert.strictEqual((yield* reasonOf(sql.explain("selec 1"))).reason, "SqlSyntax")
-      yield* assertIdle(sql)
     })
   )
 })
