@@ -169,6 +169,43 @@ int callback_function(Connection *connection, const char *name, int arity, int f
   }
 }
 
+/* ---- tables ---- */
+
+/* A copy of a function's answer. */
+static uint8_t *copy_bytes(napi_env env, napi_value value, size_t *size) {
+  bool is = false;
+  napi_is_typedarray(env, value, &is);
+  const uint8_t *bytes = is ? js_to_bytes(env, value, 0, size) : NULL;
+  uint8_t *copy = bytes == NULL ? NULL : malloc(*size + 1);
+  if (copy != NULL) memcpy(copy, bytes, *size);
+  return copy;
+}
+
+bool callback_page(const Callback *callback, int op, double number, int argc, sqlite3_value **argv, uint8_t **page,
+                   size_t *size, char **message) {
+  napi_env env = env_of(callback);
+  const Api *api = callback->connection->api;
+  napi_handle_scope scope = NULL;
+  napi_open_handle_scope(env, &scope);
+  napi_value args[MOST_ARGUMENTS];
+  napi_value result = NULL;
+  napi_value thrown = NULL;
+  args[0] = js_integer(env, op);
+  args[1] = js_number(env, number);
+  for (int i = 0; i < argc; i++) {
+    args[2 + i] = argv[i] != NULL ? js_from_sql(env, api, argv[i]) : js_string(env, NULL, 0);
+  }
+  bool done = call(callback, (size_t)argc + 2, args, &result, &thrown);
+  if (done && page != NULL) {
+    *page = copy_bytes(env, result, size);
+    done = *page != NULL;
+  }
+  size_t length = 0;
+  if (thrown != NULL && message != NULL) *message = js_to_text(env, thrown, &length);
+  napi_close_handle_scope(env, scope);
+  return done;
+}
+
 /* ---- collations ---- */
 
 static int on_compare(void *pointer, int lengthA, const void *a, int lengthB, const void *b) {

@@ -62,8 +62,32 @@ static napi_value js_set_hook(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* setTable(connection, name, schema, columns, parameters, function): undefined takes it away */
+static napi_value js_set_table(napi_env env, napi_callback_info info) {
+  ARGUMENTS(6);
+  Connection *connection = js_connection(env, args[0]);
+  Callback *callback = NULL;
+  if (connection == NULL) return NULL;
+  int parameters = js_to_int32(env, args[4]);
+  if (parameters < 0 || parameters > 31) return js_throw(env, SQLITE_MISUSE, "too many parameters");
+  if (!take(env, connection, args[5], &callback)) return NULL;
+  size_t length = 0;
+  char *name = js_to_text(env, args[1], &length);
+  char *schema = name == NULL ? NULL : js_to_text(env, args[2], &length);
+  if (schema == NULL) {
+    free(name);
+    callback_free(callback);
+    return NULL;
+  }
+  int code = vtab_register(connection, name, schema, js_to_int32(env, args[3]), parameters, callback);
+  free(name);
+  free(schema);
+  return code == SQLITE_OK ? NULL : js_throw_last(env, connection, code);
+}
+
 void js_define_callbacks(napi_env env, napi_value exports) {
   js_define(env, exports, "setFunction", js_set_function);
   js_define(env, exports, "setCollation", js_set_collation);
   js_define(env, exports, "setHook", js_set_hook);
+  js_define(env, exports, "setTable", js_set_table);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 
 static void close_at_exit(void *pointer) {
-  connection_close(pointer);
+  Connection *connection = pointer;
+  connection->leaving = true;
+  connection_close(connection);
 }
 
 /* Closes, and lets go of the environment. */

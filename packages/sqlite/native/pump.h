@@ -256,6 +256,10 @@ int callback_function(Connection *connection, const char *name, int arity, int f
                       Callback *callback);
 int callback_collation(Connection *connection, const char *name, Callback *callback);
 void callback_hook(Connection *connection, Hook hook, Callback *callback);
+/* Calls a table's function; `argv` may hold NULLs. Answers a copy of the bytes that it answers, to free(), and their
+   size; nothing where `page` is NULL. False: it threw, or answered no bytes; its message is to be freed. */
+bool callback_page(const Callback *callback, int op, double number, int argc, sqlite3_value **argv, uint8_t **page,
+                   size_t *size, char **message);
 /* What the program's authorizer says, SQLITE_OK without one. */
 int callback_authorize(Connection *connection, int action, const char *first, const char *second, const char *database,
                        const char *trigger);
@@ -293,6 +297,12 @@ const char *changes_name(const Changes *changes, int index);
 void changes_taken(Changes *changes);
 void changes_release(Connection *connection);
 
+/* ---- vtab.c: tables whose rows JavaScript gives ---- */
+
+/* Takes the callback over, also when it fails; NULL takes the table away. At most 31 parameters. */
+int vtab_register(Connection *connection, const char *name, const char *schema, int columns, int parameters,
+                  Callback *callback);
+
 /* ---- connection.c, backup.c ---- */
 
 struct Connection {
@@ -313,8 +323,10 @@ struct Connection {
   Callback *hooks[HOOK_COUNT];
   /* NULL: nobody listens. */
   Changes *changes;
-  /* Groups of aggregates that have had a number. */
+  /* Groups of aggregates, and scans of table functions, that have had a number. */
   int64_t groups;
+  /* The environment ends: no JavaScript can be called any more. */
+  bool leaving;
   /* Set by the binding: the environment that closes us when it ends, and the words kept alive for us. */
   napi_env env;
   napi_ref words;

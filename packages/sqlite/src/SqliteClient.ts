@@ -111,6 +111,9 @@ export type {
   RowChange,
   ScalarFunction,
   Storable,
+  TableArguments,
+  TableFunctionOptions,
+  TableRow,
   Window
 } from "./internal/callbacks/model.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"

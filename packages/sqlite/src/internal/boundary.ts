@@ -178,11 +178,16 @@ export const Answer = {
   failed: 0,
   /** Bytes of the value, or −1 when it comes as a message. */
   length: 1,
+  /** Number of the callback that the loop has read last: its area may be written again. */
+  taken: 2,
   bytes: 16
 } as const
 
 /** What SQLite asks of an aggregate: the first argument of its function in the pump. */
 export const AggregateOp = { step: 0, final: 1, value: 2, inverse: 3 } as const
+
+/** What SQLite asks of a table function: the first argument of its function in the pump (native/vtab.c). */
+export const TableOp = { open: 0, next: 1, close: 2 } as const
 
 /** In the order of `Hook` in native/pump.h. */
 export const hookKinds = [
@@ -213,6 +218,14 @@ export type Registration =
       readonly id: number | undefined
     }
   | { readonly kind: "collation"; readonly name: string; readonly id: number | undefined }
+  | {
+      readonly kind: "table"
+      readonly name: string
+      readonly columns: ReadonlyArray<string>
+      /** At most 31. */
+      readonly parameters: ReadonlyArray<string>
+      readonly id: number | undefined
+    }
   | { readonly kind: "hook"; readonly hook: HookKind; readonly id: number | undefined }
   /** Changes of rows are to be told, see `ChangesMessage`. */
   | { readonly kind: "changes"; readonly id: number | undefined }

@@ -437,6 +437,7 @@ export class WorkerSession {
   }
 
   dispose(): void {
+    this.callbacks.end()
     clearTimeout(this.timer)
     this.timer = undefined
     this.port.close()

@@ -1,11 +1,22 @@
 /** Registering callbacks on a client: what the program gives, as the worker and the runner know it. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import { AggregateOp, type HookKind } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
-import type { Aggregate, Callbacks, FunctionOptions, RegistrationHandle, ScalarFunction, Window } from "./model.js"
-import type { Handler, Question } from "./registry.js"
-import type { Registry } from "./registry.js"
+import type {
+  Aggregate,
+  Callbacks,
+  FunctionOptions,
+  RegistrationHandle,
+  ScalarFunction,
+  TableArguments,
+  TableFunctionOptions,
+  TableRow,
+  Window
+} from "./model.js"
+import type { Handler, Question, Registry } from "./registry.js"
+import { table } from "./table.js"
 
 type Run = Handler["run"]
 
@@ -95,6 +106,14 @@ export const make = (register: Register): Callbacks => {
       define<R>(name, "aggregate", definition, Math.max(0, definition.step.length - 1), aggregate(definition)),
     window: <S, E, R>(name: string, definition: Window<S, E, R>) =>
       define<R>(name, "window", definition, Math.max(0, definition.step.length - 1), aggregate(definition)),
+    tableFunction: <Name extends string, E, R>(
+      name: string,
+      options: TableFunctionOptions<Name>,
+      rows: (args: TableArguments<Name>) => Stream.Stream<TableRow, E, R>
+    ) =>
+      Effect.flatMap(table(name, options, rows), ([make, handler]) =>
+        Effect.flatMap(Effect.context<R>(), (context) => register(make, { ...handler, context }))
+      ),
     collation: <E, R>(name: string, compare: (a: string, b: string) => Effect.Effect<number, E, R>) =>
       add<R>(
         (id) => ({ kind: "collation", name, id }),

@@ -1,6 +1,7 @@
 /** The public face of callbacks on the event loop's side. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type { SqlValue } from "../parameterReader.js"
 
 /** What SQLite can store: a boolean as 1 or 0, undefined as NULL; a number that is whole as an integer. */
@@ -33,6 +34,19 @@ export interface Window<S, E, R> extends Aggregate<S, E, R> {
   /** The result for the current row. */
   readonly value: (state: S) => Effect.Effect<Storable, E, R>
 }
+
+export interface TableFunctionOptions<Name extends string = string> {
+  /** Names of the result's columns, at least one. */
+  readonly columns: ReadonlyArray<string>
+  /** Names of the arguments, in their order, at most 31. They are hidden columns: `where name = …` gives one, too. */
+  readonly parameters?: ReadonlyArray<Name> | undefined
+}
+
+/** The arguments of one use of a table function, by name; undefined where the statement gives none. */
+export type TableArguments<Name extends string = string> = { readonly [K in Name]: SqlValue | undefined }
+
+/** A row: values in the order of the columns, or by their names. */
+export type TableRow = ReadonlyArray<Storable> | { readonly [column: string]: Storable }
 
 /** A row that a statement has changed. */
 export interface RowChange {
@@ -77,6 +91,31 @@ export interface Callbacks {
   readonly aggregate: <S, E, R>(name: string, definition: Aggregate<S, E, R>) => Registering<R>
   /** A SQL aggregate function for windows. Native engine only. */
   readonly window: <S, E, R>(name: string, definition: Window<S, E, R>) => Registering<R>
+  /**
+   * A table function: `select … from name(arg, …)`, also joined with other tables, whose rows a stream gives. An argument
+   * that the statement leaves out is undefined. The stream is pulled as SQLite asks for rows: a chunk of it crosses the
+   * thread at once (up to 256 KiB), so streams of one row per chunk are better rechunked. It ends with its scan:
+   * at its own end, when the statement needs no more of it, fails, or is stopped; its finalisers then run before the
+   * statement's fiber goes on. Native engine only.
+   *
+   * @example
+   * ```ts
+   * import { SqliteClient } from "@sluice/sqlite"
+   * import { Effect, Stream } from "effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const sql = yield* SqliteClient.SqliteClient
+   *   yield* sql.tableFunction("series", { columns: ["value"], parameters: ["first", "last"] }, ({ first, last }) =>
+   *     Stream.map(Stream.range(Number(first), Number(last ?? 100)), (value) => ({ value })))
+   *   return yield* sql`select sum(value) as total from series(1, 10)`
+   * })
+   * ```
+   */
+  readonly tableFunction: <const Name extends string, E, R>(
+    name: string,
+    options: TableFunctionOptions<Name>,
+    rows: (args: TableArguments<Name>) => Stream.Stream<TableRow, E, R>
+  ) => Registering<R>
   /** An order of texts: below, at or above 0 as `a` comes before, with or after `b`. Native engine only. */
   readonly collation: <E, R>(
     name: string,

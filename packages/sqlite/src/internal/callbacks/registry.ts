@@ -9,7 +9,7 @@ export interface Question {
   readonly args: ReadonlyArray<SqlValue>
   /** See `AggregateOp`. */
   readonly op: number
-  /** The states of aggregates on this session, by group. */
+  /** The states of aggregates and the scans of table functions on this session, by group. */
   readonly groups: Map<number, unknown>
   readonly group: number
 }
@@ -20,6 +20,8 @@ export interface Handler {
   readonly name: string
   /** Answers the value for SQLite. */
   readonly run: (question: Question) => Effect.Effect<unknown, unknown, unknown>
+  /** Makes a value for SQLite of what was answered; throws `ParameterError`. Default: it is one. */
+  readonly encode?: ((answer: unknown) => unknown) | undefined
   /** What it was registered with: the caller's own services come first. */
   readonly context: Context.Context<never>
 }

@@ -7,16 +7,17 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import * as Tracer from "effect/Tracer"
-import { Answer, Ask, callbackBytes, callbackOffset, type ToWorker, Word } from "../boundary.js"
+import { Answer, Ask, callbackBytes, callbackOffset, TableOp, type ToWorker, Word } from "../boundary.js"
 import type { Call } from "../call.js"
 import * as failure from "../failure.js"
 import { decodeValues } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
 import { enter } from "./inside.js"
 import type { Handler, Registry } from "./registry.js"
+import { Scan } from "./table.js"
 
 export class CallbackRunner {
   private readonly control: Int32Array
@@ -46,6 +47,11 @@ export class CallbackRunner {
       ask[Ask.length]! < 0
         ? decodeValues(parameterView(long(serial)), 0, count)
         : decodeValues(this.view, callbackOffset + Ask.bytes, count)
+    Atomics.store(this.answer, Answer.taken, serial)
+    const state = this.groups.get(ask[Ask.group]!)
+    if (state instanceof Scan && ask[Ask.op] === TableOp.close) {
+      return this.endScan(call, serial, ask[Ask.group]!, state)
+    }
     const handler = this.registry.get(ask[Ask.id]!)
     // It was taken away, or nobody waits for the statement any more: the worker is about to hear of that.
     if (handler === undefined || isStopped(call)) {
@@ -64,6 +70,41 @@ export class CallbackRunner {
       }
       this.settle(call, handler, serial, exit)
     })
+  }
+
+  /** Its finalisers run before the statement goes on, or, where it was stopped, before its caller does. */
+  private endScan(call: Call, serial: number, group: number, scan: Scan): void {
+    this.groups.delete(group)
+    // The worker has not waited for a pull's rows: it was stopped there.
+    const before = call.callback
+    const ended = before === undefined ? scan.close : Effect.zipRight(Fiber.interrupt(before), scan.close)
+    const fiber = Effect.runFork(Effect.uninterruptible(ended))
+    call.callback = fiber
+    fiber.addObserver((exit) => {
+      if (call.callback === fiber) {
+        call.callback = undefined
+      }
+      if (exit._tag === "Failure") {
+        call.cause ??= exit.cause
+        return this.fail(serial)
+      }
+      if (this.isAwaited(serial)) {
+        this.answer[Answer.failed] = 0
+        this.publish(serial)
+      }
+    })
+    // The worker may have to stop right now: it need not wait for more than this.
+    this.rouse()
+  }
+
+  /** The worker is gone, or will ask no more: what its statements have left open is ended. */
+  end(): void {
+    for (const state of this.groups.values()) {
+      if (state instanceof Scan) {
+        Effect.runFork(state.close)
+      }
+    }
+    this.groups.clear()
   }
 
   private fork(
@@ -100,10 +141,11 @@ export class CallbackRunner {
     }
     const { answer } = this
     try {
+      const stored = handler.encode === undefined ? value : handler.encode(value)
       const at = callbackOffset + callbackBytes + Answer.bytes
-      answer[Answer.length] = encodeInto([value], this.view, at, callbackBytes - Answer.bytes)
+      answer[Answer.length] = encodeInto([stored], this.view, at, callbackBytes - Answer.bytes)
       if (answer[Answer.length]! < 0) {
-        const bytes = encode([value])
+        const bytes = encode([stored])
         this.port.postMessage(["result", serial, bytes] satisfies ToWorker, [bytes])
       }
     } catch (error) {
@@ -131,6 +173,10 @@ export class CallbackRunner {
 
   private publish(serial: number): void {
     Atomics.store(this.control, Word.answered, serial)
+    this.rouse()
+  }
+
+  private rouse(): void {
     Atomics.add(this.control, Word.callback, 1)
     Atomics.notify(this.control, Word.callback)
   }

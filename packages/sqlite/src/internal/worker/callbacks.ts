@@ -2,7 +2,16 @@
  * The worker's half of callbacks: what SQLite calls in the middle of a statement is put to the event loop, and the thread
  * sleeps until the answer is there or the statement is to stop.
  */
-import { AggregateOp, Answer, Ask, callbackBytes, callbackOffset, type Registration, Word } from "../boundary.js"
+import {
+  AggregateOp,
+  Answer,
+  Ask,
+  callbackBytes,
+  callbackOffset,
+  type Registration,
+  TableOp,
+  Word
+} from "../boundary.js"
 import { Why } from "../page.js"
 import { decodeValue } from "../parameterReader.js"
 import { encode, encodeInto, parameterView } from "../parameters.js"
@@ -55,6 +64,8 @@ export class Callbacks {
         )
       case "collation":
         return connection.setCollation(registration.name, this.scalar(registration.id))
+      case "table":
+        return connection.setTable(registration, this.table(registration.id))
       case "hook":
         return connection.setHook(registration.hook, this.scalar(registration.id))
       case "changes":
@@ -79,11 +90,44 @@ export class Callbacks {
         }
   }
 
+  private table(id: number | undefined): Callback | undefined {
+    return id === undefined
+      ? undefined
+      : (op, scan, ...args) =>
+          op === TableOp.close
+            ? this.endScan(id, scan as number)
+            : this.call(id, op as number, scan as number, op === TableOp.open ? [givenOf(args), ...args] : [])
+  }
+
+  /** Waits until the stream's finalisers have run; when the statement is to stop, until the loop knows of it. */
+  private endScan(id: number, scan: number): void {
+    const { control } = this
+    const serial = this.put(id, TableOp.close, scan, [])
+    for (;;) {
+      const heard = Atomics.load(control, Word.callback)
+      if (Atomics.load(control, Word.answered) === serial) {
+        break
+      }
+      if (Atomics.load(this.answer, Answer.taken) === serial && this.connection.check() !== Why.none) {
+        return
+      }
+      Atomics.wait(control, Word.callback, heard, longestSleep)
+    }
+    this.failed ||= this.answer[Answer.failed] === 1
+  }
+
   /** Asks the loop and waits. */
   private call(id: number, op: number, group: number, args: ReadonlyArray<unknown>): unknown {
     if (this.connection.check() !== Why.none) {
       throw this.fail()
     }
+    const serial = this.put(id, op, group, args)
+    this.wait(serial)
+    return this.result(serial)
+  }
+
+  /** Asks the loop; answers the question's number. */
+  private put(id: number, op: number, group: number, args: ReadonlyArray<unknown>): number {
     const { ask } = this
     const serial = (this.serial = (this.serial % 0x7ffffffe) + 1)
     ask[Ask.id] = id
@@ -97,8 +141,7 @@ export class Callbacks {
       this.outbox.post(["arguments", serial, bytes], [bytes])
     }
     this.outbox.ask(this.slot)
-    this.wait(serial)
-    return this.result(serial)
+    return serial
   }
 
   /** Sleeps until the answer is there. Throws when the request is to stop before that. */
@@ -131,3 +174,7 @@ export class Callbacks {
     return new EngineError(failedCode, "a callback failed")
   }
 }
+
+/** Which arguments a statement gives: a bit for each. Those that it leaves out would cross as NULL. */
+const givenOf = (args: ReadonlyArray<unknown>): number =>
+  args.reduce<number>((given, value, i) => (value === undefined ? given : given | (1 << i)), 0)

@@ -50,6 +50,8 @@ export interface Connection {
    */
   readonly setFunction: (definition: FunctionDefinition, run: Callback | undefined) => void
   readonly setCollation: (name: string, compare: Callback | undefined) => void
+  /** A table whose rows `run` gives as pages of tagged values; it gets a `TableOp`, the scan's number, the arguments. */
+  readonly setTable: (definition: TableDefinition, run: Callback | undefined) => void
   readonly setHook: (hook: HookKind, run: Callback | undefined) => void
   /** Notes which rows are changed, from here on or no more. Throws `EngineError`, also where the engine cannot. */
   readonly setChanges: (on: boolean) => void
@@ -63,6 +65,8 @@ export interface Connection {
 export type Callback = (...args: ReadonlyArray<unknown>) => unknown
 
 export type FunctionDefinition = Omit<Extract<Registration, { readonly kind: "function" }>, "kind" | "id">
+
+export type TableDefinition = Omit<Extract<Registration, { readonly kind: "table" }>, "kind" | "id">
 
 export interface Backup {
   /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` 5 or 6. */

@@ -478,6 +478,8 @@ export class Loop {
     for (const waiting of this.deferred.splice(0)) {
       this.answerEmpty(waiting.slot, this.inbox.word(waiting.slot, Request.seq), { why: Why.closed })
     }
+    // They may have streams open on the other side.
+    this.callbacks.begin(slot)
     for (const id of [...this.cursors.keys()]) {
       this.end(id)
     }

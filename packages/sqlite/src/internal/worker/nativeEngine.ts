@@ -7,7 +7,7 @@ import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { hookKinds } from "../boundary.js"
 import type { Carrier } from "./carrier.js"
-import type { Backup, Callback, Connection, Engine, OpenOptions, Prepared } from "./engine.js"
+import type { Backup, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 
@@ -81,6 +81,14 @@ interface Pump {
     run: Callback | undefined
   ) => void
   readonly setCollation: (connection: ConnectionHandle, name: string, compare: Callback | undefined) => void
+  readonly setTable: (
+    connection: ConnectionHandle,
+    name: string,
+    schema: string,
+    columns: number,
+    parameters: number,
+    run: Callback | undefined
+  ) => void
   readonly setHook: (connection: ConnectionHandle, hook: number, run: Callback | undefined) => void
   readonly setChanges: (connection: ConnectionHandle, on: boolean) => void
   readonly takeChanges: (
@@ -105,6 +113,12 @@ const attempt = <A>(run: () => A): A => {
     throw error
   }
 }
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** What SQLite is told of a table function: its parameters are hidden columns. */
+const tableSchema = ({ columns, parameters }: TableDefinition): string =>
+  `CREATE TABLE t(${[...columns.map(quoted), ...parameters.map((name) => `${quoted(name)} HIDDEN`)].join(", ")})`
 
 const makeBackup = (pump: Pump, handle: BackupHandle): Backup => ({
   step: (pages) => attempt(() => pump.backupStep(handle, pages)),
@@ -164,6 +178,17 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
       )
     ),
   setCollation: (name, compare) => attempt(() => pump.setCollation(handle, name, compare)),
+  setTable: (definition, run) =>
+    attempt(() =>
+      pump.setTable(
+        handle,
+        definition.name,
+        tableSchema(definition),
+        definition.columns.length,
+        definition.parameters.length,
+        run
+      )
+    ),
   setHook: (hook, run) => attempt(() => pump.setHook(handle, hookKinds.indexOf(hook), run)),
   setChanges: (on) => attempt(() => pump.setChanges(handle, on)),
   takeChanges: () => {

@@ -141,6 +141,10 @@ export class PortableConnection implements Connection {
     throw unsupported("A collation")
   }
 
+  setTable(): void {
+    throw unsupported("A table function")
+  }
+
   setHook(hook: HookKind): void {
     throw unsupported(`The ${hook} hook`)
   }
