@@ -22,6 +22,8 @@ import type { Callbacks } from "./internal/callbacks/model.js"
 import * as changes from "./internal/changes/make.js"
 import type { Change, ChangesOptions } from "./internal/changes/model.js"
 import type { PlanNode } from "./internal/explain.js"
+import * as modules from "./internal/modules/make.js"
+import type { Modules } from "./internal/modules/model.js"
 import * as operations from "./internal/operations.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
@@ -43,7 +45,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface SqliteClient extends SqlClient.SqlClient, Callbacks {
+export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules {
   readonly [TypeId]: TypeId
   readonly config: SqliteClientConfig
   /** Which engine the writer runs on, and the version of its SQLite. */
@@ -119,6 +121,29 @@ export type {
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { PlanNode } from "./internal/explain.js"
+export {
+  /**
+   * What code in the worker threw, as the cause of a `SqlFailure`.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  WorkerError
+} from "./internal/modules/model.js"
+export type {
+  AnyModule,
+  Modules,
+  WorkerAggregate,
+  WorkerAggregateNames,
+  WorkerArguments,
+  WorkerDatabase,
+  WorkerFunctionNames,
+  WorkerFunctionOptions,
+  WorkerModule,
+  WorkerModuleOptions,
+  WorkerProgramNames,
+  WorkerResult
+} from "./internal/modules/model.js"
 export type { SqlValue } from "./internal/parameterReader.js"
 
 /** A row as `@effect/sql` types it. */
@@ -212,7 +237,8 @@ export const make = (
       config,
       ...operations.make(client, transport),
       ...callbacks.make(transport.register),
-      ...observing
+      ...observing,
+      ...modules.make(client, transport)
     }) as unknown as SqliteClient
   })
 

@@ -217,6 +217,7 @@ export type Registration =
       readonly shape: "scalar" | "aggregate" | "window"
       readonly id: number | undefined
     }
+  | ModuleRegistration
   | { readonly kind: "collation"; readonly name: string; readonly id: number | undefined }
   | {
       readonly kind: "table"
@@ -243,6 +244,25 @@ export interface ChangesMessage {
   readonly unknown: boolean
 }
 
+/** A module to import, and what of it becomes functions of SQL. */
+export interface ModuleRegistration {
+  readonly kind: "module"
+  readonly url: string
+  readonly functions: ReadonlyArray<ChosenExport>
+  readonly aggregates: ReadonlyArray<ChosenExport>
+  readonly id: number | undefined
+}
+
+export interface ChosenExport {
+  readonly exported: string
+  /** In SQL. */
+  readonly name: string
+  /** Undefined: that of the function. */
+  readonly arity: number | undefined
+  readonly deterministic: boolean
+  readonly directOnly: boolean
+}
+
 /** How an error crosses as a message. `code` is SQLite's extended result code, or −1 when it is none of SQLite's. */
 export interface ErrorMessage {
   readonly code: number
@@ -260,6 +280,12 @@ export type Command =
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
   | { readonly _tag: "Check" }
   | { readonly _tag: "DataVersion" }
+  | {
+      readonly _tag: "RunInWorker"
+      readonly url: string
+      readonly name: string
+      readonly args: ReadonlyArray<unknown>
+    }
   | { readonly _tag: "Register"; readonly registration: Registration }
 
 /** One statement of `SqliteClient.batch`. */

@@ -2,7 +2,9 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
 import type { ErrorMessage } from "./boundary.js"
+import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
+import { type Thrown, unpack } from "./thrown.js"
 
 /** Primary result codes, the low byte of extended ones. */
 const Code = {
@@ -86,6 +88,10 @@ export const sqliteFailure = (
   statement: string | undefined,
   outcome: SqlFailure.Outcome = "notExecuted"
 ): SqlError => {
+  const thrown = unpack(error.message)
+  if (thrown !== undefined) {
+    return threw(thrown, statement, outcome)
+  }
   // Codes below zero are the worker's own words, not SQLite's.
   if (error.code < 0) {
     return SqlFailure.make({ reason: "Unsupported", message: error.message, statement, outcome })
@@ -102,8 +108,24 @@ export const sqliteFailure = (
   })
 }
 
+/** Code of the program in the worker has thrown. */
+const threw = (thrown: Thrown, statement: string | undefined, outcome: SqlFailure.Outcome): SqlError => {
+  const { className, message } = thrown
+  return SqlFailure.make({
+    reason: className === "NotStorable" || className === "DataCloneError" ? "ConversionFailed" : "Unknown",
+    message: message === "" ? className : `${className}: ${message}`,
+    statement,
+    outcome,
+    cause: new WorkerError(thrown)
+  })
+}
+
 /** A failure to open the file; whatever SQLite's code, it is about the connection. */
 export const openFailure = (error: ErrorMessage, filename: string): SqlError => {
+  const thrown = unpack(error.message)
+  if (thrown !== undefined) {
+    return threw(thrown, undefined, "notExecuted")
+  }
   const reason = error.code < 0 ? "Connection" : reasonOf(error.code, error.message)
   return SqlFailure.make({
     reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
@@ -171,6 +193,13 @@ export const badAnswer = (name: string, kind: string, statement: string): SqlErr
     reason: "ConversionFailed",
     message: `${name} answered what SQLite cannot store: ${kind}. Answer null, a number, bigint, string or bytes`,
     statement: statement || undefined
+  })
+
+/** The message names the kind of value only. */
+export const notCloned = (message: string): SqlError =>
+  SqlFailure.make({
+    reason: "InvalidParameter",
+    message: `An argument for the worker cannot be cloned. ${message.slice(0, 80)}`
   })
 
 export const reentrant = (statement: string): SqlError =>

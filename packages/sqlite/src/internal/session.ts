@@ -72,10 +72,13 @@ export class WorkerSession {
       error: (slot, error) => {
         const call = this.calls[slot]!
         this.release(call)
-        const { text } = call.request
+        const { deadline, text } = call.request
+        const late = error.code === 9 && deadline <= performance.now()
         this.finish(
           call,
-          callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined),
+          late
+            ? failure.late(text, "unknown")
+            : (callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined)),
           undefined
         )
       },
@@ -158,6 +161,9 @@ export class WorkerSession {
   private unsendable(error: unknown, call: Call): SqlError {
     if (error instanceof ParameterError) {
       return failure.parameterFailure(error, call.request.text)
+    }
+    if (error instanceof DOMException && error.name === "DataCloneError") {
+      return failure.notCloned(error.message)
     }
     if (error instanceof NulInText) {
       return failure.sqliteFailure({ code: 1, message: `syntax error: ${error.message}` }, call.request.text)

@@ -49,8 +49,12 @@ export class SqliteSession implements SqlTransport.Session {
     return this.command({ _tag: "Check" })
   }
 
-  readonly command = (command: Command, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> =>
-    this.value(Op.command, emptyRequest, (call) => {
+  readonly command = (
+    command: Command,
+    transfer?: Array<ArrayBuffer>,
+    deadline = Infinity
+  ): Effect.Effect<unknown, SqlError> =>
+    this.value(Op.command, deadline === Infinity ? emptyRequest : { ...emptyRequest, deadline }, (call) => {
       call.command = command
       call.transfer = transfer
     })

@@ -17,6 +17,7 @@ import { decodeValue } from "../parameterReader.js"
 import { encode, encodeInto, parameterView } from "../parameters.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
 import type { Inbox } from "./inbox.js"
+import type { Modules } from "./modules.js"
 import type { Outbox } from "./outbox.js"
 
 /** SQLITE_ERROR: what SQLite is told when a callback fails. The loop knows the reason. */
@@ -38,6 +39,7 @@ export class Callbacks {
   constructor(
     shared: SharedArrayBuffer,
     private readonly connection: Connection,
+    readonly modules: Modules,
     private readonly inbox: Inbox,
     private readonly outbox: Outbox
   ) {
@@ -53,8 +55,8 @@ export class Callbacks {
     this.failed = false
   }
 
-  /** Puts a callback on the connection, or takes it away. Throws `EngineError`. */
-  apply(registration: Registration): void {
+  /** Puts a callback on the connection, or takes it away. Throws `EngineError`. Modules take their time. */
+  apply(registration: Registration): Promise<void> | void {
     const { connection } = this
     switch (registration.kind) {
       case "function":
@@ -62,6 +64,8 @@ export class Callbacks {
           registration,
           registration.shape === "scalar" ? this.scalar(registration.id) : this.aggregate(registration.id)
         )
+      case "module":
+        return this.modules.register(registration)
       case "collation":
         return connection.setCollation(registration.name, this.scalar(registration.id))
       case "table":

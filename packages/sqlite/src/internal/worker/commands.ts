@@ -1,6 +1,7 @@
 /** The rare requests, each a structured message with a structured answer. */
 import type { Command } from "../boundary.js"
 import { finishBackup, startBackup, stepBackup } from "./backups.js"
+import { pack } from "../thrown.js"
 import { runBatch } from "./batchCommand.js"
 import type { Callbacks } from "./callbacks.js"
 import { type Connection, EngineError } from "./engine.js"
@@ -15,6 +16,8 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
       return queryValue(connection, "PRAGMA data_version")
     case "Register":
       return callbacks.apply(command.registration)
+    case "RunInWorker":
+      return callbacks.modules.run(command.url, command.name, command.args)
     case "LoadExtension":
       return connection.loadExtension(command.path)
     case "Export":
@@ -32,6 +35,7 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
   }
 }
 
+/** Answers a promise when the command waits for one: until then the session does nothing else. */
 export const runCommand = (
   connection: Connection,
   callbacks: Callbacks,
@@ -39,12 +43,23 @@ export const runCommand = (
   slot: number,
   seq: number,
   command: Command
-): void => {
-  try {
-    const value = perform(connection, callbacks, command)
-    outbox.value(slot, seq, value, value instanceof ArrayBuffer ? [value] : [])
-  } catch (error) {
+): Promise<void> | undefined => {
+  const succeed = (value: unknown) =>
+    outbox.value(slot, seq, value, value instanceof ArrayBuffer && command._tag !== "RunInWorker" ? [value] : [])
+  const fail = (error: unknown) => {
     const code = error instanceof EngineError ? error.code : -1
     outbox.error(slot, seq, { code, message: error instanceof Error ? error.message : String(error) })
   }
+  // What cannot be cloned is found out by sending it.
+  const failToSend = (error: unknown) => fail(error instanceof EngineError ? error : new EngineError(1, pack(error)))
+  try {
+    const value = perform(connection, callbacks, command)
+    if (value instanceof Promise) {
+      return value.then(succeed).catch(failToSend)
+    }
+    succeed(value)
+  } catch (error) {
+    fail(error)
+  }
+  return undefined
 }

@@ -15,9 +15,10 @@ import { emptyPage } from "./answer.js"
 import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursor } from "./cursor.js"
-import { type Connection, EngineError } from "./engine.js"
+import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Execution, ParameterCount } from "./execution.js"
 import { Inbox } from "./inbox.js"
+import { Modules } from "./modules.js"
 import { Outbox, type Place } from "./outbox.js"
 import { Statements } from "./statements.js"
 
@@ -42,35 +43,60 @@ export class Loop {
   /** The cursor that holds the session: it writes and has not ended, or it has a transaction open. */
   private holder: number | undefined
   private closing = false
+  /** The request that runs has not ended yet: it waits for this. Never rejects. */
+  private promised: Promise<void> | undefined
   private readonly scratch: Place
 
   constructor(
     private readonly start: Start,
-    private readonly connection: Connection
+    private readonly connection: Connection,
+    engine: Engine["kind"]
   ) {
     this.statements = new Statements(connection)
     this.inbox = new Inbox(start.shared, start.port, this.statements)
     this.outbox = new Outbox(start.shared, start.port)
-    this.callbacks = new Callbacks(start.shared, connection, this.inbox, this.outbox)
+    this.callbacks = new Callbacks(
+      start.shared,
+      connection,
+      new Modules(connection, engine === "native"),
+      this.inbox,
+      this.outbox
+    )
     this.control = new Int32Array(start.shared, 0, 64)
     this.bytes = shared8(start.shared)
     const memory = new ArrayBuffer(256 * 1024)
     this.scratch = { bytes: new Uint8Array(memory), offset: 0, capacity: memory.byteLength, reply: 0 }
   }
 
-  register(callbacks: ReadonlyArray<Registration>): void {
+  /** Puts callbacks on the connection, in order. Answers a promise when there are modules to import. */
+  register(callbacks: ReadonlyArray<Registration>): Promise<void> | undefined {
+    let imported: Promise<void> | undefined
     for (const registration of callbacks) {
-      this.callbacks.apply(registration)
+      imported =
+        imported === undefined
+          ? (this.callbacks.apply(registration) ?? undefined)
+          : imported.then(() => this.callbacks.apply(registration))
     }
+    return imported
   }
 
-  run(): void {
+  /** Serves requests until it is closed, then calls `ended`. It sleeps between them, but leaves where one waits for a promise. */
+  run(ended: () => void): void {
     while (!this.closing) {
       const slot = this.take()
       if (slot !== undefined) {
         this.handle(slot)
       }
+      const { promised } = this
+      if (promised !== undefined) {
+        this.promised = undefined
+        return void promised.then(() => {
+          this.finish()
+          this.run(ended)
+        })
+      }
     }
+    ended()
   }
 
   /** The next request in order. While a cursor holds the session only cursors are served, the rest waits. */
@@ -116,6 +142,12 @@ export class Loop {
     } else {
       work(seq)
     }
+    if (this.promised === undefined) {
+      this.finish()
+    }
+  }
+
+  private finish(): void {
     this.connection.end()
     Atomics.store(this.control, Word.running, 0)
   }
@@ -150,7 +182,7 @@ export class Loop {
         case Op.describe:
           return this.describe(slot, seq, id)
         default:
-          return runCommand(this.connection, this.callbacks, this.outbox, slot, seq, inbox.commandOf(seq))
+          this.promised = runCommand(this.connection, this.callbacks, this.outbox, slot, seq, inbox.commandOf(seq))
       }
     })
   }

@@ -46,7 +46,11 @@ const errorMessage = (error: unknown): ErrorMessage => ({
 export const serve = (start: Start): void => {
   const post = (message: ToLoop) => start.port.postMessage(message)
   let connection: Connection | undefined
-  let loop: Loop
+  const fail = (error: unknown): void => {
+    connection?.close()
+    post(["failed", errorMessage(error)])
+    start.port.close()
+  }
   try {
     const engine = chooseEngine(start.engine)
     connection = engine.open({
@@ -59,17 +63,23 @@ export const serve = (start: Start): void => {
     })
     connection.start(openSeq, openSlot)
     const journalMode = configure(connection, start)
-    connection.end()
-    loop = new Loop(start, connection)
-    loop.register(start.callbacks)
-    post(["ready", engine.kind, engine.version, journalMode])
+    const loop = new Loop(start, connection, engine.kind)
+    const opened = connection
+    const ready = (): void => {
+      opened.end()
+      post(["ready", engine.kind, engine.version, journalMode])
+      loop.run(() => {
+        post(["closed"])
+        start.port.close()
+      })
+    }
+    const imported = loop.register(start.callbacks)
+    if (imported === undefined) {
+      ready()
+    } else {
+      imported.then(ready).catch(fail)
+    }
   } catch (error) {
-    connection?.close()
-    post(["failed", errorMessage(error)])
-    start.port.close()
-    return
+    fail(error)
   }
-  loop.run()
-  post(["closed"])
-  start.port.close()
 }

@@ -1,0 +1,86 @@
+/** Modules of the program in the workers: the loop's half. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { SqliteTransport } from "../../SqliteTransport.js"
+import type { ChosenExport } from "../boundary.js"
+import type { SqliteSession } from "../sqliteSession.js"
+import type { AnyModule, Modules, WorkerFunctionOptions, WorkerModule, WorkerModuleOptions } from "./model.js"
+
+type Chosen = ReadonlyArray<string> | Readonly<Record<string, true | WorkerFunctionOptions | undefined>>
+
+const chosen = (what: Chosen = {}): Array<ChosenExport> => {
+  const entries: Array<readonly [string, true | WorkerFunctionOptions | undefined]> = Array.isArray(what)
+    ? (what as ReadonlyArray<string>).map((name) => [name, true])
+    : Object.entries(what)
+  return entries.flatMap(([exported, options]) => {
+    if (options === undefined) {
+      return []
+    }
+    const { arity, deterministic = false, directOnly = false, name = exported } = options === true ? {} : options
+    return [{ exported, name, arity, deterministic, directOnly }]
+  })
+}
+
+/** Relative ones would be relative to the worker's entry, which nobody means. */
+const absolute = (url: URL | string): Effect.Effect<string, SqlError> =>
+  Effect.try({
+    try: () => new URL(url).href,
+    catch: () =>
+      SqlFailure.make({
+        reason: "InvalidParameter",
+        message: 'The URL of a worker module must be absolute, such as new URL("./functions.js", import.meta.url)'
+      })
+  })
+
+/** The fiber's deadline, as requests have it: by `performance.now()`. */
+const deadline: Effect.Effect<number> = Effect.withFiberRuntime((fiber) => {
+  const at = Context.get(fiber.currentContext, SqlClient.Deadline)
+  return at === Infinity
+    ? Effect.succeed(Infinity)
+    : Effect.clockWith((clock) => Effect.succeed(performance.now() + at - Number(clock.unsafeCurrentTimeNanos()) / 1e6))
+})
+
+/** Never asked: it is the worker that calls. */
+const nobody = { name: "a module", run: () => Effect.void, context: Context.empty() }
+
+export const make = (client: SqlClient.SqlClient, transport: SqliteTransport): Modules => {
+  const run = (url: string, name: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> => {
+    const done = Effect.flatMap(deadline, (at) =>
+      Effect.scoped(
+        Effect.flatMap(client.session, (session) =>
+          (session as SqliteSession).command({ _tag: "RunInWorker", url, name, args }, undefined, at)
+        )
+      )
+    )
+    // It may have made what readers do not see: the client learns that from the answer of a statement.
+    return transport.limits.read === 0 ? done : Effect.tap(done, () => client.unsafe("SELECT 1").unprepared)
+  }
+
+  const moduleAt = <M>(url: string, remove: Effect.Effect<void, SqlError>): WorkerModule<M> => ({
+    url,
+    runInWorker: (name, ...args) => run(url, name, args) as never,
+    remove
+  })
+
+  return {
+    workerModule: <M extends object = AnyModule>(url: URL | string, options: WorkerModuleOptions<M> = {}) =>
+      Effect.flatMap(absolute(url), (url) =>
+        Effect.map(
+          transport.register(
+            (id) => ({
+              kind: "module",
+              url,
+              functions: chosen(options.functions as Chosen | undefined),
+              aggregates: chosen(options.aggregates as Chosen | undefined),
+              id
+            }),
+            nobody
+          ),
+          ({ remove }) => moduleAt<M>(url, remove)
+        )
+      ),
+    runInWorker: (module, name, ...args) => module.runInWorker(name, ...args)
+  }
+}

@@ -1,0 +1,277 @@
+import { readFileSync } from "node:fs"
+import { afterAll, assert, it } from "@effect/vitest"
+import type { SqlFailure } from "@sluice/sql"
+import { SqlClient } from "@sluice/sql"
+import { SqliteClient } from "@sluice/sqlite"
+import { Effect, Fiber } from "effect"
+import ts from "typescript"
+import { assertIdle, open, timed } from "../conformance/stopping.js"
+import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+
+type Functions = typeof import("./workerFunctions.js")
+
+/** A TypeScript file as a module that any Node can import in a worker: types are dropped, nothing is written. */
+const moduleUrl = (file: URL): URL => {
+  const { outputText } = ts.transpileModule(readFileSync(file, "utf8"), {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
+  })
+  return new URL(`data:text/javascript,${encodeURIComponent(outputText)}`)
+}
+
+const functions = moduleUrl(new URL("./workerFunctions.ts", import.meta.url))
+
+const workerError = (failure: SqlFailure.SqlFailure): SqliteClient.WorkerError => {
+  assert.instanceOf(failure.cause, SqliteClient.WorkerError)
+  return failure.cause
+}
+
+afterAll(() => Effect.runPromise(leftovers))
+
+onEngines("worker modules", (engine) => {
+  it.scopedLive("row 37: exports as SQL functions: arguments, results, arity, names", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql.workerModule<Functions>(functions, {
+        functions: { slug: { deterministic: true }, plus: true, every: { arity: -1, name: "count_all" }, same: true }
+      })
+      assert.deepStrictEqual(yield* sql`select slug('A Title') as s, plus(2, 3) as a, count_all(1, 2, 3) as e`, [
+        { s: "a-title", a: 5, e: 3 }
+      ])
+      for (const value of [null, 1, -0.5, 2 ** 40, "é", "", new Uint8Array([1, 2])]) {
+        assert.deepStrictEqual(yield* sql`select same(${value}) as v`, [{ v: value }])
+      }
+      assert.strictEqual((yield* reasonOf(sql`select plus(1)`)).reason, "SqlSyntax")
+      // What is deterministic can be indexed.
+      yield* sql`create table t(title text)`
+      yield* sql`create index by_slug on t(slug(title))`
+      yield* sql`insert into t values ('X Y')`
+      assert.deepStrictEqual(yield* sql`select title from t where slug(title) = 'x-y'`, [{ title: "X Y" }])
+    })
+  )
+
+  it.scopedLive("row 37: what a function throws is the cause: class name, message, code", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql.workerModule<Functions>(functions, { functions: ["refuse", "lie", "nan"] })
+      const failure = yield* reasonOf(sql`select refuse('screws')`)
+      const error = workerError(failure)
+      assert.strictEqual(error.className, "OutOfStock")
+      assert.strictEqual(error.message, "no screws")
+      assert.strictEqual(error.code, "E_STOCK")
+      assert.include(failure.message, "OutOfStock: no screws")
+      assert.strictEqual((yield* reasonOf(sql`select lie()`)).reason, "ConversionFailed")
+      assert.strictEqual((yield* reasonOf(sql`select nan()`)).reason, "ConversionFailed")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("exports as aggregates; as window functions where the engine has them", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql.workerModule<Functions>(functions, { aggregates: ["product", "total", "fragile"] })
+      yield* sql`create table t(g integer, n integer)`
+      yield* sql`insert into t values (1, 2), (1, 3), (2, 5)`
+      assert.deepStrictEqual(yield* sql`select g, product(n) as p, total(n) as t from t group by g order by g`, [
+        { g: 1, p: 6, t: 5 },
+        { g: 2, p: 5, t: 5 }
+      ])
+      const error = workerError(yield* reasonOf(sql`select fragile(n) from t`))
+      assert.strictEqual(error.message, "step")
+      if (engine === "native") {
+        // Carriers answer NULL for a group without rows, and have no windows.
+        assert.deepStrictEqual(yield* sql`select product(n) as p from t where n > 100`, [{ p: 1 }])
+        assert.deepStrictEqual(
+          yield* sql`select total(n) over (order by n rows between 1 preceding and current row) as t from t order by n`,
+          [{ t: 2 }, { t: 5 }, { t: 8 }]
+        )
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 37: programs with the database: many statements in one hop", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const result = yield* module.runInWorker("fill", "people", 500)
+      assert.deepStrictEqual(result, {
+        last: 500n,
+        changes: 2,
+        rows: [
+          { id: 1, name: "NAME 1" },
+          { id: 2, name: "NAME 2" }
+        ]
+      })
+      assert.deepStrictEqual(yield* sql`select count(*) as n from people`, [{ n: 500 }])
+      assert.deepStrictEqual(yield* sql.runInWorker(module, "firstNames", "people", 3), ["NAME 1", "NAME 2", "name 3"])
+      assert.strictEqual((yield* module.runInWorker("firstNames", "people", 1000)).length, 500)
+      yield* sql`drop table people`
+    })
+  )
+
+  it.scopedLive("row 37: arguments and results are cloned; what cannot be is a typed failure", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const value = { at: new Date(0), map: new Map([[1, { deep: [1n, "x"] }]]), bytes: new Uint8Array([1]) }
+      assert.deepStrictEqual(yield* module.runInWorker("echo", value), value)
+      const buffer = new ArrayBuffer(8)
+      assert.deepStrictEqual(yield* module.runInWorker("echo", buffer), buffer)
+      assert.strictEqual((yield* reasonOf(module.runInWorker("echo", () => 1))).reason, "InvalidParameter")
+      assert.strictEqual((yield* reasonOf(module.runInWorker("notClonable"))).reason, "ConversionFailed")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 37: errors: thrown, refused promises, SQLite's own, exports that are not there", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const thrown = workerError(yield* reasonOf(module.runInWorker("fail", "now")))
+      assert.deepStrictEqual([thrown.className, thrown.message, thrown.code], ["OutOfStock", "now", "E_STOCK"])
+      assert.strictEqual(workerError(yield* reasonOf(module.runInWorker("laterRefused"))).message, "later")
+      yield* sql`create table unique_names(name text unique)`
+      const unique = yield* reasonOf(module.runInWorker("twice"))
+      assert.strictEqual(unique.reason, "UniqueViolation")
+      assert.deepStrictEqual(unique.columns, ["name"])
+      assert.strictEqual((yield* reasonOf(module.runInWorker("calls", "select nope"))).reason, "SqlSyntax")
+      assert.strictEqual((yield* reasonOf(module.runInWorker("calls", "select 1; select 2"))).reason, "Unsupported")
+      assert.strictEqual(workerError(yield* reasonOf(module.runInWorker("calls", "select ?"))).className, "RangeError")
+      const untyped = yield* sql.workerModule(functions)
+      assert.include((yield* reasonOf(untyped.runInWorker("missing"))).message, '"missing"')
+      assert.strictEqual(
+        (yield* reasonOf(sql.workerModule(functions, { functions: ["notFunction"] }))).reason,
+        "Unsupported"
+      )
+      assert.strictEqual((yield* reasonOf(sql.workerModule("./relative.js"))).reason, "InvalidParameter")
+      const absent = yield* reasonOf(sql.workerModule("file:///nowhere/at/all.mjs"))
+      assert.strictEqual(workerError(absent).code, "ERR_MODULE_NOT_FOUND")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 37: a promise is awaited before the next request", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const order: Array<string> = []
+      const [n] = yield* Effect.all(
+        [
+          Effect.tap(module.runInWorker("later", 100), () => Effect.sync(() => order.push("later"))),
+          Effect.delay(
+            Effect.tap(sql`select 1`, () => Effect.sync(() => order.push("select"))),
+            20
+          )
+        ],
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(n, 7)
+      assert.deepStrictEqual(order, ["later", "select"])
+      for (let i = 0; i < 20; i++) {
+        assert.strictEqual(yield* module.runInWorker("later", 0), 7)
+        assert.deepStrictEqual(yield* sql`select ${i} as i`, [{ i }])
+      }
+    })
+  )
+
+  it.scopedLive("transactions: within one it is the fiber's; one that it leaves open is rolled back", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const left = yield* reasonOf(module.runInWorker("begun"))
+      assert.strictEqual(left.reason, "Unsupported")
+      assert.include(left.message, "transaction open")
+      assert.strictEqual((yield* reasonOf(sql`select * from begun`)).reason, "SqlSyntax")
+      yield* Effect.ignore(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql`create table inside(n)`
+            assert.deepStrictEqual(yield* module.runInWorker("calls", "select count(*) as n from inside"), [{ n: 0 }])
+            return yield* Effect.fail("undo")
+          })
+        )
+      )
+      assert.strictEqual((yield* reasonOf(module.runInWorker("calls", "select * from inside"))).reason, "SqlSyntax")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("the database is of no use once its function has ended", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      yield* module.runInWorker("keep")
+      assert.include((yield* reasonOf(module.runInWorker("useKept"))).message, "only there while")
+    })
+  )
+
+  it.scopedLive("interrupt and deadline: where it waits for a promise, and within SQLite", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      const waiting = yield* Effect.fork(module.runInWorker("never"))
+      yield* Effect.sleep(50)
+      const [took] = yield* timed(Fiber.interrupt(waiting))
+      assert.isBelow(took, 1_500)
+      const late = yield* reasonOf(module.runInWorker("never").pipe(SqlClient.withDeadline("50 millis")))
+      assert.strictEqual(late.reason, "StatementTimeout")
+      if (engine === "native") {
+        const spinning = yield* Effect.fork(module.runInWorker("endless"))
+        yield* Effect.sleep(50)
+        assert.isBelow((yield* timed(Fiber.interrupt(spinning)))[0], 1_500)
+        const spun = yield* reasonOf(module.runInWorker("endless").pipe(SqlClient.withDeadline("50 millis")))
+        assert.strictEqual(spun.reason, "StatementTimeout")
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("on every session, those that open later, too; taken away again", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 2 })
+      const module = yield* sql.workerModule<Functions>(functions, { functions: ["plus"] })
+      const each = Array.from({ length: 8 }, (_, i) => i)
+      for (let round = 0; round < 3; round++) {
+        assert.deepStrictEqual(
+          yield* Effect.forEach(each, (i) => sql`select plus(${i}, 1) as n`, { concurrency: "unbounded" }),
+          each.map((i) => [{ n: i + 1 }])
+        )
+      }
+      assert.strictEqual((yield* module.runInWorker("fill", "later_seen", 3)).last, 3n)
+      assert.deepStrictEqual(yield* sql`select count(*) as n from later_seen`, [{ n: 3 }])
+      yield* module.remove
+      assert.strictEqual((yield* reasonOf(sql`select plus(1, 2)`)).reason, "SqlSyntax")
+    })
+  )
+
+  it.scopedLive("a loop-side function within: the program asks the event loop, which answers", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql.function("outside", (n) => Effect.delay(Effect.succeed(Number(n) + 1), 5))
+      const module = yield* sql.workerModule<Functions>(functions)
+      assert.deepStrictEqual(yield* module.runInWorker("calls", "select outside(1) as n"), [{ n: 2 }])
+      const error = new Error("mine")
+      yield* sql.function("fails", () => Effect.fail(error))
+      assert.strictEqual((yield* reasonOf(module.runInWorker("calls", "select fails()"))).cause, error)
+    })
+  )
+})
+
+it("the types of a module are those of its exports", () => {
+  const check = (module: SqliteClient.WorkerModule<Functions>) => {
+    const result: Effect.Effect<Array<string>, unknown> = module.runInWorker("firstNames", "t", 1)
+    const promised: Effect.Effect<number, unknown> = module.runInWorker("later", 1)
+    // @ts-expect-error the arguments are those of the export
+    const wrong = module.runInWorker("firstNames", 1)
+    // @ts-expect-error there is no such export
+    const missing = module.runInWorker("nothing")
+    return [result, promised, wrong, missing]
+  }
+  const options: SqliteClient.WorkerModuleOptions<Functions> = { functions: ["slug"], aggregates: ["product"] }
+  // @ts-expect-error no aggregate
+  const wrong: SqliteClient.WorkerModuleOptions<Functions> = { aggregates: ["slug"] }
+  // @ts-expect-error promises are nothing that SQL can have
+  const promise: SqliteClient.WorkerModuleOptions<Functions> = { functions: ["later"] }
+  assert.isFunction(check)
+  assert.isDefined([options, wrong, promise])
+})
