@@ -21,6 +21,7 @@ const sections = [
   "pool",
   "point",
   "aio",
+  "callbacks",
   "mapepire",
   "mapepire-rows",
   "mapepire-stream"
