@@ -112,7 +112,7 @@ describe("@ibm/mapepire-js", () => {
       expect(answers.map(({ data }) => data[0]!.N)).toEqual(Array.from({ length: 100 }, (_, i) => i))
       const pool = yield* Effect.acquireRelease(
         promise(async () => {
-          const made = new Pool({ creds: credentials(server), maxSize: 4, startingSize: 2 })
+          const made = new Pool({ creds: credentials(server), maxSize: 4, startingSize: 4 })
           await made.init()
           return made
         }),

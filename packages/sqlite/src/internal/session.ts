@@ -422,9 +422,19 @@ export class WorkerSession {
     this.failed = failed ?? failure.closed()
   }
 
+  /** False when a reply came whose message went down with the worker: then nobody knows what has been done. */
+  private drainLast(): boolean {
+    try {
+      this.replies.drain(Infinity)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** The worker is gone: whoever still waits is told, with what is known about the statement, or why it was to end. */
   lose(message: string): void {
-    this.replies.drain(Infinity)
+    const whole = this.drainLast()
     const running = Atomics.load(this.control, Word.running)
     const failed = this.failed
     this.failed ??= failure.lost(message, "notExecuted")
@@ -433,7 +443,7 @@ export class WorkerSession {
         call.done = true
         call.callback?.unsafeInterruptAsFork(FiberId.none)
         this.deactivate()
-        const begun = call.seq !== 0 && running === call.seq
+        const begun = call.seq !== 0 && (running === call.seq || !whole)
         const lost = () => failure.lost(message, begun ? "unknown" : "notExecuted", call.request.text || undefined)
         call.settle(begun ? lost() : (failed ?? lost()), undefined)
         call.onQuiet?.()

@@ -130,11 +130,15 @@ export interface Modules {
    *
    * @example
    * ```ts
+   * import { SqliteClient } from "@sluice/sqlite"
+   * import { Effect } from "effect"
+   *
    * // functions.js: export const slug = (title) => title.toLowerCase().replaceAll(" ", "-")
-   * const functions = yield* sql.workerModule<typeof import("./functions.js")>(new URL("./functions.js", import.meta.url), {
-   *   functions: { slug: { deterministic: true } }
+   * const program = Effect.gen(function* () {
+   *   const sql = yield* SqliteClient.SqliteClient
+   *   yield* sql.workerModule(new URL("./functions.js", import.meta.url), { functions: { slug: { deterministic: true } } })
+   *   return yield* sql`select slug(title) as slug from articles`
    * })
-   * yield* sql`select slug(title) from articles`
    * ```
    */
   readonly workerModule: <M extends object = AnyModule>(
