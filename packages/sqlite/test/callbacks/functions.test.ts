@@ -2,6 +2,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Option, Stream, Tracer } from "effect"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
+import { carrier } from "../../src/internal/worker/carrier.js"
 import { countTo, leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 
 class Greeting extends Context.Tag("Greeting")<Greeting, string>() {}
@@ -396,8 +397,9 @@ onEngines("SQL functions as Effects", (engine) => {
         { odd: 0, j: "2+4" },
         { odd: 1, j: "1+3+5" }
       ])
-      // The carrier of the portable engine asks nothing of a group without rows.
-      assert.deepStrictEqual(yield* sql`select joined(1) as j where false`, [{ j: engine === "native" ? "" : null }])
+      // One of the portable engine's carriers asks nothing of a group without rows.
+      const asks = engine === "native" || carrier().name === "node:sqlite"
+      assert.deepStrictEqual(yield* sql`select joined(1) as j where false`, [{ j: asks ? "" : null }])
       finals = 0
       const failure = yield* reasonOf(sql`select joined(value) from json_each('[12, 13, 14]')`)
       assert.strictEqual(failure.cause, "thirteen")
