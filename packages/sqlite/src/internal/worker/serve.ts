@@ -51,6 +51,8 @@ export const serve = (start: Start): void => {
     post(["failed", errorMessage(error)])
     start.port.close()
   }
+  let ready: () => void
+  let imported: Promise<void> | undefined
   try {
     const engine = chooseEngine(start.engine)
     connection = engine.open({
@@ -65,7 +67,7 @@ export const serve = (start: Start): void => {
     const journalMode = configure(connection, start)
     const loop = new Loop(start, connection, engine.kind)
     const opened = connection
-    const ready = (): void => {
+    ready = () => {
       opened.end()
       post(["ready", engine.kind, engine.version, journalMode])
       loop.run(() => {
@@ -73,13 +75,14 @@ export const serve = (start: Start): void => {
         start.port.close()
       })
     }
-    const imported = loop.register(start.callbacks)
-    if (imported === undefined) {
-      ready()
-    } else {
-      imported.then(ready).catch(fail)
-    }
+    imported = loop.register(start.callbacks)
   } catch (error) {
-    fail(error)
+    return fail(error)
+  }
+  // Not in the frame above: what goes wrong from here on ends the thread, and its session says with what.
+  if (imported === undefined) {
+    ready()
+  } else {
+    void imported.then(ready, fail)
   }
 }
