@@ -18,6 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { BackupOptions, BackupProgress } from "./internal/backup.js"
 import * as callbacks from "./internal/callbacks/make.js"
+import * as capabilities from "./internal/capabilities.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
 import * as changes from "./internal/changes/make.js"
 import type { Change, ChangesOptions } from "./internal/changes/model.js"
@@ -45,7 +46,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules {
+export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules, capabilities.CapabilityFace {
   readonly [TypeId]: TypeId
   readonly config: SqliteClientConfig
   /** Which engine the writer runs on, and the version of its SQLite. */
@@ -118,6 +119,7 @@ export type {
   TableRow,
   Window
 } from "./internal/callbacks/model.js"
+export type { Capabilities, Capability, CapabilityFace } from "./internal/capabilities.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { PlanNode } from "./internal/explain.js"
@@ -236,6 +238,7 @@ export const make = (
       [TypeId]: TypeId,
       config,
       ...operations.make(client, transport),
+      ...capabilities.make(transport.sessions()[0]!.engine.kind),
       ...callbacks.make(transport.register),
       ...observing,
       ...modules.make(client, transport)
