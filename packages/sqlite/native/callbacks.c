@@ -355,6 +355,20 @@ static void on_collation_needed(void *pointer, sqlite3 *db, int encoding, const 
   napi_close_handle_scope(env, scope);
 }
 
+/* How many of the free pages go with this commit: none when the program fails to say. */
+static unsigned int on_autovacuum_pages(void *pointer, const char *database, unsigned int pages, unsigned int free,
+                                        unsigned int pageSize) {
+  Connection *connection = pointer;
+  napi_env env = connection->env;
+  napi_handle_scope scope = NULL;
+  napi_open_handle_scope(env, &scope);
+  napi_value args[] = {text_or_nothing(env, database), js_number(env, pages), js_number(env, free),
+                       js_number(env, pageSize)};
+  int32_t wanted = tell(connection, HOOK_AUTOVACUUM_PAGES, 4, args, 0);
+  napi_close_handle_scope(env, scope);
+  return wanted < 0 ? 0 : (unsigned int)wanted < free ? (unsigned int)wanted : free;
+}
+
 void callback_hook(Connection *connection, Hook hook, Callback *callback) {
   callback_free(connection->hooks[hook]);
   connection->hooks[hook] = callback;
@@ -385,6 +399,10 @@ void callback_refresh(Connection *connection, Hook hook) {
       break;
     case HOOK_COLLATION_NEEDED:
       api->collation_needed(db, connection, on ? on_collation_needed : NULL);
+      break;
+    case HOOK_AUTOVACUUM_PAGES:
+      /* Since SQLite 3.37; no carrier is older. */
+      api->autovacuum_pages(db, on ? on_autovacuum_pages : NULL, connection, NULL);
       break;
     case HOOK_TRACE:
     case HOOK_PROFILE: {

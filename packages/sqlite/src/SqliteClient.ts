@@ -109,6 +109,8 @@ export type {
   Action,
   Aggregate,
   Callbacks,
+  Collation,
+  FreePages,
   FunctionOptions,
   RegistrationHandle,
   RowChange,
@@ -239,7 +241,7 @@ export const make = (
       config,
       ...operations.make(client, transport),
       ...capabilities.make(transport.sessions()[0]!.engine.kind),
-      ...callbacks.make(transport.register),
+      ...callbacks.make(transport.register, transport.enlist),
       ...observing,
       ...modules.make(client, transport)
     }) as unknown as SqliteClient

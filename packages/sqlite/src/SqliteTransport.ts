@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
 import type { ChangesMessage, Registration } from "./internal/boundary.js"
-import type { Register } from "./internal/callbacks/make.js"
+import type { Enlist, Register } from "./internal/callbacks/make.js"
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
@@ -86,6 +86,8 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly addExtension: (path: string) => Effect.Effect<void, SqlError>
   /** @internal */
   readonly register: Register
+  /** Registers a callback that sessions which are open ask for themselves. @internal */
+  readonly enlist: Enlist
   /** Who is told of changes while they are registered for. @internal */
   readonly onChanges: (changed: (changes: ChangesMessage) => void) => void
 }
@@ -163,6 +165,18 @@ export const make = (config: Config): SqliteTransport => {
       })
     }).pipe(Effect.map((made) => made.session))
 
+  const tell = (registration: Registration) =>
+    Effect.forEach(sessions, ({ session }) => session.command({ _tag: "Register", registration }), { discard: true })
+
+  const enlist: Enlist = (make, handler) => {
+    const { id, registration } = registry.add(make, handler)
+    const remove = Effect.suspend(() => {
+      registry.remove(id)
+      return tell({ ...registration, id: undefined })
+    })
+    return { registration, remove }
+  }
+
   return {
     system: "sqlite",
     attributes: [["db.namespace", config.filename]],
@@ -186,17 +200,10 @@ export const make = (config: Config): SqliteTransport => {
     onChanges: (changed) => {
       registry.changed = changed
     },
+    enlist,
     register: (make, handler) =>
       Effect.suspend(() => {
-        const { id, registration } = registry.add(make, handler)
-        const tell = (registration: Registration) =>
-          Effect.forEach(sessions, ({ session }) => session.command({ _tag: "Register", registration }), {
-            discard: true
-          })
-        const remove = Effect.suspend(() => {
-          registry.remove(id)
-          return tell({ ...registration, id: undefined })
-        })
+        const { registration, remove } = enlist(make, handler)
         // Half of the sessions may have it by then.
         return Effect.as(
           Effect.onError(tell(registration), () => Effect.ignore(remove)),

@@ -104,6 +104,11 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
     const rows = sql`select cast(n as text) as n from t order by 1 collate backwards`
     assert.deepStrictEqual(yield* rows, [{ n: "2" }, { n: "1" }])
   }),
+  collationNeeded: Effect.fnUntraced(function* (sql) {
+    yield* sql.collationNeeded(() => Effect.succeed((a, b) => Effect.succeed(a < b ? 1 : -1)))
+    const rows = sql`select value from json_each('["a","b"]') order by value collate unheard_of`
+    assert.deepStrictEqual(yield* rows, [{ value: "b" }, { value: "a" }])
+  }),
   authorizer: called((sql, count) => sql.authorizer(() => Effect.as(count, "ok" as const)), "select n from t"),
   busyHandler: (sql) => sql.busyHandler(() => Effect.succeed(false)),
   progressHandler: called((sql, count) => sql.progressHandler(Effect.as(count, true)), spin),
@@ -111,6 +116,10 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
   commitHook: called((sql, count) => sql.commitHook(Effect.as(count, false)), "insert into t values (3)"),
   rollbackHook: called((sql, count) => sql.rollbackHook(count), "begin; insert into t values (3); rollback"),
   walHook: (sql) => sql.walHook(() => Effect.void),
+  autovacuumPages: called(
+    (sql, count) => sql.autovacuumPages(() => Effect.as(count, 0)),
+    "pragma auto_vacuum = full; vacuum; create table v as select zeroblob(100000) as b; drop table v"
+  ),
   trace: called((sql, count) => sql.trace(() => count), "select n from t"),
   profile: called((sql, count) => sql.profile(() => count), "select n from t"),
   changes: Effect.fnUntraced(function* (sql) {

@@ -200,7 +200,8 @@ export const hookKinds = [
   "wal",
   "trace",
   "profile",
-  "collationNeeded"
+  "collationNeeded",
+  "autovacuumPages"
 ] as const
 
 export type HookKind = (typeof hookKinds)[number]

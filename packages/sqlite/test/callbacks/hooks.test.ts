@@ -1,6 +1,7 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Cause, Effect, Exit, Fiber } from "effect"
+import { SqlFailure } from "@sluice/sql"
+import { Cause, Effect, Exit, Fiber, Stream } from "effect"
 import { assertIdle, open } from "../conformance/stopping.js"
 import { leftovers, reasonOf, spinFor, tempFile } from "../support.js"
 
@@ -58,6 +59,96 @@ describe("windows, collations and hooks as Effects (native)", () => {
       assert.isTrue(Exit.isFailure(odd) && Cause.isDie(odd.cause))
       yield* assertIdle(sql)
     })
+  )
+
+  it.scopedLive("a collation that is needed is asked for once, on every session; a failure surfaces", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { filename: yield* tempFile, readers: 2 })
+      const asked: Array<string> = []
+      const needed = yield* sql.collationNeeded((name) =>
+        Effect.gen(function* () {
+          asked.push(name)
+          yield* Effect.sleep(1)
+          if (name === "broken") {
+            return yield* Effect.fail("not found")
+          }
+          return name.startsWith("by_")
+            ? (a: string, b: string) => Effect.delay(Effect.succeed(a < b ? 1 : a > b ? -1 : 0), 1)
+            : undefined
+        })
+      )
+      yield* sql`create table t (n text collate by_reverse)`
+      yield* sql`insert into t values ('a'), ('c'), ('b')`
+      const ordered = sql<{ n: string }>`select n from t order by n`
+      const found = ["c", "b", "a"].map((n) => ({ n }))
+      // On the writer first, then on both readers at once, and on one that streams.
+      assert.deepStrictEqual(yield* ordered, found)
+      assert.deepStrictEqual(yield* Effect.all([ordered, ordered], { concurrency: 2 }), [found, found])
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(ordered.stream)), found)
+      assert.deepStrictEqual(yield* sql`select n from t order by n collate BY_REVERSE`, found)
+      assert.deepStrictEqual(asked, ["by_reverse"])
+      assert.include((yield* reasonOf(sql`select n from t order by n collate other`)).message, "other")
+      assert.strictEqual((yield* reasonOf(sql`select n from t order by n collate broken`)).cause, "not found")
+      yield* needed.remove
+      assert.include((yield* reasonOf(sql`select n, 1 from t order by n`)).message, "by_reverse")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a collation that is needed may not be looked for on the session that waits for it", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* sql.collationNeeded(() => Effect.as(sql`select 1`, undefined))
+      const failure = yield* reasonOf(sql`select value from json_each('[1, 2]') order by value collate c`)
+      assert.strictEqual(SqlFailure.from(failure.cause).reason, "ReentrantCall")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive(
+    "free pages are given back as asked; a failure gives back none, is reported, and the commit stays",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* open("native", {
+          filename: yield* tempFile,
+          pragmas: { auto_vacuum: "full" }
+        })
+        // The file was there before its pragmas.
+        yield* sql`vacuum`
+        const free = Effect.map(sql.pragma("freelist_count"), Number)
+        const fill = sql`create table big as select zeroblob(400000) as b`
+        let answer: Effect.Effect<number, string> = Effect.delay(Effect.succeed(10), 1)
+        const asked: Array<SqliteClient.FreePages> = []
+        const { remove } = yield* sql.autovacuumPages((pages) =>
+          Effect.suspend(() => {
+            asked.push(pages)
+            return answer
+          })
+        )
+        yield* fill
+        yield* sql`drop table big`
+        const all = asked.at(-1)!
+        assert.strictEqual(all.database, "main")
+        assert.strictEqual(all.pageSize, 4096)
+        assert.isAtLeast(all.freePages, 90)
+        assert.isAbove(all.pages, all.freePages)
+        assert.strictEqual(yield* free, all.freePages - 10)
+        answer = Effect.fail("keep them")
+        const before = yield* free
+        assert.strictEqual((yield* reasonOf(sql`create table one (n)`)).cause, "keep them")
+        assert.deepStrictEqual(yield* sql`select count(*) as n from one`, [{ n: 0 }])
+        assert.isAtMost(before - (yield* free), 1)
+        answer = Effect.succeed(NaN)
+        const odd = yield* Effect.exit(sql`create table two (n)`)
+        assert.isTrue(Exit.isFailure(odd) && Cause.isDie(odd.cause))
+        answer = Effect.succeed(1_000_000)
+        yield* sql`create table three (n)`
+        assert.strictEqual(yield* free, 0)
+        yield* remove
+        yield* fill
+        yield* sql`drop table big`
+        assert.strictEqual(yield* free, 0)
+      })
   )
 
   it.scopedLive("row 56: an authorizer denies, ignores, and denies when it fails", () =>
@@ -232,6 +323,8 @@ describe("windows, collations and hooks (portable)", () => {
           final: () => none
         }),
         sql.authorizer(() => Effect.succeed("ok")),
+        sql.collationNeeded(() => Effect.succeed(undefined)),
+        sql.autovacuumPages(() => none),
         sql.updateHook(() => Effect.void),
         sql.commitHook(Effect.succeed(false)),
         sql.progressHandler(Effect.succeed(false)),

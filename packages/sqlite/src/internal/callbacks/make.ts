@@ -2,11 +2,13 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import { AggregateOp, type HookKind } from "../boundary.js"
+import { AggregateOp, type HookKind, type Registration } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
+import { collationNeeded, handlerOf, integral } from "./collationNeeded.js"
 import type {
   Aggregate,
   Callbacks,
+  Collation,
   FunctionOptions,
   RegistrationHandle,
   ScalarFunction,
@@ -23,6 +25,11 @@ type Run = Handler["run"]
 /** Registers on every session, present and future; answers how to take it away again. */
 export interface Register {
   (...registration: Parameters<Registry["add"]>): Effect.Effect<RegistrationHandle, SqlError>
+}
+
+/** Registers without telling the sessions that are open. */
+export interface Enlist {
+  (...registration: Parameters<Registry["add"]>): RegistrationHandle & { readonly registration: Registration }
 }
 
 const bound = (value: unknown): number => (value === true ? 1 : value === false ? 0 : Number(value))
@@ -62,7 +69,7 @@ export const rowOperations: Readonly<Record<number, "insert" | "update" | "delet
   9: "delete"
 }
 
-export const make = (register: Register): Callbacks => {
+export const make = (register: Register, enlist: Enlist): Callbacks => {
   const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run) =>
     Effect.flatMap(Effect.context<R>(), (context) => register(make, { name, run, context: context }))
 
@@ -114,12 +121,11 @@ export const make = (register: Register): Callbacks => {
       Effect.flatMap(table(name, options, rows), ([make, handler]) =>
         Effect.flatMap(Effect.context<R>(), (context) => register(make, { ...handler, context }))
       ),
-    collation: <E, R>(name: string, compare: (a: string, b: string) => Effect.Effect<number, E, R>) =>
-      add<R>(
-        (id) => ({ kind: "collation", name, id }),
-        `The collation ${name}`,
-        ({ args: [a, b] }) => integral(compare(String(a), String(b)), `The collation ${name}`)
+    collation: <E, R>(name: string, compare: Collation<E, R>) =>
+      Effect.flatMap(Effect.context<R>(), (context) =>
+        register((id) => ({ kind: "collation", name, id }), { ...handlerOf(name, compare), context })
       ),
+    collationNeeded: (find) => collationNeeded(register, enlist, find),
     authorizer: (authorize) =>
       hook("authorizer", ([action, first, second, database, trigger]) =>
         Effect.map(
@@ -147,6 +153,18 @@ export const make = (register: Register): Callbacks => {
     commitHook: (refuse) => hook("commit", () => asNumber(refuse)),
     rollbackHook: (run) => hook("rollback", () => run),
     walHook: (run) => hook("wal", ([database, pages]) => run({ database: database as string, pages: pages as number })),
+    autovacuumPages: (pages) =>
+      hook("autovacuumPages", ([database, count, free, pageSize]) =>
+        integral(
+          pages({
+            database: database as string,
+            pages: count as number,
+            freePages: free as number,
+            pageSize: pageSize as number
+          }),
+          "The autovacuumPages hook"
+        )
+      ),
     trace: (run) => hook("trace", ([text]) => run(text as string)),
     profile: (run) => hook("profile", ([text, nanos]) => run({ statement: text as string, nanos: nanos as number }))
   }
@@ -154,7 +172,3 @@ export const make = (register: Register): Callbacks => {
 
 const orUndefined = (value: SqlValue | undefined): string | undefined =>
   value === null ? undefined : (value as string)
-
-/** SQLite wants a sign; what is no number is a mistake of the program, and said so. */
-const integral = <E, R>(effect: Effect.Effect<number, E, R>, what: string) =>
-  Effect.filterOrDieMessage(effect, Number.isFinite, `${what} answered what is no number`)

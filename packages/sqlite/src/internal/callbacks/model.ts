@@ -70,6 +70,21 @@ export interface RegistrationHandle {
   readonly remove: Effect.Effect<void, SqlError>
 }
 
+/** An order of texts: below, at or above 0 as `a` comes before, with or after `b`. */
+export interface Collation<E, R> {
+  (a: string, b: string): Effect.Effect<number, E, R>
+}
+
+/** A database file that is about to be cut at its end, with `pragma auto_vacuum = full`. */
+export interface FreePages {
+  readonly database: string
+  readonly pages: number
+  /** Of these the unused. */
+  readonly freePages: number
+  /** In bytes. */
+  readonly pageSize: number
+}
+
 type Registering<R> = Effect.Effect<RegistrationHandle, SqlError, R>
 
 /**
@@ -117,11 +132,15 @@ export interface Callbacks {
     rows: (args: TableArguments<Name>) => Stream.Stream<TableRow, E, R>
   ) => Registering<R>
   /** An order of texts: below, at or above 0 as `a` comes before, with or after `b`. Native engine only. */
-  readonly collation: <E, R>(
-    name: string,
-    compare: (a: string, b: string) => Effect.Effect<number, E, R>
-  ) => Registering<R>
-  /** Asked while statements are prepared; a failure denies. Native engine only, as all that follow. */
+  readonly collation: <E, R>(name: string, compare: Collation<E, R>) => Registering<R>
+  /**
+   * Asked for a collation that a statement names and SQLite does not know; undefined where the program does not, either.
+   * Each name is asked for once, and its collation stays until this is removed. Native engine only, as all that follow.
+   */
+  readonly collationNeeded: <E, R, E2 = never, R2 = never>(
+    find: (name: string) => Effect.Effect<Collation<E2, R2> | undefined, E, R>
+  ) => Registering<R | R2>
+  /** Asked while statements are prepared; a failure denies. */
   readonly authorizer: <E, R>(
     authorize: (action: Action) => Effect.Effect<"ok" | "deny" | "ignore", E, R>
   ) => Registering<R>
@@ -139,6 +158,11 @@ export interface Callbacks {
   readonly walHook: <E, R>(
     run: (written: { readonly database: string; readonly pages: number }) => Effect.Effect<void, E, R>
   ) => Registering<R>
+  /**
+   * Asked at commits in databases with `pragma auto_vacuum = full` how many of the free pages are given back to the file
+   * system; all of them unless asked. A failure gives back none, and is reported; the commit stays.
+   */
+  readonly autovacuumPages: <E, R>(pages: (free: FreePages) => Effect.Effect<number, E, R>) => Registering<R>
   /** Told of each statement as it begins. */
   readonly trace: <E, R>(run: (statement: string) => Effect.Effect<void, E, R>) => Registering<R>
   /** Told of each statement as it ends, with the time it took. */

@@ -71,7 +71,10 @@ export class Callbacks {
       case "table":
         return connection.setTable(registration, this.table(registration.id))
       case "hook":
-        return connection.setHook(registration.hook, this.scalar(registration.id))
+        return connection.setHook(
+          registration.hook,
+          registration.hook === "collationNeeded" ? this.collationNeeded(registration.id) : this.scalar(registration.id)
+        )
       case "changes":
         connection.setChanges(registration.id !== undefined)
         this.outbox.committed = registration.id === undefined ? undefined : () => connection.takeChanges()
@@ -80,6 +83,19 @@ export class Callbacks {
 
   private scalar(id: number | undefined): Callback | undefined {
     return id === undefined ? undefined : (...args) => this.call(id, 0, 0, args)
+  }
+
+  /** The loop answers the number of a collation, which SQLite looks for as soon as this returns; 0: it knows none. */
+  private collationNeeded(id: number | undefined): Callback | undefined {
+    return id === undefined
+      ? undefined
+      : (name) => {
+          const collation = Number(this.call(id, 0, 0, [name]))
+          if (collation > 0) {
+            this.connection.setCollation(name as string, this.scalar(collation))
+          }
+          return 0
+        }
   }
 
   private aggregate(id: number | undefined): Callback | undefined {
