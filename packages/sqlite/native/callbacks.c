@@ -285,6 +285,7 @@ static int32_t tell(Connection *connection, Hook hook, size_t count, napi_value 
 static void on_update(void *pointer, int operation, const char *database, const char *table, sqlite3_int64 rowid) {
   Connection *connection = pointer;
   if (connection->changes != NULL) changes_add(connection->changes, operation, database, table, rowid);
+  blobs_changed(connection, database, table, rowid);
   if (connection->hooks[HOOK_UPDATE] == NULL) return;
   napi_env env = connection->env;
   napi_handle_scope scope = NULL;
@@ -380,9 +381,10 @@ void callback_refresh(Connection *connection, Hook hook) {
   sqlite3 *db = connection->db;
   bool on = connection->hooks[hook] != NULL;
   bool listening = connection->changes != NULL;
+  bool blobs = connection->blobs != NULL;
   switch (hook) {
     case HOOK_UPDATE:
-      api->update_hook(db, on || listening ? on_update : NULL, connection);
+      api->update_hook(db, on || listening || blobs ? on_update : NULL, connection);
       break;
     case HOOK_COMMIT:
       api->commit_hook(db, on ? on_commit : NULL, connection);

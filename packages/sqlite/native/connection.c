@@ -101,6 +101,9 @@ void connection_close(Connection *connection) {
   while (connection->backups != NULL) {
     backup_finish(connection->backups);
   }
+  while (connection->blobs != NULL) {
+    blob_close(connection->blobs);
+  }
   /* Only ours: virtual tables finalize what they have prepared on the connection. */
   while (connection->statements != NULL) {
     statement_finalize(connection->statements);

@@ -11,7 +11,7 @@
   napi_get_cb_info(env, info, &argc, args, NULL, NULL)
 
 /* What an external handle stands for: its first word says so. */
-typedef enum HandleKind { HANDLE_LIBRARY = 1, HANDLE_CONNECTION, HANDLE_STATEMENT, HANDLE_BACKUP } HandleKind;
+typedef enum HandleKind { HANDLE_LIBRARY = 1, HANDLE_CONNECTION, HANDLE_STATEMENT, HANDLE_BACKUP, HANDLE_BLOB } HandleKind;
 
 typedef struct Handle {
   HandleKind kind;
@@ -20,6 +20,7 @@ typedef struct Handle {
     Connection *connection;
     Statement *statement;
     Backup *backup;
+    Blob *blob;
   };
 } Handle;
 
@@ -61,6 +62,7 @@ void js_define(napi_env env, napi_value exports, const char *name, napi_callback
 void js_define_connection(napi_env env, napi_value exports);
 void js_define_statement(napi_env env, napi_value exports);
 void js_define_backup(napi_env env, napi_value exports);
+void js_define_blob(napi_env env, napi_value exports);
 void js_define_callbacks(napi_env env, napi_value exports);
 void js_define_changes(napi_env env, napi_value exports);
 

@@ -63,6 +63,7 @@ NAPI_MODULE_INIT() {
   js_define_connection(env, exports);
   js_define_statement(env, exports);
   js_define_backup(env, exports);
+  js_define_blob(env, exports);
   js_define_callbacks(env, exports);
   js_define_changes(env, exports);
   return exports;

@@ -24,6 +24,7 @@ typedef sqlite3_api_routines Api;
 typedef struct Connection Connection;
 typedef struct Statement Statement;
 typedef struct Backup Backup;
+typedef struct Blob Blob;
 typedef struct Changes Changes;
 
 /* ---- control.c: may the current request go on? ---- */
@@ -320,6 +321,7 @@ struct Connection {
   bool secluded;
   Statement *statements;
   Backup *backups;
+  Blob *blobs;
   /* The program's own; NULL: none. */
   Callback *hooks[HOOK_COUNT];
   /* NULL: nobody listens. */
@@ -361,6 +363,28 @@ Backup *backup_start(Connection *connection, const char *destination, int *code,
 int backup_step(Backup *backup, int pages);
 void backup_finish(Backup *backup);
 void backup_release(Backup *backup);
+
+/* ---- blob.c: parts of one value ---- */
+
+/* NULL with `*code`: there is no such value. */
+Blob *blob_open(Connection *connection, const char *schema, const char *table, const char *column, int64_t rowid,
+                bool write, int *code);
+/* The same column of another row. A failure leaves it good for nothing but another reopening. */
+int blob_reopen(Blob *blob, int64_t rowid);
+/* In bytes. */
+int blob_size(const Blob *blob);
+/* SQLITE_ABORT once the row has been changed. `keep`: more is about to be read. */
+int blob_read(Blob *blob, void *out, int length, int offset, bool keep);
+int blob_write(Blob *blob, const void *bytes, int length, int offset);
+Connection *blob_connection(const Blob *blob);
+bool blob_is_closed(const Blob *blob);
+void blob_close(Blob *blob);
+/* Frees the struct, closing it first. */
+void blob_release(Blob *blob);
+/* Before every statement: SQLite's own handles are not open while one runs. */
+void blobs_put_aside(Connection *connection);
+/* A row is being changed. */
+void blobs_changed(Connection *connection, const char *database, const char *table, int64_t rowid);
 
 /* ---- text.c ---- */
 

@@ -116,6 +116,7 @@ int statement_start(Statement *statement) {
   Connection *connection = statement->connection;
   const Api *api = connection->api;
   if (statement->actions.secluding) connection->secluded = true;
+  blobs_put_aside(connection);
   statement->running = true;
   statement->changesBefore = connection_total_changes(connection);
   /* When the schema has changed, SQLite prepares the statement again within this step: hear that, too. */

@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { BackupOptions, BackupProgress } from "./internal/backup.js"
+import type { Blobs } from "./internal/blob/model.js"
 import * as callbacks from "./internal/callbacks/make.js"
 import * as capabilities from "./internal/capabilities.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
@@ -46,7 +47,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules, capabilities.CapabilityFace {
+export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules, Blobs, capabilities.CapabilityFace {
   readonly [TypeId]: TypeId
   readonly config: SqliteClientConfig
   /** Which engine the writer runs on, and the version of its SQLite. */
@@ -123,6 +124,7 @@ export type {
 } from "./internal/callbacks/model.js"
 export type { Capabilities, Capability, CapabilityFace } from "./internal/capabilities.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
+export type { Blob, BlobOptions, Blobs, BlobStreamOptions } from "./internal/blob/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { PlanNode } from "./internal/explain.js"
 export {

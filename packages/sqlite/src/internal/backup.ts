@@ -4,7 +4,7 @@ import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { SqliteSession } from "./sqliteSession.js"
+import type { OnWriter } from "./onWriter.js"
 
 /** How far a backup has come. */
 export interface BackupProgress {
@@ -22,8 +22,6 @@ export interface BackupOptions {
 interface Step extends BackupProgress {
   readonly done: boolean
 }
-
-type OnWriter = <A>(use: (session: SqliteSession) => Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
 
 /** Between two tries for a lock, in milliseconds. */
 const pause = 50

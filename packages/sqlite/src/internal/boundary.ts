@@ -278,6 +278,7 @@ export type Command =
   | { readonly _tag: "BackupStart"; readonly destination: string }
   | { readonly _tag: "BackupStep"; readonly pages: number }
   | { readonly _tag: "BackupFinish" }
+  | { readonly _tag: "Blob"; readonly request: BlobRequest }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
   | { readonly _tag: "Check" }
   | { readonly _tag: "DataVersion" }
@@ -288,6 +289,30 @@ export type Command =
       readonly args: ReadonlyArray<unknown>
     }
   | { readonly _tag: "Register"; readonly registration: Registration }
+
+/** The value that a blob handle is opened on. */
+export interface BlobPlace {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  readonly rowid: bigint
+  readonly write: boolean
+}
+
+/** What is asked of a blob handle. `id`: as the loop counts them. Answers the size, or the bytes read. */
+export type BlobRequest =
+  | { readonly kind: "open"; readonly id: number; readonly place: BlobPlace }
+  | { readonly kind: "reopen"; readonly id: number; readonly rowid: bigint }
+  | {
+      readonly kind: "read"
+      readonly id: number
+      readonly offset: number
+      readonly length: number
+      /** More is about to be read. */
+      readonly keep: boolean
+    }
+  | { readonly kind: "write"; readonly id: number; readonly offset: number; readonly bytes: ArrayBuffer }
+  | { readonly kind: "close"; readonly id: number }
 
 /** One statement of `SqliteClient.batch`. */
 export interface BatchStatement {

@@ -9,13 +9,14 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
 import { makeBackup } from "./backup.js"
+import { make as makeBlobs } from "./blob/make.js"
 import type { BatchResult } from "./boundary.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
 import { parameterFailure, sqliteFailure } from "./failure.js"
 import { encode, ParameterError } from "./parameters.js"
-import type { SqliteSession } from "./sqliteSession.js"
+import { onWriter as makeOnWriter } from "./onWriter.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
 export interface EngineInfo {
@@ -46,9 +47,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
   const { filename } = transport.config
   const engine: EngineInfo = transport.sessions()[0]!.engine
 
-  /** On the writer, when no transaction of somebody else is open there. */
-  const onWriter = <A>(use: (session: SqliteSession) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.scoped(Effect.flatMap(client.session, (session) => use(session as SqliteSession)))
+  const onWriter = makeOnWriter(client)
 
   const { busyTimeout } = transport.config
   const backupStream = makeBackup(onWriter, busyTimeout === undefined ? 5_000 : Duration.toMillis(busyTimeout))
@@ -75,6 +74,8 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
       ),
 
     explain: makeExplain(client, transport.compiler),
+
+    ...makeBlobs(onWriter),
 
     backupStream,
     backup: (destination: string) =>

@@ -1,10 +1,11 @@
 /** Modules of the program in the workers: the loop's half. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlClient, SqlFailure } from "@sluice/sql"
+import { type SqlClient, SqlFailure } from "@sluice/sql"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { SqliteTransport } from "../../SqliteTransport.js"
 import type { ChosenExport } from "../boundary.js"
+import { deadline } from "../deadline.js"
 import type { SqliteSession } from "../sqliteSession.js"
 import type { AnyModule, Modules, WorkerFunctionOptions, WorkerModule, WorkerModuleOptions } from "./model.js"
 
@@ -33,14 +34,6 @@ const absolute = (url: URL | string): Effect.Effect<string, SqlError> =>
         message: 'The URL of a worker module must be absolute, such as new URL("./functions.js", import.meta.url)'
       })
   })
-
-/** The fiber's deadline, as requests have it: by `performance.now()`. */
-const deadline: Effect.Effect<number> = Effect.withFiberRuntime((fiber) => {
-  const at = Context.get(fiber.currentContext, SqlClient.Deadline)
-  return at === Infinity
-    ? Effect.succeed(Infinity)
-    : Effect.clockWith((clock) => Effect.succeed(performance.now() + at - Number(clock.unsafeCurrentTimeNanos()) / 1e6))
-})
 
 /** Never asked: it is the worker that calls. */
 const nobody = { name: "a module", run: () => Effect.void, context: Context.empty() }

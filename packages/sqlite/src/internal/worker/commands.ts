@@ -3,6 +3,7 @@ import type { Command } from "../boundary.js"
 import { finishBackup, startBackup, stepBackup } from "./backups.js"
 import { pack } from "../thrown.js"
 import { runBatch } from "./batchCommand.js"
+import { askBlob } from "./blobs.js"
 import type { Callbacks } from "./callbacks.js"
 import { type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
@@ -32,6 +33,8 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
       return stepBackup(connection, command.pages)
     case "BackupFinish":
       return finishBackup(connection)
+    case "Blob":
+      return askBlob(connection, command.request)
   }
 }
 

@@ -2,7 +2,7 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { ChangesMessage, HookKind, Registration } from "../boundary.js"
+import type { BlobPlace, ChangesMessage, HookKind, Registration } from "../boundary.js"
 
 export interface Engine {
   readonly kind: "native" | "portable"
@@ -43,6 +43,8 @@ export interface Connection {
   readonly deserialize: (image: ArrayBuffer) => void
   /** Copies the database into a file, page by page. Throws `EngineError`. */
   readonly backup: (destination: string) => Backup
+  /** Opens one value for reading and writing parts of it. Throws `EngineError`, also where the engine cannot. */
+  readonly openBlob: (place: BlobPlace) => Blob
   /**
    * Functions, collations and hooks in JavaScript; undefined takes one away. A function that throws fails its statement.
    * Aggregates get an `AggregateOp` and their group's number before the arguments. Throw `EngineError`, also for what
@@ -75,6 +77,18 @@ export interface Backup {
   readonly pageCount: () => number
   /** Ends it; an unfinished copy is rolled back. */
   readonly finish: () => void
+}
+
+/** All calls throw `EngineError`: 4 once the row has been changed, or when it is not there any more. */
+export interface Blob {
+  /** In bytes. */
+  readonly size: () => number
+  /** Fills the array from so many bytes on. `keep`: more is about to be read. */
+  readonly read: (out: Uint8Array, offset: number, keep: boolean) => void
+  readonly write: (bytes: Uint8Array, offset: number) => void
+  /** Goes on with another row; when that fails, it is good for nothing but this. */
+  readonly reopen: (rowid: bigint) => void
+  readonly close: () => void
 }
 
 export interface Prepared {

@@ -7,7 +7,7 @@ import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { hookKinds } from "../boundary.js"
 import type { Carrier } from "./carrier.js"
-import type { Backup, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
+import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 
@@ -16,6 +16,7 @@ type Library = Opaque<"library">
 type ConnectionHandle = Opaque<"connection">
 type StatementHandle = Opaque<"statement">
 type BackupHandle = Opaque<"backup">
+type BlobHandle = Opaque<"blob">
 
 /** What the addon exports (`native/js_*.c`). Errors thrown have SQLite's extended result code as `code`. */
 interface Pump {
@@ -72,6 +73,19 @@ interface Pump {
   readonly backupRemaining: (backup: BackupHandle) => number
   readonly backupPageCount: (backup: BackupHandle) => number
   readonly backupFinish: (backup: BackupHandle) => void
+  readonly openBlob: (
+    connection: ConnectionHandle,
+    schema: string,
+    table: string,
+    column: string,
+    rowid: bigint,
+    write: boolean
+  ) => BlobHandle
+  readonly blobSize: (blob: BlobHandle) => number
+  readonly readBlob: (blob: BlobHandle, out: Uint8Array, offset: number, keep: boolean) => void
+  readonly writeBlob: (blob: BlobHandle, bytes: Uint8Array, offset: number) => void
+  readonly reopenBlob: (blob: BlobHandle, rowid: bigint) => void
+  readonly closeBlob: (blob: BlobHandle) => void
   readonly setFunction: (
     connection: ConnectionHandle,
     name: string,
@@ -127,6 +141,14 @@ const makeBackup = (pump: Pump, handle: BackupHandle): Backup => ({
   finish: () => pump.backupFinish(handle)
 })
 
+const makeBlob = (pump: Pump, handle: BlobHandle): Blob => ({
+  size: () => pump.blobSize(handle),
+  read: (out, offset, keep) => attempt(() => pump.readBlob(handle, out, offset, keep)),
+  write: (bytes, offset) => attempt(() => pump.writeBlob(handle, bytes, offset)),
+  reopen: (rowid) => attempt(() => pump.reopenBlob(handle, rowid)),
+  close: () => pump.closeBlob(handle)
+})
+
 const makePrepared = (
   pump: Pump,
   [handle, tail, parameterCount, readonly, routable]: NonNullable<ReturnType<Pump["prepare"]>>
@@ -165,6 +187,11 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
     makeBackup(
       pump,
       attempt(() => pump.backup(handle, destination))
+    ),
+  openBlob: ({ column, rowid, schema, table, write }) =>
+    makeBlob(
+      pump,
+      attempt(() => pump.openBlob(handle, schema, table, column, rowid, write))
     ),
   setFunction: (definition, run) =>
     attempt(() =>

@@ -133,6 +133,10 @@ export class PortableConnection implements Connection {
     }
   }
 
+  openBlob(): never {
+    throw unsupported("A blob handle")
+  }
+
   setFunction(definition: FunctionDefinition, run: Callback | undefined): void {
     this.guard(() => setFunction(this.database, definition, run))
   }
