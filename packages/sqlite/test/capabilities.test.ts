@@ -63,6 +63,11 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
     yield* sql.deserialize(bytes)
     assert.deepStrictEqual(yield* sql`select n from t`, [{ n: 1 }, { n: 2 }])
   }),
+  blob: Effect.fnUntraced(function* (sql) {
+    yield* sql`create table b (id integer primary key, v blob); insert into b values (1, x'0102')`
+    const blob = yield* sql.blob({ table: "b", column: "v", rowid: 1 })
+    assert.strictEqual(yield* blob.size, 2)
+  }),
   // There is no extension at hand: what SQLite says of a file that is none shows that it has tried.
   loadExtension: (sql, directory) =>
     Effect.catchIf(

@@ -16,6 +16,7 @@ export const table = {
   backup: [true, true],
   serialize: [true, true],
   deserialize: [true, needsPump],
+  blob: [true, needsPump],
   loadExtension: [true, true],
   function: [true, true],
   aggregate: [true, true],
