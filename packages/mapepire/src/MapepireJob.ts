@@ -463,6 +463,12 @@ export interface PoolSession extends SqlTransport.Session {
   transactionOpen: boolean
   /** Statements that the driver holds: at 9,999 it gives no more. */
   readonly statements: () => number
+  /** `run` for callers in an uninterruptible region: what is given back to `restore` may be interrupted; `after` follows. */
+  readonly runThen: (
+    request: SqlTransport.SqlRequest,
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
+    after: Effect.Effect<void>
+  ) => Effect.Effect<SqlTransport.Answer, SqlError>
 }
 
 /**

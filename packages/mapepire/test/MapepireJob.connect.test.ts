@@ -35,7 +35,7 @@ describe("MapepireJob: signing on", () => {
         })
       )
       const [sent] = daemon.sent("connect")
-      assert.strictEqual(sent!.technique, "tcp") // spelled right (bug 6)
+      assert.strictEqual(sent!.technique, "tcp")
       assert.strictEqual(sent!.application, "orders")
       const properties = sent!.props!.split(";")
       for (const property of ["naming=sql", "date format=iso", "time format=jis", "libraries=SHOP,SHOPREF"]) {

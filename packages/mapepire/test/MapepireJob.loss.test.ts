@@ -150,7 +150,7 @@ describe("MapepireJob: answers", () => {
 })
 
 describe("MapepireJob: the end of the link", () => {
-  it.scopedLive("fails everything that is under way, at once, with what is known about it (bugs 2, 3)", () =>
+  it.scopedLive("fails everything that is under way, at once, with what is known about it (bugs 2, 3, 38)", () =>
     Effect.gen(function* () {
       for (const end of ["drop", "close"] as const) {
         const daemon = yield* scriptedDaemon()
@@ -172,7 +172,7 @@ describe("MapepireJob: the end of the link", () => {
           assert.strictEqual(failed.outcome, "unknown")
           assert.isFalse(failed.isRetryable)
         }
-        // No silent reconnect (bug 38): what comes later fails, too, and surely was not run.
+        // No silent reconnect: what comes later fails, too, and surely was not run.
         const later = SqlFailure.from(yield* Effect.flip(job.queryAndRun("update t set a = 1")))
         assert.strictEqual(later.reason, "SessionLost")
         assert.strictEqual(later.outcome, "notExecuted")

@@ -27,7 +27,7 @@ describe("recorded exchanges", () => {
           return assert.fail(found.why)
         }
         const { data, ...body } = plain
-        assert.deepStrictEqual(found.body, body)
+        assert.deepStrictEqual({ ...found.body, data: undefined }, { ...body, data: undefined })
         assert.strictEqual(found.id, plain.id)
         assert.strictEqual(found.success, plain.success === true)
         assert.strictEqual(found.data === undefined, data === undefined)

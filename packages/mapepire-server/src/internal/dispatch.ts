@@ -7,7 +7,7 @@ import { refused, type Reply } from "./reply.js"
 import { cl } from "./requests/cl.js"
 import { connect, exit } from "./requests/connect.js"
 import { dove } from "./requests/dove.js"
-import { sqlClose, sqlMore } from "./requests/paging.js"
+import { sqlClose, sqlCloseNow, sqlMore } from "./requests/paging.js"
 import { execute, prepareSql, prepareSqlExecute } from "./requests/prepared.js"
 import { getDbJob, getTraceData, getVersion, ping, setConfig } from "./requests/questions.js"
 import { sql } from "./requests/sql.js"
@@ -40,13 +40,16 @@ export interface Dispatched {
   readonly type: string
   readonly blocks: boolean
   readonly answer: Effect.Effect<Reply>
+  /** The answer, where nothing has to be waited for and no fiber is needed. */
+  readonly now?: (() => Reply | undefined) | undefined
 }
 
 const answered = (id: string, type: string, reply: Reply): Dispatched => ({
   id,
   type,
   blocks: false,
-  answer: Effect.succeed(reply)
+  answer: Effect.succeed(reply),
+  now: () => reply
 })
 
 /** Never throws. The counters of malformed requests go on. */
@@ -83,5 +86,7 @@ const handled = (client: Client, id: string, type: Protocol.RequestType, fields:
   id,
   type,
   blocks: blocking.has(type),
-  answer: Effect.suspend(() => handlers[type](client, id, fields))
+  answer: Effect.suspend(() => handlers[type](client, id, fields)),
+  // One comes for each statement, and mostly there is nothing to be done but to forget.
+  now: type === "sqlclose" ? () => sqlCloseNow(client, fields) : undefined
 })

@@ -1,4 +1,5 @@
 /** One socket: its messages in, its answers out. */
+import type { Duplex } from "node:stream"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { WebSocket } from "ws"
@@ -7,11 +8,13 @@ import type { ServerContext } from "./context.js"
 import { dispatch, type Dispatched } from "./dispatch.js"
 import type { Fault } from "./faults.js"
 import type { Run } from "./fibers.js"
+import { gatherer } from "./gather.js"
 import { defect, frame, type Reply } from "./reply.js"
 import type { Credentials } from "./upgrade.js"
 
 export class Socket {
   private readonly client: Client
+  private readonly gather: () => void
   private readonly inbox: Array<string> = []
   /** A request that blocks the reading of others runs. */
   private blocked = false
@@ -26,12 +29,14 @@ export class Socket {
   constructor(
     private readonly server: ServerContext,
     private readonly ws: WebSocket,
+    stream: Duplex,
     credentials: Credentials,
     address: string,
     private readonly run: Run,
     private readonly onEnd: (socket: Socket) => void
   ) {
     this.client = new Client(server, credentials, address, run)
+    this.gather = gatherer(stream)
     // The data's kind is not looked at: whatever its listeners do, a socket's failure is its own.
     ws.on("message", (data: Buffer, isBinary) => {
       if (!isBinary && !this.silent) {
@@ -102,6 +107,10 @@ export class Socket {
     const { id, type } = dispatched
     const { user } = this.client.credentials
     const fault = this.server.faults.request?.({ id, type, user, number: ++this.server.counters.requests })
+    const ready = fault === undefined && !this.full ? dispatched.now?.() : undefined
+    if (ready !== undefined) {
+      return this.write(frame(id, ready, Math.round(performance.now() - started)))
+    }
     this.inFlight++
     this.blocked ||= dispatched.blocks
     const done = Effect.sync(() => {
@@ -165,6 +174,7 @@ export class Socket {
     if (this.ended || this.silent || this.ws.readyState !== this.ws.OPEN) {
       return
     }
+    this.gather()
     this.ws.send(text, { binary }, () => this.written())
     if (this.full && this.stalled === undefined) {
       this.watch()

@@ -25,7 +25,7 @@ export interface Frame {
   readonly sqlRc: number | undefined
   /** Milliseconds. */
   readonly executionTime: number | undefined
-  /** Every other field but `data`. Numbers in it are doubles: for `output_parms` see `outputParameters`. */
+  /** Every other field; `data` is undefined in it. Numbers in it are doubles: for `output_parms` see `outputParameters`. */
   readonly body: Readonly<Record<string, unknown>>
   readonly data: RawRows | undefined
   /** The text of `output_parms`, if it is there. */
@@ -216,7 +216,10 @@ const spans = (text: string): Map<string, string> => {
 }
 
 const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs: string | undefined): Frame => {
-  delete body.data
+  if (body.data !== undefined) {
+    // Not deleted: V8 would make a slow object of it, for each message.
+    body.data = undefined
+  }
   const { id, error, execution_time: time, sql_rc: rc, sql_state: state } = body
   return {
     _tag: "Frame",

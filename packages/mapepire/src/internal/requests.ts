@@ -22,10 +22,35 @@ export type ParsedRequest =
 
 type SchemaOf = (type: string) => Schema.Schema<Request, unknown> | undefined
 
+/** Numbers that may not come through a double as they were, and whatever looks like them. */
+const inexact = /\d{16}|\d[.eE]/
+
+const plain = (message: string): unknown => {
+  try {
+    return JSON.parse(message)
+  } catch {
+    return undefined
+  }
+}
+
+type Decode = ReturnType<typeof Schema.decodeUnknownEither<Request, unknown>>
+
+const decoders = new WeakMap<object, Decode>()
+
+/** Made once: that takes longer than a decoding. */
+const decoderOf = (schema: Schema.Schema<Request, unknown>): Decode => {
+  let decode = decoders.get(schema)
+  if (decode === undefined) {
+    decode = Schema.decodeUnknownEither(schema)
+    decoders.set(schema, decode)
+  }
+  return decode
+}
+
 const needed = ["cont_id", "sql", "cmd", "parameters"] as const
 
 export const parse = (message: string, schemaOf: SchemaOf): ParsedRequest => {
-  const value = parseLossless(message)
+  const value = inexact.test(message) ? parseLossless(message) : plain(message)
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { _tag: "Unparseable", text: message }
   }
@@ -35,11 +60,15 @@ export const parse = (message: string, schemaOf: SchemaOf): ParsedRequest => {
   if (typeof id !== "string" || typeof type !== "string") {
     return { _tag: "Incomplete", text: message }
   }
+  if (type === "sqlclose" && typeof fields.cont_id === "string") {
+    // One comes for each statement, and there is nothing to decode.
+    return { _tag: "Request", request: { id, type, cont_id: fields.cont_id } }
+  }
   const schema = schemaOf(type)
   if (schema === undefined) {
     return { _tag: "UnknownType", id, type }
   }
-  const decoded = Schema.decodeUnknownEither(schema)({ ...fields, id })
+  const decoded = decoderOf(schema)({ ...fields, id })
   if (decoded._tag === "Right") {
     return { _tag: "Request", request: decoded.right }
   }

@@ -1,7 +1,7 @@
 /** `sqlmore` and `sqlclose`. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { type Client, defaultRows, type Fields, integerField, textField } from "../client.js"
+import { type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
 import * as failures from "../db2/failures.js"
 import { field, rawField } from "../json.js"
 import { failed, invalidId, noId, type Reply, success } from "../reply.js"
@@ -43,18 +43,39 @@ export const sqlMore = (client: Client, _id: string, request: Fields): Effect.Ef
 }
 
 /** Forgets the id at once. A request that still runs keeps what it opens. */
+const forget = (client: Client, of: string, entry: Entry): void => {
+  client.entries.delete(of)
+  if (client.server.behaviour.blobs && entry.connection !== undefined) {
+    giveHandle(entry.connection, entry)
+  }
+}
+
+/** The whole answer where the database has nothing open; undefined: `sqlClose` has to close something. */
+export const sqlCloseNow = (client: Client, request: Fields): Reply | undefined => {
+  const of = textField(request, "cont_id")
+  if (of === undefined) {
+    return noId
+  }
+  const entry = client.entries.get(of)
+  if (entry === undefined) {
+    return invalidId
+  }
+  if (entry.cursor?.complete === false) {
+    return undefined
+  }
+  forget(client, of, entry)
+  return closed
+}
+
+const closed = success()
+
 export const sqlClose = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> =>
   Effect.suspend(() => {
     const of = textField(request, "cont_id")
-    if (of === undefined) {
-      return Effect.succeed(noId)
+    const entry = of === undefined ? undefined : client.entries.get(of)
+    if (of === undefined || entry === undefined) {
+      return Effect.succeed(of === undefined ? noId : invalidId)
     }
-    const entry = client.entries.get(of)
-    if (entry === undefined || !client.entries.delete(of)) {
-      return Effect.succeed(invalidId)
-    }
-    if (client.server.behaviour.blobs && entry.connection !== undefined) {
-      giveHandle(entry.connection, entry)
-    }
-    return Effect.as(entry.cursor === undefined ? Effect.void : entry.cursor.close, success())
+    forget(client, of, entry)
+    return Effect.as(entry.cursor === undefined ? Effect.void : entry.cursor.close, closed)
   })

@@ -65,27 +65,33 @@ export class JobSession implements SqlTransport.Session {
   // ----------------------------------------------------------------------------------------------------- the port
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
-    Effect.suspend(() => {
-      const task = new Task(this.wire, this.stops, request)
-      const cursor = new JobCursor(this, task, this.options.pageSize)
-      const failed = (cause: Cause.Cause<SqlError>) =>
-        Effect.zipRight(Effect.zipRight(task.interrupted, cursor.closed), Effect.failCause(cause))
-      // `onError` would take some more steps, and every statement comes along here.
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.matchCauseEffect(restore(this.first(task, cursor, this.options.pageSize)), {
-          onFailure: failed,
-          onSuccess: (page) =>
-            page.error !== undefined
-              ? failed(Cause.fail(page.error))
-              : page.done
-                ? Effect.succeed(page)
-                : Effect.matchCauseEffect(restore(this.rest(cursor, page)), {
-                    onFailure: failed,
-                    onSuccess: Effect.succeed
-                  })
-        })
-      )
+    Effect.uninterruptibleMask((restore) => this.runThen(request, restore, Effect.void))
+
+  /**
+   * Runs a statement, then `after`, whatever came of it. For callers that are uninterruptible already: every statement
+   * comes along here, and a second region would take some more steps.
+   */
+  runThen(
+    request: SqlTransport.SqlRequest,
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
+    after: Effect.Effect<void>
+  ): Effect.Effect<JobAnswer, SqlError> {
+    const task = new Task(this.wire, this.stops, request)
+    const cursor = new JobCursor(this, task, this.options.pageSize)
+    const succeeded = (page: JobAnswer) => (after === Effect.void ? Effect.succeed(page) : Effect.as(after, page))
+    const failed = (cause: Cause.Cause<SqlError>) =>
+      Effect.zipRight(Effect.zipRight(Effect.zipRight(task.interrupted, cursor.closed), after), Effect.failCause(cause))
+    // `onError` would take some more steps, too.
+    return Effect.matchCauseEffect(restore(Effect.suspend(() => this.first(task, cursor, this.options.pageSize))), {
+      onFailure: failed,
+      onSuccess: (page) =>
+        page.error !== undefined
+          ? failed(Cause.fail(page.error))
+          : page.done
+            ? succeeded(page)
+            : Effect.matchCauseEffect(restore(this.rest(cursor, page)), { onFailure: failed, onSuccess: succeeded })
     })
+  }
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>

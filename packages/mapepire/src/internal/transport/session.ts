@@ -58,8 +58,26 @@ export class TransportSession implements SqlTransport.Session {
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
     Effect.suspend(() => {
       const word = wordOf(request.text)
-      return word === undefined ? this.within(request, (session) => session.run(request)) : this.control(word, request)
+      if (word !== undefined) {
+        return this.control(word, request)
+      }
+      return this.transactional ? this.within(request, (session) => session.run(request)) : this.plainly(request)
     })
+
+  /** In autocommit there is nothing to be done after a statement but to give its job back. */
+  private plainly(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
+    const late = this.late(request)
+    return late !== undefined
+      ? Effect.fail(late)
+      : Effect.uninterruptibleMask((restore) => {
+          const lent = this.take(request.transaction === "none")
+          return lent.session.runThen(
+            request,
+            restore,
+            Effect.suspend(() => this.giveBack(lent))
+          )
+        })
+  }
 
   readonly batch = (
     request: SqlTransport.SqlRequest,
