@@ -39,9 +39,13 @@ export default tseslint.config(
   { files: ["packages/sqlite/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
   { files: ["packages/mapepire/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
   {
-    // The server runs over any transport; only its command knows SQLite.
+    // The server runs over any transport; only its command, and what it serves without one, know SQLite.
     files: ["packages/mapepire-server/src/**/*.ts"],
-    ignores: ["packages/mapepire-server/src/bin.ts", "packages/mapepire-server/src/internal/bin/**"],
+    ignores: [
+      "packages/mapepire-server/src/bin.ts",
+      "packages/mapepire-server/src/internal/bin/**",
+      "packages/mapepire-server/src/internal/temporary.ts"
+    ],
     rules: noImports("@sluice/*", "!@sluice/sql", "!@sluice/mapepire")
   },
   {

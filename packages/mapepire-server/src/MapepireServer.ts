@@ -14,6 +14,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Blobs } from "./internal/blobs.js"
@@ -136,7 +137,10 @@ export interface Config {
    * `none`.
    */
   readonly dialect?: "db2" | "none" | undefined
-  /** Statements in Db2's dialect that are run once, one after the other, before the first client is let in. */
+  /**
+   * Statements in Db2's dialect that are run once, one after the other, before the first client is let in. Default: none;
+   * `sample` for a server that makes its database itself.
+   */
   readonly seed?: ReadonlyArray<string> | undefined
   readonly faults?: Faults | undefined
 }
@@ -229,17 +233,36 @@ const certificateOf = (
   )
 }
 
+/** The caller's, if there is one; else a database of the server's own, that has to be filled. */
+const served: Effect.Effect<
+  { readonly transport: SqlTransport.SqlTransport; readonly seed: ReadonlyArray<string> },
+  never,
+  Scope.Scope
+> = Effect.flatMap(
+  Effect.serviceOption(SqlTransport.SqlTransport),
+  Option.match({
+    onNone: () =>
+      Effect.map(
+        Effect.flatMap(
+          Effect.promise(() => import("./internal/temporary.js")),
+          (temporary) => temporary.transport
+        ),
+        (transport) => ({ transport, seed: sample })
+      ),
+    onSome: (transport) => Effect.succeed({ transport, seed: [] })
+  })
+)
+
 /**
- * Starts a server; it ends with the scope: sockets are closed, statements stopped, transactions undone.
+ * Starts a server over the `SqlTransport` of the context; without one over a SQLite file in a temporary directory that is
+ * removed with the server. It ends with the scope: sockets are closed, statements stopped, transactions undone.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  config: Config = {}
-): Effect.Effect<MapepireServer, MapepireServerError, SqlTransport.SqlTransport | Scope.Scope> =>
+export const make = (config: Config = {}): Effect.Effect<MapepireServer, MapepireServerError, Scope.Scope> =>
   Effect.gen(function* () {
-    const transport = yield* SqlTransport.SqlTransport
+    const { seed: ownSeed, transport } = yield* served
     const { faults = {}, host = "127.0.0.1", limits = {}, tls = true } = config
     const secured = tls === false ? undefined : yield* certificateOf(tls === true ? {} : tls, host)
     const sqlite = (config.dialect ?? (transport.system === "sqlite" ? "db2" : "none")) === "db2"
@@ -291,7 +314,7 @@ export const make = (
       counters: { requests: 0, incomplete: 0, unparseable: 0 }
     }
     yield* Effect.mapError(
-      seed(context.host, config.seed ?? []),
+      seed(context.host, config.seed ?? ownSeed),
       (cause) =>
         new MapepireServerError({ reason: "Seed", message: `The seed could not be run: ${cause.message}`, cause })
     )
@@ -326,8 +349,21 @@ export const make = (
   })
 
 /**
- * The server as a layer over a transport. Each socket gets a session of its own, so over SQLite the database must be a
- * file: every session of one in memory would be another, empty one.
+ * The server as a layer. By itself it serves a SQLite file in a temporary directory, with the tables of `sample`.
+ *
+ * Provide a `SqlTransport` and that is served. Each socket gets a session of its own, so over SQLite the database must be
+ * a file: every session of one in memory would be another, empty one.
+ *
+ * @example
+ * ```ts
+ * import { MapepireServer } from "@sluice/mapepire-server"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const { certificate, url } = yield* MapepireServer.MapepireServer
+ *   yield* Effect.logInfo(`serving DEPARTMENT, EMPLOYEE, PROJECT and SALES at ${url}`, certificate)
+ * }).pipe(Effect.provide(MapepireServer.layer({ port: 0, users: { DEV: "secret" } })))
+ * ```
  *
  * @example
  * ```ts
@@ -348,5 +384,5 @@ export const make = (
  * @since 0.1.0
  * @category layers
  */
-export const layer = (config?: Config): Layer.Layer<MapepireServer, MapepireServerError, SqlTransport.SqlTransport> =>
+export const layer = (config?: Config): Layer.Layer<MapepireServer, MapepireServerError> =>
   Layer.scoped(MapepireServer, make(config))

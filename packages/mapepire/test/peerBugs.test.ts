@@ -16,7 +16,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { properties } from "../src/internal/jdbc.js"
 import { type Outcome, type Script, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
 import { numbers, until } from "./support.js"
 
@@ -106,7 +105,7 @@ describe("transport and matching", () => {
       for (const { connection: _, ...request } of daemon.requests) {
         assert.isTrue(decode(request)._tag === "Right", JSON.stringify(request))
       }
-      const known = new Set(Object.keys(properties))
+      const known = new Set(Object.keys(Protocol.jdbcProperties))
       const names = daemon.sent("connect").flatMap(({ props }) => props!.split(";").map((part) => part.split("=")[0]!))
       assert.include(names, "variable field compression")
       assert.deepStrictEqual(
@@ -512,8 +511,8 @@ describe("diagnostics and options", () => {
 
   it("bug 44: every option is written as the driver reads it, lists with commas", () => {
     assert.strictEqual(Protocol.encodeJdbc({ libraries: ["A", "B", "*LIBL"] }), "libraries=A,B,*LIBL")
-    const samples = (name: keyof typeof properties): ReadonlyArray<readonly [unknown, string]> => {
-      const kind = properties[name]
+    const samples = (name: keyof typeof Protocol.jdbcProperties): ReadonlyArray<readonly [unknown, string]> => {
+      const kind = Protocol.jdbcProperties[name]
       switch (kind._tag) {
         case "Flag":
           return [
@@ -530,7 +529,7 @@ describe("diagnostics and options", () => {
           return [["SHOP/TABLE", "SHOP/TABLE"]]
       }
     }
-    for (const name of Object.keys(properties) as ReadonlyArray<keyof typeof properties>) {
+    for (const name of Object.keys(Protocol.jdbcProperties) as ReadonlyArray<keyof typeof Protocol.jdbcProperties>) {
       for (const [value, text] of samples(name)) {
         assert.strictEqual(Protocol.encodeJdbc({ [name]: value }), `${name}=${text}`)
         assert.deepStrictEqual([...Protocol.parseJdbc(`${name}=${text}`)], [[name, text]])

@@ -1,4 +1,7 @@
 /** The JDBC properties of a connection, as far as they mean something here. Unknown ones are ignored, as the driver does. */
+import { Protocol } from "@sluice/mapepire"
+
+type JdbcName = Exclude<keyof Protocol.JdbcOptions, "raw">
 
 export interface Properties {
   readonly autoCommit: boolean
@@ -13,18 +16,12 @@ export interface Properties {
   readonly timestampFormat: string | undefined
 }
 
-/** `name=value;name=value`; names in any case. */
+/** `name=value;name=value`, by the names of the one table that the client writes them from. */
 export const parseProperties = (text: string): Properties => {
-  const given = new Map<string, string>()
-  for (const part of text.split(";")) {
-    const at = part.indexOf("=")
-    if (at > 0) {
-      given.set(part.slice(0, at).trim().toLowerCase(), part.slice(at + 1).trim())
-    }
-  }
-  const lower = (name: string): string | undefined => given.get(name)?.toLowerCase()
-  const schema = given
-    .get("libraries")
+  const given = Protocol.parseJdbc(text)
+  const get = (name: JdbcName): string | undefined => given.get(name)
+  const lower = (name: JdbcName): string | undefined => get(name)?.toLowerCase()
+  const schema = get("libraries")
     ?.split(/[\s,]+/)
     .find((name) => name !== "" && name !== "*LIBL")
   return {
@@ -33,9 +30,9 @@ export const parseProperties = (text: string): Properties => {
     readOnly: lower("access") === "read only" || lower("access") === "read call",
     schema: lower("naming") === "system" ? undefined : schema?.toUpperCase(),
     date: lower("date format") ?? "iso",
-    dateSeparator: given.get("date separator"),
+    dateSeparator: lower("date separator"),
     time: lower("time format") ?? "jis",
-    timeSeparator: given.get("time separator"),
+    timeSeparator: lower("time separator"),
     timestampFormat: lower("timestamp format")
   }
 }

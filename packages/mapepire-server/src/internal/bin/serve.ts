@@ -1,6 +1,5 @@
 /** What the command does: a database, a server over it, and a few lines about how to reach it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { SqliteTransport } from "@sluice/sqlite"
 import * as Console from "effect/Console"
@@ -9,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import * as MapepireServer from "../../MapepireServer.js"
+import { directory as temporary } from "../temporary.js"
 import { parseUsers, type Users } from "./users.js"
 
 export interface Options {
@@ -83,17 +82,12 @@ const tlsOf = (options: Options): Effect.Effect<MapepireServer.Tls | false, Usag
     : Effect.succeed({})
 }
 
-const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "sluice-mapepire-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
-
 /** Serves until it is interrupted. */
 export const serve = (options: Options) =>
   Effect.gen(function* () {
     const { shown, users } = yield* usersOf(options)
     const tls = yield* tlsOf(options)
-    const directory = yield* temporary
+    const directory = yield* temporary("sluice-mapepire-")
     const filename = Option.getOrElse(options.file, () => join(directory, "sample.db"))
     const empty = !existsSync(filename)
     // Layers are released before the directory: the database must be closed when its files go.
