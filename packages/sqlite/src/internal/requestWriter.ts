@@ -26,9 +26,6 @@ const origin = nanos() - performance.now() * 1e6
 
 const transactionFlag = { none: Transaction.none, required: Transaction.required, free: Transaction.free } as const
 
-/** A microtask without the async resource that `queueMicrotask` makes for each. */
-const resolved = Promise.resolve()
-
 export class RequestWriter {
   private readonly control: Int32Array
   private readonly deadlines: BigInt64Array
@@ -39,7 +36,6 @@ export class RequestWriter {
   private readonly statements: StatementCache
   private lastSeq = 0
   private head = 0
-  private waking = false
 
   constructor(
     memory: SharedArrayBuffer,
@@ -144,16 +140,9 @@ export class RequestWriter {
     Atomics.store(this.ring, this.head & (requestRingSize - 1), slot)
     this.head = (this.head + 1) | 0
     Atomics.store(this.control, Word.requestHead, this.head)
-    // Waking a thread costs more than a statement: all that is sent in one go is announced once, at its end.
-    if (!this.waking) {
-      this.waking = true
-      void resolved.then(this.wake)
-    }
-  }
-
-  private readonly wake = () => {
-    this.waking = false
-    if (Atomics.load(this.control, Word.sleeping) === 1) {
+    // Waking a thread costs more than a statement, so only the first of a burst does; the worker is under way when the
+    // next are written.
+    if (Atomics.exchange(this.control, Word.sleeping, 0) === 1) {
       Atomics.notify(this.control, Word.requestHead)
     }
   }
