@@ -1,11 +1,10 @@
 /**
- * npm run bench -- [section…] [--quick] [--rounds n] [--prefetch n] [--cpu-prof directory]
+ * npm run bench -- [section…] [--quick] [--rounds n] [--prefetch n] [--report] [--cpu-prof directory]
  *
  * Builds the packages, installs the peers on first use, runs the sections and prints their tables and bars.
  */
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { cpus, loadavg, release, totalmem } from "node:os"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -21,7 +20,16 @@ const sections = [
   "pool",
   "point",
   "aio",
+  "aio-prefetch",
+  "bulk",
+  "mixed",
+  "startup",
   "callbacks",
+  "growth-fibers",
+  "growth-sessions",
+  "growth-columns",
+  "growth-rows",
+  "growth-nesting",
   "mapepire",
   "mapepire-rows",
   "mapepire-stream"
@@ -35,6 +43,7 @@ const usage = `npm run bench -- [${sections.join(" | ")}]… [options]
   --rounds <n>      rounds per section (default 3; each cell runs once per round, in a process of its own)
   --prefetch <n>    rows per page, where a section streams (default: the section's own)
   --cpu-prof <dir>  write a CPU profile of every cell
+  --report          write RESULTS.md and its plots
   --no-build        measure the packages as they were built last
 `
 
@@ -52,6 +61,7 @@ const readArguments = () => {
         rounds: { type: "string" },
         prefetch: { type: "string" },
         "cpu-prof": { type: "string" },
+        report: { type: "boolean", default: false },
         "no-build": { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false }
       }
@@ -73,6 +83,7 @@ const readArguments = () => {
     }
     return {
       build: !values["no-build"],
+      report: values.report,
       chosen:
         positionals.length === 0 ? sections : sections.filter((name) => positionals.some((word) => means(word, name))),
       options: {
@@ -96,36 +107,14 @@ const run = (command, args, cwd) => {
 
 const installPeers = () => {
   const peers = join(here, "peers")
-  const needed = ["better-sqlite3/build/Release/better_sqlite3.node", "@ibm/mapepire-js/package.json"]
+  const needed = ["better-sqlite3/build/Release/better_sqlite3.node", "sqlite3/package.json", "vega/package.json"]
   if (needed.some((file) => !existsSync(join(peers, "node_modules", file)))) {
-    console.log("Installing the peers (first run only; better-sqlite3 may compile for some minutes) …")
+    console.log("Installing the peers (first run only; drivers may compile for some minutes) …")
     run("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], peers)
   }
 }
 
-const version = (folder) => JSON.parse(readFileSync(join(here, folder, "package.json"), "utf8")).version
-
-const describeMachine = async () => {
-  const { Database } = await import("./peers/index.mjs")
-  const { aiosqlite } = await import("./src/sections/aio.mjs")
-  const { withClient } = await import("./src/sluice.mjs")
-  const { Effect } = await import("effect")
-  const engine = await withClient({ filename: ":memory:" }, (sql) => Effect.succeed(sql.engine))
-  return {
-    date: new Date().toISOString(),
-    node: process.version,
-    machine: `${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}`,
-    load: loadavg().map((load) => Math.round(load * 100) / 100),
-    sluice: `${version("../sqlite")} (${engine.kind} engine, SQLite ${engine.version})`,
-    "better-sqlite3": `${version("peers/node_modules/better-sqlite3")} (SQLite ${new Database(":memory:").prepare("select sqlite_version()").pluck().get()})`,
-    "@effect/sql-sqlite-node": version("peers/node_modules/@effect/sql-sqlite-node"),
-    "@ibm/mapepire-js": version("peers/node_modules/@ibm/mapepire-js"),
-    effect: version("peers/node_modules/effect"),
-    aiosqlite: aiosqlite() ?? "not installed (Debian: python3-aiosqlite)"
-  }
-}
-
-const { build, chosen, options } = readArguments()
+const { build, chosen, options, report: wanted } = readArguments()
 if (build) {
   run(
     process.execPath,
@@ -135,18 +124,21 @@ if (build) {
 }
 installPeers()
 
+const { describeMachine } = await import("./src/machine.mjs")
 const machine = await describeMachine()
 for (const [name, value] of Object.entries(machine)) {
-  console.log(`  ${name.padEnd(24)} ${Array.isArray(value) ? value.join(" ") : value}`)
+  console.log(`  ${name.padEnd(24)} ${value}`)
 }
 
 const { bars, runSection, table } = await import("./src/harness.mjs")
 const report = { machine, options, sections: [] }
+const measured = []
 for (const name of chosen) {
   const { default: section } = await import(`./src/sections/${name}.mjs`)
   const outcome = await runSection(section, options)
   const decided = bars(section, outcome, options)
   report.sections.push({ ...outcome, bars: decided })
+  measured.push({ section, outcome, decided })
   console.log(`\n${name}: ${section.title}`)
   console.log(table(section, outcome))
   for (const [cell, message] of Object.entries(outcome.failures)) {
@@ -161,5 +153,10 @@ const results = join(here, "results")
 mkdirSync(results, { recursive: true })
 const file = join(results, `${machine.date.replace(/[:.]/g, "-")}.json`)
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+if (wanted) {
+  const { writeReport } = await import("./src/report.mjs")
+  await writeReport(here, machine, measured, options)
+  console.log("\nRESULTS.md is written.")
+}
 const missed = report.sections.flatMap((section) => section.bars.filter(({ met }) => !met)).length
 console.log(`\n${missed === 0 ? "Every bar is met." : `${missed} of the bars not met.`} Figures: ${file}`)

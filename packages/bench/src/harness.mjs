@@ -87,17 +87,16 @@ export const format = (value, unit = "") =>
   Number.isNaN(value) ? "–" : unit === "" ? number(value) : `${number(value)} ${unit}`
 
 /**
- * One line per cell; per metric its median (or maximum, where only that matters), the spread over the rounds, and how
- * many times better or worse than the section's reference it was in the same round: above 1 × is better.
+ * A header and one line per cell; per metric its median (or maximum, where only that matters), the spread over the
+ * rounds, and how many times better or worse than the section's reference it was in the same round: above 1 × is better.
  */
-export const table = (section, outcome) => {
+export const cellsOf = (section, outcome) => {
   const look = figures(outcome)
-  const cells = Object.keys(outcome.runs)
   const header = [""]
   for (const { label, reference, spread = true } of section.metrics) {
     header.push(label, ...(spread && outcome.rounds > 1 ? ["spread"] : []), ...(reference ? [`vs ${reference}`] : []))
   }
-  const lines = cells.map((cell) => {
+  const lines = Object.keys(outcome.runs).map((cell) => {
     const line = [cell]
     for (const { key, unit, better = "low", pick = "median", spread = true, reference } of section.metrics) {
       line.push(format(look[pick](cell, key), unit))
@@ -112,6 +111,12 @@ export const table = (section, outcome) => {
     }
     return line
   })
+  return [header, ...lines]
+}
+
+/** The same for a terminal. */
+export const table = (section, outcome) => {
+  const [header, ...lines] = cellsOf(section, outcome)
   const widths = header.map((_, i) => Math.max(...[header, ...lines].map((line) => line[i].length)))
   const draw = (line) =>
     `  ${line.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join("   ")}`.trimEnd()

@@ -70,6 +70,7 @@ export default {
     { key: "rss", label: "peak RSS", unit: "MiB", spread: false },
     { key: "rate", label: "rows/s", unit: "M" }
   ],
+  plot: { kind: "bars", metric: "growth", title: "Growth of resident memory, MiB (shorter is better)" },
   bars: ({ max }) => {
     const worst = max("Sluice stream, prefetch 512", "growth")
     return [{ bar: "RSS growth under 64 MiB", figure: format(worst, "MiB"), met: worst < 64 }]

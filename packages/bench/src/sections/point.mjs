@@ -71,6 +71,11 @@ export default {
     { key: "throughput", label: "64 fibers", unit: "k/s", better: "high" },
     { key: "mainCpu", label: "main-thread CPU", unit: "µs", spread: false }
   ],
+  plot: {
+    kind: "bars",
+    metric: "throughput",
+    title: "Small queries from 64 fibers, thousands per second (longer is better)"
+  },
   bars: ({ ratio }) => {
     const slower = ratio(ours, theirs, "sequential")
     const crowd = ratio(ours, theirs, "throughput")

@@ -124,6 +124,11 @@ export default {
     { key: "rate", label: "rows/s", unit: "M", better: "high" },
     { key: "mainCpu", label: "main-thread CPU per row", unit: "ns" }
   ],
+  plot: {
+    kind: "bars",
+    metric: "rate",
+    title: "Millions of rows per second to objects on the main thread (longer is better)"
+  },
   bars: ({ ratio }) =>
     Object.keys(tables).flatMap((table) => {
       const [ours, theirs] = [name("Sluice stream", table), name("better-sqlite3 .all()", table)]

@@ -24,8 +24,11 @@ export class Call {
   /** Told once the worker has let go of it. */
   onQuiet: (() => void) | undefined
   entry: StatementEntry | undefined
-  /** Parameters that were encoded before the call could be sent. */
+  /** Parameters as they were when the call came, where it has to wait: copied, or encoded. */
+  params: ReadonlyArray<unknown> | undefined
   encoded: ArrayBuffer | undefined
+  /** Bytes that they count while it waits. */
+  waiting = 0
   /** Pages so far, of an answer that takes several. */
   rows: Array<unknown> | undefined
   error: SqlError | undefined

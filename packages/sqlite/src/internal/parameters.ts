@@ -7,6 +7,7 @@
  * transferred. The caller's buffers are only read.
  */
 import { types } from "node:util"
+import { Request, requestBytes } from "./boundary.js"
 
 /** A value that SQLite cannot store as it is. It names the place and the type, never the value. */
 export class ParameterError extends Error {
@@ -72,6 +73,19 @@ export const encodeInto = (
     if (at < 0) return -1
   }
   return at - offset
+}
+
+const scratch = parameterView(new ArrayBuffer(requestBytes))
+
+/**
+ * How many bytes the parameters take, if they can wait as they are: small, and nothing that the caller could change
+ * meanwhile; else −1. Throws `ParameterError`.
+ */
+export const lasting = (params: ReadonlyArray<unknown>): number => {
+  for (let i = 0; i < params.length; i++) {
+    if (typeof params[i] === "object" && params[i] !== null) return -1
+  }
+  return encodeInto(params, scratch, 0, requestBytes - Request.bytes)
 }
 
 /** The parameters in a buffer of their own, of exactly their size. Throws `ParameterError`. */

@@ -19,10 +19,8 @@ import type { Call } from "./call.js"
 import { encode, encodeInto, encodeRows, parameterView } from "./parameters.js"
 import { StatementCache, type StatementEntry } from "./statementCache.js"
 
-const nanos = (): number => Number(process.hrtime.bigint())
-
 /** `performance.now()` 0 in ns of `process.hrtime`: deadlines come in the first, workers read the second. */
-const origin = nanos() - performance.now() * 1e6
+const origin = Number(process.hrtime.bigint()) - performance.now() * 1e6
 
 const transactionFlag = { none: Transaction.none, required: Transaction.required, free: Transaction.free } as const
 
@@ -90,7 +88,7 @@ export class RequestWriter {
       call.encoded = undefined
       this.post(["parameters", call.seq, bytes], [bytes])
     }
-    this.times[slot * (requestBytes / 8) + Request.sentAt / 2] = nanos()
+    this.times[slot * (requestBytes / 8) + Request.sentAt / 2] = origin + performance.now() * 1e6
     Atomics.store(this.control, cancelWord + slot, 0)
     Atomics.store(
       this.deadlines,
@@ -129,9 +127,10 @@ export class RequestWriter {
       call.encoded = encodeRows(call.parameterRows)
       return -1
     }
-    const bytes = encodeInto(call.request.params, this.parameters, at, room)
+    const params = call.params ?? call.request.params
+    const bytes = encodeInto(params, this.parameters, at, room)
     if (bytes < 0) {
-      call.encoded = encode(call.request.params)
+      call.encoded = encode(params)
     }
     return bytes
   }

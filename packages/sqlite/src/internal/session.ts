@@ -13,7 +13,7 @@ import { CallbackRunner } from "./callbacks/runner.js"
 import type { PageSource } from "./decoder.js"
 import * as failure from "./failure.js"
 import { Flag, Header } from "./page.js"
-import { encode, encodeRows, ParameterError } from "./parameters.js"
+import { encode, encodeRows, lasting, ParameterError } from "./parameters.js"
 import { callbackError, readPage } from "./readPage.js"
 import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
@@ -140,8 +140,7 @@ export class WorkerSession {
   private enqueue(call: Call): void {
     const { maxQueued, maxQueuedBytes } = this.options
     try {
-      // Encoded now: the caller may change its buffers while the statement waits.
-      call.encoded = call.parameterRows === undefined ? encode(call.request.params) : encodeRows(call.parameterRows)
+      this.keepParameters(call)
     } catch (error) {
       return this.finish(call, this.unsendable(error, call), undefined)
     }
@@ -151,11 +150,24 @@ export class WorkerSession {
     if (this.queue.length >= maxQueued) {
       return this.finish(call, failure.overloaded(`${maxQueued} statements wait`, call.request.text), undefined)
     }
-    if (this.queuedBytes + call.encoded.byteLength > maxQueuedBytes) {
+    if (this.queuedBytes + call.waiting > maxQueuedBytes) {
       return this.finish(call, failure.overloaded(`${maxQueuedBytes} bytes wait`, call.request.text), undefined)
     }
-    this.queuedBytes += call.encoded.byteLength
+    this.queuedBytes += call.waiting
     this.queue.push(call)
+  }
+
+  /** The caller may change its array and its buffers while the statement waits. */
+  private keepParameters(call: Call): void {
+    const { params } = call.request
+    const bytes = call.parameterRows === undefined ? lasting(params) : -1
+    if (bytes >= 0) {
+      call.params = params.slice()
+      call.waiting = bytes
+    } else {
+      call.encoded = call.parameterRows === undefined ? encode(params) : encodeRows(call.parameterRows)
+      call.waiting = call.encoded.byteLength
+    }
   }
 
   private unsendable(error: unknown, call: Call): SqlError {
@@ -234,7 +246,7 @@ export class WorkerSession {
     if (next === undefined) {
       this.freeStatementSlots.push(slot)
     } else {
-      this.queuedBytes -= next.encoded?.byteLength ?? 0
+      this.queuedBytes -= next.waiting
       this.send(next, slot)
     }
   }
@@ -311,7 +323,7 @@ export class WorkerSession {
     if (index >= 0) {
       queue.splice(index, 1)
       if (queue === this.queue) {
-        this.queuedBytes -= call.encoded?.byteLength ?? 0
+        this.queuedBytes -= call.waiting
       }
     }
   }
