@@ -80,7 +80,7 @@ describe("sockets", () => {
     })
   )
 
-  it.scopedLive("leave their statements running, and are gone when these end", () =>
+  it.scopedLive("leave their statements running, and are gone when these end (section 6.2)", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const client = yield* connected(server)

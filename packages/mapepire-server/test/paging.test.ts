@@ -55,7 +55,7 @@ describe("a page", () => {
     })
   )
 
-  it.scopedLive("comes to one of two who ask at once", () =>
+  it.scopedLive("comes to one of two who ask at once (section 2.9)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const { id } = yield* client.sql(numbers(9), { rows: 2 })

@@ -41,7 +41,7 @@ describe("prepare_sql", () => {
 })
 
 describe("prepare_sql_execute", () => {
-  it.scopedLive("is a handle and a cursor at once", () =>
+  it.scopedLive("is a handle and a cursor at once (section 2.7)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const answer = yield* client.run("select empno from employee where workdept = ? order by 1", ["D40"], { rows: 2 })

@@ -96,7 +96,7 @@ describe("without a connection", () => {
     })
   )
 
-  it.scopedLive("exit leaves the socket, and connect works again", () =>
+  it.scopedLive("exit leaves the socket, and connect works again (sections 1.8, 1.9)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect(yield* client.ask({ type: "exit" })).toMatchObject({ success: true })
@@ -159,7 +159,7 @@ describe("sql", () => {
     })
   )
 
-  it.scopedLive("describes columns as JDBC does, less of it on older daemons", () =>
+  it.scopedLive("describes columns as JDBC does, less of it on older daemons (section 3.2)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       const { metadata } = yield* client.sql("select deptno, salary, count(*) from employee, department group by 1, 2")

@@ -135,7 +135,7 @@ describe("TLS", () => {
 })
 
 describe("HTTP", () => {
-  it.scopedLive("tells the version, if the daemon's version does", () =>
+  it.scopedLive("tells the version, if the daemon's version does (section 1.6)", () =>
     Effect.gen(function* () {
       const answer = yield* get(yield* serve({ version: "2.3.6" }), "/version")
       expect([answer.status, answer.body.toString()]).toEqual([200, '{"version":"2.3.6"}'])

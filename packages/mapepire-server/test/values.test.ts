@@ -41,7 +41,7 @@ describe("numbers", () => {
     })
   )
 
-  it.scopedLive("never come as something JSON does not know", () =>
+  it.scopedLive("never come as something JSON does not know (section 2.3.6)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
       expect((yield* client.sql("values 1e999")).data).toEqual([["Infinity"]])

@@ -24,7 +24,7 @@ const everythingIn = (failure: SqlFailure.SqlFailure): string =>
   String(failure.cause)
 
 describe("MapepireJob: signing on", () => {
-  it.scopedLive("connects with its properties, and says goodbye with exit and 1000", () =>
+  it.scopedLive("connects with its properties, and says goodbye with exit and 1000 (section 2.18)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon(wss)
       yield* Effect.scoped(
@@ -47,7 +47,7 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
-  it.scopedLive("a wrong password opens the socket: only connect tells (section 1.2)", () =>
+  it.scopedLive("a wrong password opens the socket: only connect tells (sections 1.2, 2.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon(wss)
       const failed = yield* failing({ ...daemon.config, password: Redacted.make("open please") })
@@ -94,7 +94,7 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
-  it.scopedLive("credentials are asked for at every connect, and a one-time code goes with them", () =>
+  it.scopedLive("credentials are asked for at every connect, and a one-time code goes with them (section 1.3)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       let code = 100_000
@@ -128,7 +128,7 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
-  it.scopedLive("a rule of the daemon is Authorization, and may be tried again", () =>
+  it.scopedLive("a rule of the daemon is Authorization, and may be tried again (section 1.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.refuse = () => "Connection refused by security rule at line 3"
@@ -157,7 +157,7 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
-  it.scopedLive("nobody there, and a server that never answers, end in time (bug 8)", () =>
+  it.scopedLive("nobody there, and a server that never answers, end in time (bug 8, section 6.5)", () =>
     Effect.gen(function* () {
       const refused = yield* failing({ host: "127.0.0.1", port: 1, user: "ada", password: Redacted.make("x") })
       assert.strictEqual(refused.reason, "Connection")
@@ -304,15 +304,17 @@ describe("MapepireJob: trust", () => {
     })
   )
 
-  it.scopedLive("its CA alone is not enough where the name is another one: servername says which to expect", () =>
-    Effect.gen(function* () {
-      const daemon = yield* scriptedDaemon(wss)
-      const failed = yield* failing({ ...daemon.config, tls: { ca: certificate.cert } })
-      assert.include(failed.message, "tls.servername")
-      yield* MapepireJob.make({ ...daemon.config, tls: { ca: certificate.cert, servername: "ibmi.test" } })
-      const bytes = new TextEncoder().encode(certificate.cert)
-      yield* MapepireJob.make({ ...daemon.config, tls: { ca: [bytes], servername: "ibmi.test" } })
-    })
+  it.scopedLive(
+    "its CA alone is not enough where the name is another one: servername says which to expect (section 1.5)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon(wss)
+        const failed = yield* failing({ ...daemon.config, tls: { ca: certificate.cert } })
+        assert.include(failed.message, "tls.servername")
+        yield* MapepireJob.make({ ...daemon.config, tls: { ca: certificate.cert, servername: "ibmi.test" } })
+        const bytes = new TextEncoder().encode(certificate.cert)
+        yield* MapepireJob.make({ ...daemon.config, tls: { ca: [bytes], servername: "ibmi.test" } })
+      })
   )
 
   it.scopedLive("a pinned fingerprint is enough, in any spelling; and another certificate's is refused", () =>

@@ -247,7 +247,7 @@ describe("MapepireJob: the end of the link", () => {
   )
 
   it.scopedLive(
-    "a long statement is not taken for a dead daemon, nor a CL command that keeps it from reading (bug 8)",
+    "a long statement is not taken for a dead daemon, nor a CL command that keeps it from reading (bug 8, section 2.3.2)",
     () =>
       Effect.gen(function* () {
         const daemon = yield* scriptedDaemon()
@@ -291,7 +291,7 @@ describe("MapepireJob: connecting anew", () => {
 })
 
 describe("MapepireJob: statements of the driver", () => {
-  it.scopedLive("every id that was opened is closed: queries, changes, failures (bugs 13, 17)", () =>
+  it.scopedLive("every id that was opened is closed: queries, changes, failures (bugs 13, 17, section 2.11)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/from ten/, numbers(10)).on(/^update/, { updateCount: 1 })

@@ -39,7 +39,7 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
-  it.scopedLive("no rows, no message; counts that Db2 does not know are unknown (-2 per row)", () =>
+  it.scopedLive("no rows, no message; counts that Db2 does not know are unknown (-2 per row) (section 3.5)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/^merge/, { updateCount: -4 })
@@ -69,7 +69,7 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
-  it.scopedLive("a repeated change costs one statement of the driver's, not one each (sections 2.11, 9.8)", () =>
+  it.scopedLive("a repeated change costs one statement of the driver's, not one each (section 2.11)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/^insert/, { updateCount: 1 })
@@ -85,25 +85,27 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
-  it.scopedLive("two changes at once never share a handle: the daemon would mix up their parameters", () =>
-    Effect.gen(function* () {
-      const daemon = yield* scriptedDaemon()
-      const using = new Set<string>()
-      daemon.on(/^insert/, (request) => {
-        const handle = request.cont_id ?? request.id
-        assert.isFalse(using.has(handle))
-        using.add(handle)
-        daemon.later(5, () => using.delete(handle))
-        return { updateCount: 1, delay: 5 }
-      })
-      const job = yield* MapepireJob.make(daemon.config)
-      for (let round = 0; round < 3; round++) {
-        yield* Effect.forEach([1, 2, 3, 4], (i) => job.queryAndRun("insert into t values(?)", [i]), {
-          concurrency: "unbounded"
+  it.scopedLive(
+    "two changes at once never share a handle: the daemon would mix up their parameters (section 2.3.1)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        const using = new Set<string>()
+        daemon.on(/^insert/, (request) => {
+          const handle = request.cont_id ?? request.id
+          assert.isFalse(using.has(handle))
+          using.add(handle)
+          daemon.later(5, () => using.delete(handle))
+          return { updateCount: 1, delay: 5 }
         })
-      }
-      assert.strictEqual(daemon.sent("prepare_sql_execute").length, 4)
-    })
+        const job = yield* MapepireJob.make(daemon.config)
+        for (let round = 0; round < 3; round++) {
+          yield* Effect.forEach([1, 2, 3, 4], (i) => job.queryAndRun("insert into t values(?)", [i]), {
+            concurrency: "unbounded"
+          })
+        }
+        assert.strictEqual(daemon.sent("prepare_sql_execute").length, 4)
+      })
   )
 
   it.scopedLive("kept statements are bounded: the one that was not used longest is closed", () =>
@@ -177,7 +179,7 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
   )
 
   it.scopedLive(
-    "more rows than a page of `execute` are a failure, not a short answer: it cannot be paged (bug 24)",
+    "more rows than a page of `execute` are a failure, not a short answer: it cannot be paged (bug 24, section 2.8)",
     () =>
       Effect.gen(function* () {
         const daemon = yield* scriptedDaemon()
@@ -211,7 +213,7 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
-  it.scopedLive("output parameters come by name and type (bug 21)", () =>
+  it.scopedLive("output parameters come by name and type (bug 21, section 3.6)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/^call/i, {
@@ -280,7 +282,7 @@ describe("MapepireJob: commands", () => {
     rows: [["CPF2110", 40]]
   }
 
-  it.scopedLive("a CL command gives its job log, also when it fails (bug 27)", () =>
+  it.scopedLive("a CL command gives its job log, also when it fails (bug 27, section 2.12)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/ADDLIBLE LIB\(NOPE\)/, {
@@ -299,7 +301,7 @@ describe("MapepireJob: commands", () => {
     })
   )
 
-  it.scopedLive("explain passes the plan on, and the first page if the statement was run", () =>
+  it.scopedLive("explain passes the plan on, and the first page if the statement was run (section 2.13)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/from t/, {
@@ -316,7 +318,7 @@ describe("MapepireJob: commands", () => {
     })
   )
 
-  it.scopedLive("tracing is believed as it is echoed, not as it was asked for (bug 43)", () =>
+  it.scopedLive("tracing is believed as it is echoed, not as it was asked for (bug 43, section 2.17)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       const job = yield* MapepireJob.make(daemon.config)
@@ -332,7 +334,7 @@ describe("MapepireJob: commands", () => {
     })
   )
 
-  it.scopedLive("ping, version, job, check, commit, rollback", () =>
+  it.scopedLive("ping, version, job, check, commit, rollback (sections 2.14, 2.15, 2.16)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/^(commit|rollback)$/i, {})

@@ -22,7 +22,7 @@ const jobOf = (daemon: ScriptedDaemon) => daemon.connections[0]!.job
 
 describe("MapepireJob: interruption", () => {
   it.scopedLive(
-    "stops the statement in the database, through a second job, and ends in an interrupt, no SqlError",
+    "stops the statement in the database, through a second job, and ends in an interrupt, no SqlError (section 6.3)",
     () =>
       Effect.gen(function* () {
         const daemon = yield* withEndless(wss)
@@ -42,56 +42,60 @@ describe("MapepireJob: interruption", () => {
       })
   )
 
-  it.scopedLive("the job that stops others is opened with the first long statement, not when it is needed", () =>
-    Effect.gen(function* () {
-      const daemon = yield* withEndless()
-      const job = yield* MapepireJob.make(daemon.config)
-      for (let i = 0; i < 50; i++) {
-        yield* job.queryAndRun("select * from ten")
-      }
-      assert.strictEqual(daemon.connections.length, 1)
-      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
-      yield* until(() => daemon.connections.length === 2)
-      yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
-      assert.strictEqual(daemon.connections.length, 2)
-    })
+  it.scopedLive(
+    "the job that stops others is opened with the first long statement, not when it is needed (section 6.4.3)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless()
+        const job = yield* MapepireJob.make(daemon.config)
+        for (let i = 0; i < 50; i++) {
+          yield* job.queryAndRun("select * from ten")
+        }
+        assert.strictEqual(daemon.connections.length, 1)
+        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* until(() => daemon.connections.length === 2)
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+        assert.strictEqual(daemon.connections.length, 2)
+      })
   )
 
-  it.scopedLive("a cancel that may still come is run into by VALUES 1, again if that is hit (section 6.4)", () =>
-    Effect.gen(function* () {
-      const daemon = yield* withEndless()
-      // Too late for its statement, which ends well; the cancel hits whatever comes next.
-      let finish = () => {}
-      let hits = 1
-      daemon.override((request, connection) => {
-        if (request.type === "sql" && request.sql === "select slow") {
-          finish = () =>
-            connection.reply(request, { has_results: true, metadata: { columns: [] }, data: [], is_done: false })
-          return true
-        }
-        if (request.sql === "VALUES 1" && hits-- > 0) {
-          connection.open.set(request.id, undefined)
-          connection.reply(request, { success: false, error: "[SQL0952]", sql_state: "57014", sql_rc: -952 })
-          return true
-        }
-        return false
+  it.scopedLive(
+    "a cancel that may still come is run into by VALUES 1, again if that is hit (sections 6.4.1, 6.4.4)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless()
+        // Too late for its statement, which ends well; the cancel hits whatever comes next.
+        let finish = () => {}
+        let hits = 1
+        daemon.override((request, connection) => {
+          if (request.type === "sql" && request.sql === "select slow") {
+            finish = () =>
+              connection.reply(request, { has_results: true, metadata: { columns: [] }, data: [], is_done: false })
+            return true
+          }
+          if (request.sql === "VALUES 1" && hits-- > 0) {
+            connection.open.set(request.id, undefined)
+            connection.reply(request, { success: false, error: "[SQL0952]", sql_state: "57014", sql_rc: -952 })
+            return true
+          }
+          return false
+        })
+        daemon.cancel = () => finish()
+        const job = yield* MapepireJob.make(daemon.config)
+        const fiber = yield* Effect.fork(job.queryAndRun("select slow"))
+        yield* running(daemon, "slow")
+        const interrupted = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* until(() => daemon.cancels.length > 0)
+        const next = yield* Effect.fork(job.queryAndRun("select * from ten"))
+        yield* Fiber.join(interrupted)
+        yield* Fiber.join(next)
+        const texts = daemon.statements.filter((sql) => !sql.startsWith("CALL"))
+        assert.deepStrictEqual(texts, ["select slow", "VALUES 1", "VALUES 1", "select * from ten"])
+        yield* job.ping
+        // The late result was closed, although nobody had asked for it any more.
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
       })
-      daemon.cancel = () => finish()
-      const job = yield* MapepireJob.make(daemon.config)
-      const fiber = yield* Effect.fork(job.queryAndRun("select slow"))
-      yield* running(daemon, "slow")
-      const interrupted = yield* Effect.fork(Fiber.interrupt(fiber))
-      yield* until(() => daemon.cancels.length > 0)
-      const next = yield* Effect.fork(job.queryAndRun("select * from ten"))
-      yield* Fiber.join(interrupted)
-      yield* Fiber.join(next)
-      const texts = daemon.statements.filter((sql) => !sql.startsWith("CALL"))
-      assert.deepStrictEqual(texts, ["select slow", "VALUES 1", "VALUES 1", "select * from ten"])
-      yield* job.ping
-      // The late result was closed, although nobody had asked for it any more.
-      assert.strictEqual(daemon.connections[0]!.open.size, 0)
-    })
   )
 
   it.scopedLive("a neighbour's statement is never hit: with several under way nothing is stopped (contract 3)", () =>
@@ -176,7 +180,7 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
-  it.scopedLive("a job that was given up is kept until its answer comes, then closed", () =>
+  it.scopedLive("a job that was given up is kept until its answer comes, then closed (section 6.4.5)", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()
       daemon.cancel = () => {}
@@ -217,22 +221,24 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
-  it.scopedLive("cancel: false leaves the statement behind, and closes what it opened when it is late", () =>
-    Effect.gen(function* () {
-      const daemon = yield* scriptedDaemon()
-      daemon.on(/slow/, { ...numbers(10), delay: 100 })
-      const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
-      const fiber = yield* Effect.fork(job.query("select slow", [], { rows: 2 }))
-      yield* running(daemon, "slow")
-      yield* Fiber.interrupt(fiber)
-      assert.strictEqual((yield* job.stats).unanswered, 1)
-      yield* until(() => daemon.sent("sqlclose").length === 1)
-      assert.strictEqual(daemon.connections.length, 1)
-      // Never before the response: the daemon would have forgotten the id, and kept the cursor (section 2.3.4).
-      const closed = daemon.requests.findIndex(({ type }) => type === "sqlclose")
-      assert.strictEqual(daemon.requests[closed]!.cont_id, daemon.sent("sql")[0]!.id)
-      yield* until(() => daemon.connections[0]!.open.size === 0)
-    })
+  it.scopedLive(
+    "cancel: false leaves the statement behind, and closes what it opened when it is late (section 6.4.8)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/slow/, { ...numbers(10), delay: 100 })
+        const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
+        const fiber = yield* Effect.fork(job.query("select slow", [], { rows: 2 }))
+        yield* running(daemon, "slow")
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual((yield* job.stats).unanswered, 1)
+        yield* until(() => daemon.sent("sqlclose").length === 1)
+        assert.strictEqual(daemon.connections.length, 1)
+        // Never before the response: the daemon would have forgotten the id, and kept the cursor (section 2.3.4).
+        const closed = daemon.requests.findIndex(({ type }) => type === "sqlclose")
+        assert.strictEqual(daemon.requests[closed]!.cont_id, daemon.sent("sql")[0]!.id)
+        yield* until(() => daemon.connections[0]!.open.size === 0)
+      })
   )
 
   it.scopedLive("an interrupted pull ends its cursor: no row is lost silently (contract 6)", () =>
@@ -257,7 +263,7 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
-  it.scopedLive("an interrupted stream closes its cursor", () =>
+  it.scopedLive("an interrupted stream closes its cursor (section 6.4.6)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/from ten/, numbers(10))
@@ -277,7 +283,7 @@ describe("MapepireJob: interruption", () => {
 })
 
 describe("MapepireJob: deadlines", () => {
-  it.scopedLive("a passed deadline stops the statement and fails with StatementTimeout", () =>
+  it.scopedLive("a passed deadline stops the statement and fails with StatementTimeout (section 6.4.10)", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()
       const job = yield* MapepireJob.make(daemon.config)

@@ -47,7 +47,7 @@ describe("MapepireJob: queries", () => {
     })
   )
 
-  it.scopedLive("an exact multiple of the page size ends with an empty page", () =>
+  it.scopedLive("an exact multiple of the page size ends with an empty page (section 4)", () =>
     Effect.gen(function* () {
       const daemon = yield* ten
       const job = yield* MapepireJob.make({ ...daemon.config, pageSize: 5 })
@@ -56,53 +56,57 @@ describe("MapepireJob: queries", () => {
     })
   )
 
-  it.scopedLive("a stream asks for a page when the rows before it are taken, and for no more than it uses", () =>
-    Effect.gen(function* () {
-      const daemon = yield* ten
-      const job = yield* MapepireJob.make(daemon.config)
-      const five = yield* job
-        .rows<{ n: number }>("select * from ten", [], { rows: 2 })
-        .pipe(Stream.take(5), Stream.runCollect)
-      assert.deepStrictEqual(
-        Chunk.toReadonlyArray(five).map(({ n }) => n),
-        [1, 2, 3, 4, 5]
-      )
-      assert.strictEqual(daemon.sent("sqlmore").length, 2)
-      yield* job.ping
-      assert.strictEqual(daemon.connections[0]!.open.size, 0)
-    })
+  it.scopedLive(
+    "a stream asks for a page when the rows before it are taken, and for no more than it uses (section 2.3.5)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* ten
+        const job = yield* MapepireJob.make(daemon.config)
+        const five = yield* job
+          .rows<{ n: number }>("select * from ten", [], { rows: 2 })
+          .pipe(Stream.take(5), Stream.runCollect)
+        assert.deepStrictEqual(
+          Chunk.toReadonlyArray(five).map(({ n }) => n),
+          [1, 2, 3, 4, 5]
+        )
+        assert.strictEqual(daemon.sent("sqlmore").length, 2)
+        yield* job.ping
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      })
   )
 
-  it.scopedLive("rows are asked for in terse form, so that columns of one name are all there (bug 22)", () =>
-    Effect.gen(function* () {
-      const daemon = yield* scriptedDaemon()
-      daemon.on(/twice/, {
-        columns: [
-          { name: "A", type: "INTEGER" },
-          { name: "A", type: "INTEGER" }
-        ],
-        rows: [[1, 2]]
+  it.scopedLive(
+    "rows are asked for in terse form, so that columns of one name are all there (bug 22, section 3.1)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/twice/, {
+          columns: [
+            { name: "A", type: "INTEGER" },
+            { name: "A", type: "INTEGER" }
+          ],
+          rows: [[1, 2]]
+        })
+        const job = yield* MapepireJob.make(daemon.config)
+        const { columns } = yield* job.queryAndRun("select twice")
+        assert.strictEqual(columns.length, 2)
+        assert.isTrue(daemon.sent("sql")[0]!.terse)
+        const session = yield* job.session
+        const answer = yield* session.run({
+          text: "select twice",
+          params: [],
+          prefetch: 1,
+          deadline: Infinity,
+          integers: "number",
+          shape: "arrays",
+          prepared: true,
+          transaction: "none"
+        })
+        assert.deepStrictEqual(answer.arrays(), [[1, 2]])
       })
-      const job = yield* MapepireJob.make(daemon.config)
-      const { columns } = yield* job.queryAndRun("select twice")
-      assert.strictEqual(columns.length, 2)
-      assert.isTrue(daemon.sent("sql")[0]!.terse)
-      const session = yield* job.session
-      const answer = yield* session.run({
-        text: "select twice",
-        params: [],
-        prefetch: 1,
-        deadline: Infinity,
-        integers: "number",
-        shape: "arrays",
-        prepared: true,
-        transaction: "none"
-      })
-      assert.deepStrictEqual(answer.arrays(), [[1, 2]])
-    })
   )
 
-  it.scopedLive("a change has a count and no rows, and is no open cursor (bug 16)", () =>
+  it.scopedLive("a change has a count and no rows, and is no open cursor (bug 16, section 2.5)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.on(/^update/, { updateCount: 3 })
@@ -137,13 +141,15 @@ describe("MapepireJob: queries", () => {
     })
   )
 
-  it.scopedLive("comments before the verb are not sent: daemon and driver look at the first word only", () =>
-    Effect.gen(function* () {
-      const daemon = yield* ten
-      const job = yield* MapepireJob.make(daemon.config)
-      yield* job.queryAndRun("-- who\n /* why /* nested */ */ select * from ten")
-      assert.strictEqual(daemon.sent("sql")[0]!.sql, "select * from ten")
-    })
+  it.scopedLive(
+    "comments before the verb are not sent: daemon and driver look at the first word only (sections 2.5, 2.6)",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* ten
+        const job = yield* MapepireJob.make(daemon.config)
+        yield* job.queryAndRun("-- who\n /* why /* nested */ */ select * from ten")
+        assert.strictEqual(daemon.sent("sql")[0]!.sql, "select * from ten")
+      })
   )
 
   it.scopedLive("a page with rows and a failure after them gives the rows first", () =>

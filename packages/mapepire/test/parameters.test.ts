@@ -12,7 +12,7 @@ const encode = (value: unknown, options?: Parameters<typeof encodeParameters>[1]
 }
 
 describe("parameters", () => {
-  it("stand for exactly what was given", () => {
+  it("stand for exactly what was given (section 3.4)", () => {
     assert.strictEqual(encode(null), null)
     assert.strictEqual(encode(undefined), null)
     assert.strictEqual(encode(""), "")

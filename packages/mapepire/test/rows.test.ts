@@ -432,7 +432,7 @@ describe("output parameters", () => {
 })
 
 describe("recorded results", () => {
-  it("of every type", () => {
+  it("of every type (section 3.3)", () => {
     const text = exchanges.find(({ dir, frame: text }) => dir === "recv" && text.includes('"C_DECFLOAT":'))!.frame
     const found = frame.parse(text) as frame.Frame
     const columns = (found.body.metadata as { columns: Columns }).columns
