@@ -2,6 +2,7 @@
 #include "pump.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Functions whose answer depends on the connection that asks. */
 static const char *const boundFunctions[] = {"last_insert_rowid", "changes", "total_changes", "load_extension"};
@@ -94,6 +95,63 @@ static void record(const Api *api, Actions *actions, int action, const char *fir
   actions->bound = true;
 }
 
+static bool is_among(const Api *api, const char *name, const char *const *names, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (same(api, name, names[i])) return true;
+  }
+  return false;
+}
+
+#define IS_AMONG(api, name, names) is_among(api, name, names, sizeof names / sizeof names[0])
+
+/* PRAGMAs that tell of a table or index, which is their argument, and those that tell of the file and must have none. */
+static const char *const describing[] = {"table_info",  "table_xinfo", "index_info",      "index_xinfo",
+                                         "index_list",  "table_list",  "foreign_key_list"};
+static const char *const telling[] = {"table_list",     "collation_list", "function_list", "module_list",
+                                      "pragma_list",    "page_count",     "page_size",     "freelist_count",
+                                      "schema_version", "user_version",   "data_version",  "application_id",
+                                      "encoding",       "compile_options"};
+
+/* Tables that show what is none of a stranger's business: raw pages with what was deleted, statements of others. */
+static const char *const hidden[] = {"sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used"};
+
+/* Functions that take pointers, write to a log, or keep a value of each row in memory. */
+static const char *const withheld[] = {"fts3_tokenizer",  "sqlite_log", "median", "percentile",
+                                       "percentile_cont", "percentile_disc"};
+
+static bool ends_with(const Api *api, const char *text, const char *end) {
+  size_t length = strlen(text);
+  size_t tail = strlen(end);
+  return length > tail && api->stricmp(text + length - tail, end) == 0;
+}
+
+/* An R-Tree prepares its writes when it is opened. Nothing writes here: the connection and the statement only read. */
+static bool is_of_rtree(const Api *api, const char *table) {
+  return table != NULL &&
+         (ends_with(api, table, "_node") || ends_with(api, table, "_parent") || ends_with(api, table, "_rowid"));
+}
+
+/* What statements of strangers may do: a list of what is allowed, so that what SQLite learns later is not. */
+static bool is_reading(const Api *api, int action, const char *first, const char *second) {
+  switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_RECURSIVE:
+      return true;
+    case SQLITE_READ:
+      return !IS_AMONG(api, first, hidden);
+    case SQLITE_FUNCTION:
+      return !IS_AMONG(api, second, withheld);
+    case SQLITE_PRAGMA:
+      return second == NULL ? IS_AMONG(api, first, telling) : IS_AMONG(api, first, describing);
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+    case SQLITE_DELETE:
+      return is_of_rtree(api, first);
+    default:
+      return false;
+  }
+}
+
 static int on_action(void *pointer, int action, const char *first, const char *second, const char *database,
                      const char *trigger) {
   Connection *connection = pointer;
@@ -103,6 +161,7 @@ static int on_action(void *pointer, int action, const char *first, const char *s
   if (recording != NULL && connection->changes != NULL) note(connection, recording, action, first, second, database);
   /* Extensions are loaded by the program, never by SQL. */
   if (action == SQLITE_FUNCTION && same(api, second, "load_extension")) return SQLITE_DENY;
+  if (connection->restricted && !is_reading(api, action, first, second)) return SQLITE_DENY;
   int verdict = callback_authorize(connection, action, first, second, database, trigger);
   /* To "ignore" a DELETE is to delete row by row, instead of the whole table without a word. A DROP would be left out. */
   bool whole = action == SQLITE_DELETE && recording != NULL && connection->changes != NULL && !recording->dropping;
@@ -111,4 +170,10 @@ static int on_action(void *pointer, int action, const char *first, const char *s
 
 void actions_install(Connection *connection) {
   connection->api->set_authorizer(connection->db, on_action, connection);
+}
+
+void actions_restrict(Connection *connection) {
+  connection->restricted = true;
+  /* Expires what is prepared already. */
+  actions_install(connection);
 }

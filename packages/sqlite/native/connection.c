@@ -34,8 +34,14 @@ void connection_configure(Connection *connection, void *words, int progressSteps
   actions_install(connection);
   /* What carriers' own connections start with, whatever the library was compiled for. */
   api->db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
-  api->db_config(connection->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
-  api->db_config(connection->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+}
+
+void connection_set_option(Connection *connection, int option, bool on) {
+  connection->api->db_config(connection->db, option, on ? 1 : 0, NULL);
+}
+
+void connection_set_limit(Connection *connection, int limit, int value) {
+  connection->api->limit(connection->db, limit, value);
 }
 
 /* Not sqlite3_exec: only what is prepared here may count as done here, not what a VACUUM attaches inside. */

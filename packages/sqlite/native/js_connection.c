@@ -187,12 +187,39 @@ static napi_value js_deserialize(napi_env env, napi_callback_info info) {
   return code == SQLITE_OK ? NULL : js_throw(env, code, api->errstr(code));
 }
 
+/* setOption(connection, option, on) */
+static napi_value js_set_option(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  Connection *connection = js_connection(env, args[0]);
+  if (connection != NULL) connection_set_option(connection, js_to_int32(env, args[1]), js_to_boolean(env, args[2]));
+  return NULL;
+}
+
+/* setLimit(connection, limit, value) */
+static napi_value js_set_limit(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  Connection *connection = js_connection(env, args[0]);
+  if (connection != NULL) connection_set_limit(connection, js_to_int32(env, args[1]), js_to_int32(env, args[2]));
+  return NULL;
+}
+
+/* restrict(connection): see actions_restrict */
+static napi_value js_restrict(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  Connection *connection = js_connection(env, args[0]);
+  if (connection != NULL) actions_restrict(connection);
+  return NULL;
+}
+
 void js_define_connection(napi_env env, napi_value exports) {
   js_define(env, exports, "open", js_open);
   js_define(env, exports, "close", js_close);
   js_define(env, exports, "start", js_start);
   js_define(env, exports, "end", js_end);
   js_define(env, exports, "check", js_check);
+  js_define(env, exports, "setOption", js_set_option);
+  js_define(env, exports, "setLimit", js_set_limit);
+  js_define(env, exports, "restrict", js_restrict);
   js_define(env, exports, "exec", js_exec);
   js_define(env, exports, "inTransaction", js_in_transaction);
   js_define(env, exports, "loadExtension", js_load_extension);

@@ -86,6 +86,8 @@ typedef struct Actions {
 void actions_clear(Actions *actions);
 
 void actions_install(Connection *connection);
+/* From here on statements read and do nothing else. */
+void actions_restrict(Connection *connection);
 
 /* ---- encode.c: rows into pages ---- */
 
@@ -319,6 +321,8 @@ struct Connection {
   Actions *recording;
   /* Has temporary objects or attached databases. */
   bool secluded;
+  /* Its statements come from strangers: the authorizer lets them read, and nothing else. */
+  bool restricted;
   Statement *statements;
   Backup *backups;
   Blob *blobs;
@@ -337,6 +341,9 @@ struct Connection {
 
 Connection *connection_open(const Api *api, const char *filename, int flags, int *code, char **message);
 void connection_configure(Connection *connection, void *words, int progressSteps, int busyTimeout);
+/* One of SQLite's switches (SQLITE_DBCONFIG_…), and one of its limits (SQLITE_LIMIT_…). */
+void connection_set_option(Connection *connection, int option, bool on);
+void connection_set_limit(Connection *connection, int limit, int value);
 int connection_exec(Connection *connection, const char *text, size_t length);
 int connection_load_extension(Connection *connection, const char *path, char **message);
 int64_t connection_total_changes(const Connection *connection);

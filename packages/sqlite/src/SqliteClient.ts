@@ -27,6 +27,9 @@ import type { PlanNode } from "./internal/explain.js"
 import * as modules from "./internal/modules/make.js"
 import type { Modules } from "./internal/modules/model.js"
 import * as operations from "./internal/operations.js"
+import * as untrusted from "./internal/untrusted.js"
+import type { UntrustedRules } from "./internal/boundary.js"
+import type { UntrustedConfig } from "./internal/untrusted.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
 /**
@@ -126,6 +129,7 @@ export type { Capabilities, Capability, CapabilityFace } from "./internal/capabi
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { Blob, BlobOptions, Blobs, BlobStreamOptions } from "./internal/blob/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
+export type { UntrustedConfig, UntrustedFace, UntrustedResult } from "./internal/untrusted.js"
 export type { PlanNode } from "./internal/explain.js"
 export {
   /**
@@ -218,12 +222,17 @@ export interface SqliteClientConfig
  */
 export const make = (
   config: SqliteClientConfig
+): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> => makeWith(config, undefined)
+
+const makeWith = (
+  config: SqliteClientConfig,
+  rules: UntrustedRules | undefined
 ): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
-    const transport = SqliteTransport.make({
-      ...config,
-      statementCacheSize: config.statementCacheSize ?? config.prepareCacheSize
-    })
+    const transport = SqliteTransport.make(
+      { ...config, statementCacheSize: config.statementCacheSize ?? config.prepareCacheSize },
+      rules
+    )
     const client = yield* SqlClient.make({
       spanAttributes: config.spanAttributes,
       telemetry: config.telemetry,
@@ -249,6 +258,63 @@ export const make = (
     }) as unknown as SqliteClient
   })
 
+/**
+ * A client for SQL from strangers: `query` runs a statement of theirs, and every other way to run one is bounded, too.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Untrusted extends SqliteClient, untrusted.UntrustedFace {}
+
+/**
+ * The tag of the client for SQL from strangers.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const Untrusted: Context.Tag<Untrusted, Untrusted> = Context.GenericTag<Untrusted>(
+  "@sluice/sqlite/SqliteClient/Untrusted"
+)
+
+/**
+ * Opens a file, which must exist, for SQL from strangers: a console, a tool of a language model. Whatever they write, the
+ * database stays as it is, and the program has a bounded answer in bounded time:
+ *
+ * - The connection only reads, and an authorizer allows nothing but SELECT and PRAGMAs that describe the schema: no writing,
+ *   no ATTACH, no temporary tables, no transactions, no extensions. One statement per text.
+ * - A statement ends at its `deadline`. Rows beyond `maxRows` and `maxBytes` are left out, and the result says so.
+ * - SQLite's limits are low, so that values, expressions and programs of statements stay small, and so their memory.
+ *
+ * Functions that you register on this client can be called by strangers. Fails with reason `Unsupported` on the portable
+ * engine, which cannot stop a statement that computes for ever.
+ *
+ * @example
+ * ```ts
+ * import { Reactivity } from "@effect/experimental"
+ * import { SqliteClient } from "@sluice/sqlite"
+ * import { Effect } from "effect"
+ *
+ * const answer = (statement: string) =>
+ *   Effect.gen(function*() {
+ *     const sql = yield* SqliteClient.makeUntrusted({ filename: "shop.db", maxRows: 100 })
+ *     const { columns, rows, truncated } = yield* sql.query(statement)
+ *     return { columns, rows, more: truncated !== false }
+ *   }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeUntrusted = (
+  config: UntrustedConfig
+): Effect.Effect<Untrusted, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.suspend(() => {
+    const bounds = untrusted.boundsOf(config)
+    return Effect.map(makeWith(untrusted.configOf(config), untrusted.rulesOf(bounds)), (client) =>
+      Object.assign(client, untrusted.make(client, bounds))
+    )
+  })
+
 const toContext = (client: SqliteClient) =>
   Context.make(SqliteClient, client).pipe(
     Context.add(SqlClient.SqlClient, client),
@@ -265,6 +331,20 @@ export const layer = (
   config: SqliteClientConfig
 ): Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> =>
   Layer.scopedContext(Effect.map(make(config), toContext)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * The client for SQL from strangers as a layer, see `makeUntrusted`: provides `Untrusted`, and the same client under the tags
+ * of `layer`. In a program that has another client, too, provide `makeUntrusted` under a tag of your own.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUntrusted = (
+  config: UntrustedConfig
+): Layer.Layer<Untrusted | SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> =>
+  Layer.scopedContext(
+    Effect.map(makeUntrusted(config), (client) => Context.add(toContext(client), Untrusted, client))
+  ).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * The same from `Config` values.

@@ -12,8 +12,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
-import type { ChangesMessage, Registration } from "./internal/boundary.js"
 import type { Enlist, Register } from "./internal/callbacks/make.js"
+import {
+  type ChangesMessage,
+  limitNames,
+  type Registration,
+  safest,
+  type Safety,
+  type UntrustedRules
+} from "./internal/boundary.js"
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
@@ -41,6 +48,25 @@ export interface Config {
   readonly disableWAL?: boolean | undefined
   /** How long a lock held by another connection is waited for. Default 5 seconds. */
   readonly busyTimeout?: Duration.DurationInput | undefined
+  /**
+   * SQLite's own protection against statements that corrupt a file on purpose: no writing to `sqlite_schema`
+   * (`PRAGMA writable_schema`) or to the tables behind virtual ones, no `journal_mode=off`. Default true. The portable engine
+   * has it where the runtime's SQLite API offers it.
+   */
+  readonly defensive?: boolean | undefined
+  /**
+   * Lets views, triggers, indexes, defaults and checks, which may have come with a file from somebody else, call functions and
+   * virtual tables that are not `innocuous`. Default false: statements that come to that fail with "unsafe use of …".
+   */
+  readonly trustedSchema?: boolean | undefined
+  /** Takes a text in double quotes that names no column for a string, as SQLite once did. Default false. */
+  readonly doubleQuotedStrings?: boolean | undefined
+  /**
+   * Lowers SQLite's limits (https://www.sqlite.org/limits.html); what is above those that it was built with has no effect.
+   * Default: SQLite's own. On the portable engine with a runtime whose SQLite API has no limits, opening fails with reason
+   * `Unsupported`.
+   */
+  readonly limits?: Limits | undefined
   /** Set on every session when it opens, such as `{ synchronous: "normal" }`. */
   readonly pragmas?: Readonly<Record<string, string | number | boolean>> | undefined
   /** Databases to attach on every session: schema name to file name. Nothing is routed to readers then. */
@@ -71,6 +97,18 @@ export interface Config {
   /** Applied to the identifiers in queries. */
   readonly transformQueryNames?: ((name: string) => string) | undefined
 }
+
+/**
+ * SQLite's limits, for every session: whole numbers from 0 on. `length`: bytes of a text, blob or row. `sqlLength`: bytes of a
+ * statement, also of those in the schema. `columns`: of a table, result, index or list. `exprDepth`: of an expression.
+ * `compoundSelect`: terms of a UNION. `vdbeOps`: operations of a prepared statement (beyond: "out of memory").
+ * `functionArgs`: arguments of a function. `attached`: databases, up to 10. `likePatternLength`: bytes of a LIKE or GLOB
+ * pattern. `variables`: highest number of a parameter. `triggerDepth`: of triggers that fire triggers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Limits = Safety["limits"]
 
 /**
  * The transport, and what only SQLite has.
@@ -104,13 +142,25 @@ const pragmaText = (name: string, value: string | number | boolean): string =>
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
 
-const connectOptions = (config: Config, extensions: ReadonlyArray<string>, registry: Registry): ConnectOptions => ({
+const connectOptions = (
+  config: Config,
+  untrusted: UntrustedRules | undefined,
+  extensions: ReadonlyArray<string>,
+  registry: Registry
+): ConnectOptions => ({
+  untrusted,
   filename: config.filename,
   readonly: config.readonly ?? false,
   queryOnly: false,
   wal: config.disableWAL !== true && config.readonly !== true && !isMemory(config.filename),
   busyTimeout: Math.min(millis(config.busyTimeout, 5_000), 0x7fffffff),
   progressSteps: config.progressSteps ?? 1_000,
+  safety: {
+    defensive: config.defensive ?? safest.defensive,
+    trustedSchema: config.trustedSchema ?? safest.trustedSchema,
+    doubleQuotedStrings: config.doubleQuotedStrings ?? safest.doubleQuotedStrings,
+    limits: config.limits ?? safest.limits
+  },
   onOpen: [
     ...Object.entries(config.pragmas ?? {}).map(([name, value]) => pragmaText(name, value)),
     ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${quote(file)} AS ${identifier(name)}`),
@@ -127,13 +177,16 @@ const connectOptions = (config: Config, extensions: ReadonlyArray<string>, regis
   workerUrl: config.workerUrl
 })
 
+const isLimit = (value: number | undefined): boolean =>
+  value === undefined || (Number.isInteger(value) && value >= 0 && value <= 0x7fffffff)
+
 /**
  * A transport for one database. Opens nothing by itself: the client opens the writer when it is made.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (config: Config): SqliteTransport => {
+export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules): SqliteTransport => {
   const memory = isMemory(config.filename)
   const extensions = [...(config.extensions ?? [])]
   const registry = new Registry()
@@ -149,7 +202,11 @@ export const make = (config: Config): SqliteTransport => {
           failure.lost("The session of a database in memory is gone, and its content with it", "notExecuted")
         )
       }
-      const options = connectOptions(config, extensions, registry)
+      const wrong = limitNames.find((name) => !isLimit(config.limits?.[name]))
+      if (wrong !== undefined) {
+        return Effect.fail(failure.wrongLimit(wrong))
+      }
+      const options = connectOptions(config, untrusted, extensions, registry)
       const reads = profile.access === "read"
       const known = registry.latest
       const opening = connect(reads ? { ...options, queryOnly: true, wal: false } : options)

@@ -1,9 +1,10 @@
 /** The table of capabilities: what is `true` works, what is `false` fails with `Unsupported`, and the README says the same. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import * as Reactivity from "@effect/experimental/Reactivity"
 import type { SqlError } from "@effect/sql/SqlError"
 import { afterAll, assert, it } from "@effect/vitest"
-import type { SqliteClient } from "@sluice/sqlite"
+import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
 import { names, table } from "../src/internal/capabilities.js"
 import { open } from "./conformance/stopping.js"
@@ -143,6 +144,25 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
     const made = yield* sql.workerModule<{ add: (_: SqliteClient.WorkerDatabase, a: number, b: number) => number }>(url)
     assert.strictEqual(yield* made.runInWorker("add", 1, 2), 3)
   }),
+  innocuous: (sql) =>
+    Effect.gen(function* () {
+      yield* sql.function("seven", { innocuous: true }, () => Effect.succeed(7))
+      yield* sql`create view v as select seven() as n`
+      const rows = yield* Effect.catchIf(
+        sql`select n from v`,
+        (error) => String(error.message).startsWith("unsafe use"),
+        () => sql.require("innocuous")
+      )
+      assert.deepStrictEqual(rows, [{ n: 7 }])
+    }),
+  layerUntrusted: (sql, directory) =>
+    Effect.gen(function* () {
+      const filename = join(directory, "some.db")
+      yield* sql.backup(filename)
+      const { kind: engine } = sql.engine
+      const untrusted = yield* SqliteClient.makeUntrusted({ filename, engine }).pipe(Effect.provide(Reactivity.layer))
+      assert.deepStrictEqual((yield* untrusted.query("select 1")).rows, [[1]])
+    }),
   rowTracer: asked("rowTracer"),
   vfs: asked("vfs"),
   fts5Tokenizer: asked("fts5Tokenizer"),

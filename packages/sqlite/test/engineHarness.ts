@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect } from "vitest"
-import { deadlineOffset, sharedBytes, slots } from "../src/internal/boundary.js"
+import { deadlineOffset, safest, sharedBytes, slots } from "../src/internal/boundary.js"
 import {
   makeDecoder,
   pageChanges,
@@ -63,7 +63,8 @@ export const makeHarness = (make: () => Engine) => {
       create: more.create ?? true,
       shared,
       progressSteps: 1000,
-      busyTimeout: more.busyTimeout ?? 0
+      busyTimeout: more.busyTimeout ?? 0,
+      safety: safest
     })
     opened.push(connection)
     return {

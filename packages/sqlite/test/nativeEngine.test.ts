@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { afterAll, afterEach, describe, expect, it } from "vitest"
-import { cancelWord, deadlineOffset, sharedBytes, slots, Word } from "../src/internal/boundary.js"
+import { cancelWord, deadlineOffset, safest, sharedBytes, slots, Word } from "../src/internal/boundary.js"
 import { ColumnFlag, Flag, Header, headerBytes, Kind, largeRowBytes, Tag, Why } from "../src/internal/page.js"
 import { carrier } from "../src/internal/worker/carrier.js"
 import { type Connection, EngineError, type Prepared } from "../src/internal/worker/engine.js"
@@ -167,7 +167,8 @@ const open = (filename = ":memory:", options: { readonly busyTimeout?: number; r
     create: true,
     shared,
     progressSteps: 1000,
-    busyTimeout: options.busyTimeout ?? 1000
+    busyTimeout: options.busyTimeout ?? 1000,
+    safety: safest
   })
   opened.push(connection)
   const session: Session = {
@@ -1281,7 +1282,8 @@ describe("lifetimes", () => {
         create: true,
         shared: new SharedArrayBuffer(4096),
         progressSteps: 1000,
-        busyTimeout: 0
+        busyTimeout: 0,
+        safety: safest
       })
       short.prepare("SELECT 1")
       if (i % 2 === 0) short.close()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { sharedBytes } from "../src/internal/boundary.js"
+import { safest, sharedBytes } from "../src/internal/boundary.js"
 import { findFaults } from "../src/internal/worker/bindings.js"
 import { carrier } from "../src/internal/worker/carrier.js"
 import { portableEngine } from "../src/internal/worker/portableEngine.js"
@@ -33,7 +33,8 @@ describe("portable engine", () => {
       create: true,
       shared: new SharedArrayBuffer(sharedBytes),
       progressSteps: 1000,
-      busyTimeout: 0
+      busyTimeout: 0,
+      safety: safest
     })
     connection.exec("CREATE TABLE a(x PRIMARY KEY); CREATE TABLE b(y REFERENCES a(x))")
     expect(() => connection.exec("INSERT INTO b VALUES (1)")).toThrow("FOREIGN KEY")

@@ -215,6 +215,7 @@ export type Registration =
       readonly arity: number
       readonly deterministic: boolean
       readonly directOnly: boolean
+      readonly innocuous: boolean
       readonly shape: "scalar" | "aggregate" | "window"
       readonly id: number | undefined
     }
@@ -262,9 +263,13 @@ export interface ChosenExport {
   readonly arity: number | undefined
   readonly deterministic: boolean
   readonly directOnly: boolean
+  readonly innocuous: boolean
 }
 
-/** How an error crosses as a message. `code` is SQLite's extended result code, or −1 when it is none of SQLite's. */
+/** The code of an error message for what the engine does not have. */
+export const unsupportedCode = -2
+
+/** How an error crosses as a message. `code` is SQLite's extended result code, or below 0 when it is none of SQLite's. */
 export interface ErrorMessage {
   readonly code: number
   readonly message: string
@@ -350,6 +355,45 @@ export type ToLoop =
   | readonly [kind: "arguments", serial: number, bytes: ArrayBuffer]
   | readonly [kind: "changes", serial: number, changes: ChangesMessage]
 
+/** In the order of SQLite's numbers (https://www.sqlite.org/c3ref/c_limit_attached.html). */
+export const limitNames = [
+  "length",
+  "sqlLength",
+  "columns",
+  "exprDepth",
+  "compoundSelect",
+  "vdbeOps",
+  "functionArgs",
+  "attached",
+  "likePatternLength",
+  "variables",
+  "triggerDepth"
+] as const
+
+export type LimitName = (typeof limitNames)[number]
+
+/** What a connection refuses, whoever asks. */
+export interface Safety {
+  readonly defensive: boolean
+  readonly trustedSchema: boolean
+  readonly doubleQuotedStrings: boolean
+  readonly limits: Readonly<Partial<Record<LimitName, number>>>
+}
+
+/** What holds where nothing else is said. */
+export const safest: Safety = { defensive: true, trustedSchema: false, doubleQuotedStrings: false, limits: {} }
+
+/** Bounds for the statements of strangers, beyond SQLite's own. */
+export interface UntrustedRules {
+  /** Rows that a statement may give. */
+  readonly rows: number
+  /** Bytes that its pages may have. */
+  readonly bytes: number
+  readonly columns: number
+  /** UTF-16 units of a text. */
+  readonly text: number
+}
+
 /** What the worker is started with (`workerData`). */
 export interface Start {
   readonly shared: SharedArrayBuffer
@@ -365,6 +409,9 @@ export interface Start {
   /** Run in order once the file is open; the open fails with the first that fails. */
   readonly onOpen: ReadonlyArray<string>
   readonly wal: boolean
+  readonly safety: Safety
+  /** Once the connection is configured: what comes from then on comes from strangers. */
+  readonly untrusted: UntrustedRules | undefined
   readonly extensions: ReadonlyArray<string>
   readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"

@@ -37,6 +37,9 @@ export const table = {
   changes: [true, needsPump],
   workerModule: [true, true],
   runInWorker: [true, true],
+  /** Functions that say of themselves that an untrusted schema may call them. */
+  innocuous: [true, needsPump],
+  layerUntrusted: [true, "it stops between rows only, and strangers ask for statements that compute for ever"],
   /** Called for each row before it reaches the program, which may change or drop it. */
   rowTracer: [ownRows, ownRows],
   /** A file system of the program's own. */

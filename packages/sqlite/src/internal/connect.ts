@@ -60,7 +60,19 @@ class Thread {
       }
     }
     const { port1, port2 } = new MessageChannel()
-    const { engine, extensions, filename, onOpen, progressSteps, queryOnly, readonly, wal, busyTimeout } = options
+    const {
+      engine,
+      extensions,
+      filename,
+      onOpen,
+      progressSteps,
+      queryOnly,
+      readonly,
+      safety,
+      untrusted,
+      wal,
+      busyTimeout
+    } = options
     const start: Start = {
       shared: this.memory,
       port: port2,
@@ -71,6 +83,8 @@ class Thread {
       progressSteps,
       queryOnly,
       readonly,
+      safety,
+      untrusted,
       wal,
       busyTimeout,
       callbacks: options.registry.registrations()

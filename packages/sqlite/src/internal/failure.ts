@@ -1,7 +1,7 @@
 /** From SQLite's result codes to `SqlFailure` reasons (https://www.sqlite.org/rescode.html). */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
-import type { ErrorMessage } from "./boundary.js"
+import { type ErrorMessage, unsupportedCode } from "./boundary.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
 import { type Thrown, unpack } from "./thrown.js"
@@ -29,7 +29,11 @@ const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
 const busySnapshot = 517
 
 const notCompiled =
-  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|not authorized|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected/i
+  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected|tree is too large|variable number|parser stack/i
+
+/** Of code 1, too. */
+const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$/
+const tooLarge = /pattern too complex|too many levels of trigger/
 
 const reasonOf = (code: number, message: string): SqlFailure.Reason => {
   if (uniqueCodes.has(code)) {
@@ -37,7 +41,13 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
   }
   switch (code & 0xff) {
     case Code.error:
-      return notCompiled.test(message) ? "SqlSyntax" : "Unknown"
+      return refused.test(message)
+        ? "Authorization"
+        : tooLarge.test(message)
+          ? "InvalidParameter"
+          : notCompiled.test(message)
+            ? "SqlSyntax"
+            : "Unknown"
     case Code.busy:
       return code === busySnapshot ? "Serialization" : "LockTimeout"
     case Code.locked:
@@ -126,13 +136,17 @@ export const openFailure = (error: ErrorMessage, filename: string): SqlError => 
   if (thrown !== undefined) {
     return threw(thrown, undefined, "notExecuted")
   }
-  const reason = error.code < 0 ? "Connection" : reasonOf(error.code, error.message)
+  const reason =
+    error.code === unsupportedCode ? "Unsupported" : error.code < 0 ? "Connection" : reasonOf(error.code, error.message)
   return SqlFailure.make({
     reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
     message: `Cannot open SQLite database "${filename}": ${error.message}`,
     code: error.code < 0 ? undefined : error.code
   })
 }
+
+export const wrongLimit = (name: string): SqlError =>
+  SqlFailure.make({ reason: "InvalidParameter", message: `The limit ${name} must be a whole number from 0 on` })
 
 export const parameterFailure = (error: ParameterError, statement: string): SqlError =>
   SqlFailure.make({

@@ -87,6 +87,7 @@ export const make = (register: Register, enlist: Enlist): Callbacks => {
         arity: options.arity ?? (length === 0 ? -1 : length),
         deterministic: options.deterministic ?? false,
         directOnly: options.directOnly ?? false,
+        innocuous: options.innocuous ?? false,
         shape,
         id
       }),

@@ -14,6 +14,11 @@ export interface FunctionOptions {
   readonly deterministic?: boolean | undefined
   /** Not from triggers, views and schemas, which may come with a file from others. Default false. */
   readonly directOnly?: boolean | undefined
+  /**
+   * Has no side effects and tells no secrets: may be used in views, triggers, indexes, defaults and checks also where the
+   * schema is not trusted (see `trustedSchema` in the configuration). Default false. Native engine only.
+   */
+  readonly innocuous?: boolean | undefined
 }
 
 export interface ScalarFunction<E, R> {

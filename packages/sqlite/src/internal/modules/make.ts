@@ -19,8 +19,14 @@ const chosen = (what: Chosen = {}): Array<ChosenExport> => {
     if (options === undefined) {
       return []
     }
-    const { arity, deterministic = false, directOnly = false, name = exported } = options === true ? {} : options
-    return [{ exported, name, arity, deterministic, directOnly }]
+    const {
+      arity,
+      deterministic = false,
+      directOnly = false,
+      innocuous = false,
+      name = exported
+    } = options === true ? {} : options
+    return [{ exported, name, arity, deterministic, directOnly, innocuous }]
   })
 }
 

@@ -49,6 +49,9 @@ export interface CarrierDatabase {
   readonly enableLoadExtension: (enabled: boolean) => void
   readonly loadExtension: (path: string) => void
   readonly serialize?: () => Uint8Array
+  /** Missing in some, as are the limits. */
+  readonly enableDefensive?: (enabled: boolean) => void
+  readonly limits?: Record<string, number>
   readonly close: () => void
 }
 
@@ -56,7 +59,7 @@ export interface CarrierOptions {
   readonly readOnly?: boolean
   readonly allowExtension?: boolean
   readonly enableForeignKeyConstraints?: boolean
-  readonly defensive?: boolean
+  readonly enableDoubleQuotedStringLiterals?: boolean
   readonly timeout?: number
 }
 

@@ -2,7 +2,7 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { BlobPlace, ChangesMessage, HookKind, Registration } from "../boundary.js"
+import type { BlobPlace, ChangesMessage, HookKind, Registration, Safety } from "../boundary.js"
 
 export interface Engine {
   readonly kind: "native" | "portable"
@@ -20,6 +20,8 @@ export interface OpenOptions {
   readonly shared: SharedArrayBuffer
   readonly progressSteps: number
   readonly busyTimeout: number
+  /** Throws `EngineError` with `unsupportedCode` for limits that the engine cannot set. */
+  readonly safety: Safety
 }
 
 export interface Connection {
@@ -35,6 +37,8 @@ export interface Connection {
   readonly prepare: (text: string) => Prepared | undefined
   /** Runs statements whose rows nobody wants. Throws `EngineError`. */
   readonly exec: (text: string) => void
+  /** From here on statements read, and do nothing else, for good. Throws `EngineError` where the engine cannot. */
+  readonly restrict: () => void
   readonly inTransaction: () => boolean
   readonly loadExtension: (path: string) => void
   /** The whole database as SQLite would write it to a file. */

@@ -135,14 +135,14 @@ export class Modules {
   register({ aggregates, functions, id, url }: ModuleRegistration): Promise<void> {
     return this.load(url).then((exports) => {
       const on = id !== undefined
-      for (const { arity, deterministic, directOnly, exported, name } of functions) {
+      for (const { arity, deterministic, directOnly, exported, innocuous, name } of functions) {
         const run = exportOf(exports, exported, isFunction)
         this.connection.setFunction(
-          { name, arity: arity ?? run.length, deterministic, directOnly, shape: "scalar" },
+          { name, arity: arity ?? run.length, deterministic, directOnly, innocuous, shape: "scalar" },
           on ? scalar(`${name}()`, run) : undefined
         )
       }
-      for (const { arity, deterministic, directOnly, exported, name } of aggregates) {
+      for (const { arity, deterministic, directOnly, exported, innocuous, name } of aggregates) {
         const definition = exportOf(exports, exported, isAggregate)
         const isWindow = this.windows && isFunction(definition.inverse) && isFunction(definition.value)
         this.connection.setFunction(
@@ -151,6 +151,7 @@ export class Modules {
             arity: arity ?? Math.max(0, definition.step.length - 1),
             deterministic,
             directOnly,
+            innocuous,
             shape: isWindow ? "window" : "aggregate"
           },
           on ? aggregate(`${name}()`, definition) : undefined

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
-import { hookKinds } from "../boundary.js"
+import { hookKinds, limitNames, type Safety } from "../boundary.js"
 import type { Carrier } from "./carrier.js"
 import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
@@ -32,6 +32,9 @@ interface Pump {
     busyTimeout: number
   ) => ConnectionHandle
   readonly close: (connection: ConnectionHandle) => void
+  readonly setOption: (connection: ConnectionHandle, option: number, on: boolean) => void
+  readonly setLimit: (connection: ConnectionHandle, limit: number, value: number) => void
+  readonly restrict: (connection: ConnectionHandle) => void
   readonly start: (connection: ConnectionHandle, seq: number, slot: number) => number
   readonly end: (connection: ConnectionHandle) => void
   readonly check: (connection: ConnectionHandle) => number
@@ -113,6 +116,21 @@ interface Pump {
 /** Of https://www.sqlite.org/c3ref/c_deterministic.html */
 const deterministic = 0x800
 const directOnly = 0x80000
+const innocuous = 0x200000
+
+/** Of https://www.sqlite.org/c3ref/c_dbconfig_defensive.html */
+const Option = { defensive: 1010, doubleQuotedInData: 1013, doubleQuotedInSchema: 1014, trustedSchema: 1017 } as const
+
+const protect = (pump: Pump, handle: ConnectionHandle, safety: Safety): void => {
+  pump.setOption(handle, Option.defensive, safety.defensive)
+  pump.setOption(handle, Option.trustedSchema, safety.trustedSchema)
+  pump.setOption(handle, Option.doubleQuotedInData, safety.doubleQuotedStrings)
+  pump.setOption(handle, Option.doubleQuotedInSchema, safety.doubleQuotedStrings)
+  limitNames.forEach((name, i) => {
+    const limit = safety.limits[name]
+    if (limit !== undefined) pump.setLimit(handle, i, limit)
+  })
+}
 
 /** In the order of `FunctionKind` in native/pump.h. */
 const functionKinds = ["scalar", "aggregate", "window"]
@@ -179,6 +197,7 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
   exec: (text) => attempt(() => pump.exec(handle, text)),
+  restrict: () => pump.restrict(handle),
   inTransaction: () => pump.inTransaction(handle),
   loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
   serialize: () => attempt(() => pump.serialize(handle)),
@@ -199,7 +218,9 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
         handle,
         definition.name,
         definition.arity,
-        (definition.deterministic ? deterministic : 0) | (definition.directOnly ? directOnly : 0),
+        (definition.deterministic ? deterministic : 0) |
+          (definition.directOnly ? directOnly : 0) |
+          (definition.innocuous ? innocuous : 0),
         functionKinds.indexOf(definition.shape),
         run
       )
@@ -228,12 +249,13 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
 const makeEngine = (pump: Pump, library: Library): Engine => ({
   kind: "native",
   version: pump.version(library),
-  open: ({ busyTimeout, create, filename, progressSteps, readonly, shared }: OpenOptions) => {
+  open: ({ busyTimeout, create, filename, progressSteps, readonly, safety, shared }: OpenOptions) => {
     const words = new Int32Array(shared)
-    return makeConnection(
-      pump,
-      attempt(() => pump.open(library, filename, readonly, create, words, progressSteps, busyTimeout))
-    )
+    return attempt(() => {
+      const handle = pump.open(library, filename, readonly, create, words, progressSteps, busyTimeout)
+      protect(pump, handle, safety)
+      return makeConnection(pump, handle)
+    })
   }
 })
 

@@ -2,13 +2,20 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { HookKind } from "../boundary.js"
+import { type HookKind, unsupportedCode } from "../boundary.js"
 import { Flag, Why } from "../page.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
 import { ControlWords } from "./controlWords.js"
 import type { PageWriter } from "./encodePage.js"
-import type { Backup, Callback, Connection, EngineError, FunctionDefinition, Prepared } from "./engine.js"
+import {
+  type Backup,
+  type Callback,
+  type Connection,
+  EngineError,
+  type FunctionDefinition,
+  type Prepared
+} from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 import { setFunction, unsupported } from "./portableCallbacks.js"
 import { engineError, isBusy, Stopped } from "./portableErrors.js"
@@ -84,6 +91,13 @@ export class PortableConnection implements Connection {
       this.whileBusy(() => this.guard(() => this.database.exec(statement.text)))
       rest = statement.tail
     }
+  }
+
+  restrict(): void {
+    throw new EngineError(
+      unsupportedCode,
+      "SQL from strangers needs the native engine: the portable one cannot stop a statement that computes for ever"
+    )
   }
 
   inTransaction(): boolean {

@@ -7,7 +7,8 @@
  */
 import { existsSync } from "node:fs"
 import { type CarrierFaults, findFaults } from "./bindings.js"
-import type { Carrier } from "./carrier.js"
+import { limitNames, type Safety, unsupportedCode } from "../boundary.js"
+import type { Carrier, CarrierDatabase } from "./carrier.js"
 import { type Connection, type Engine, EngineError, type OpenOptions } from "./engine.js"
 import { PortableConnection } from "./portableConnection.js"
 import { Code, engineError } from "./portableErrors.js"
@@ -34,12 +35,47 @@ const open = (carrier: Carrier, options: OpenOptions, faults: CarrierFaults): Co
     readOnly: options.readonly,
     allowExtension: true,
     enableForeignKeyConstraints: true,
-    defensive: false,
+    enableDoubleQuotedStringLiterals: options.safety.doubleQuotedStrings,
     // SQLite's own waiting cannot be stopped; see `whileBusy`.
     timeout: 0
   })
   database.enableLoadExtension(false)
+  try {
+    protect(database, options.safety)
+  } catch (error) {
+    database.close()
+    throw error
+  }
   return new PortableConnection(database, faults, options.shared, options.busyTimeout)
+}
+
+/** What the carriers call our limits, in our order. */
+const carrierLimits = [
+  "length",
+  "sqlLength",
+  "column",
+  "exprDepth",
+  "compoundSelect",
+  "vdbeOp",
+  "functionArg",
+  "attach",
+  "likePatternLength",
+  "variableNumber",
+  "triggerDepth"
+]
+
+/** A carrier without `enableDefensive` stays without it: nothing else can switch that on. */
+const protect = (database: CarrierDatabase, { defensive, limits, trustedSchema }: Safety): void => {
+  database.enableDefensive?.(defensive)
+  database.exec(`PRAGMA trusted_schema=${trustedSchema ? "ON" : "OFF"}`)
+  limitNames.forEach((name, i) => {
+    const limit = limits[name]
+    if (limit === undefined) return
+    if (database.limits === undefined) {
+      throw new EngineError(unsupportedCode, `the limit ${name} needs the native engine, or a newer Node`)
+    }
+    database.limits[carrierLimits[i]!] = limit
+  })
 }
 
 /** The carriers always create a missing file, so whether it is there is asked before. */

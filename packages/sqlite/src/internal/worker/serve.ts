@@ -7,6 +7,7 @@ import { load } from "./nativeEngine.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
+import { restrict } from "./restrict.js"
 
 const chooseEngine = (wished: Start["engine"]): Engine => {
   const library = carrier()
@@ -61,12 +62,13 @@ export const serve = (start: Start): void => {
       create: !start.readonly && !start.queryOnly,
       shared: start.shared,
       progressSteps: start.progressSteps,
-      busyTimeout: start.busyTimeout
+      busyTimeout: start.busyTimeout,
+      safety: start.safety
     })
     connection.start(openSeq, openSlot)
     const journalMode = configure(connection, start)
-    const loop = new Loop(start, connection, engine.kind)
-    const opened = connection
+    const opened = start.untrusted === undefined ? connection : restrict(connection, start.untrusted)
+    const loop = new Loop(start, opened, engine.kind)
     ready = () => {
       opened.end()
       post(["ready", engine.kind, engine.version, journalMode])

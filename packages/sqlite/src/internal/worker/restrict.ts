@@ -1,0 +1,75 @@
+/** A connection for the statements of strangers: they read, one per text, within bounds. */
+import type { UntrustedRules } from "../boundary.js"
+import { Flag, Header } from "../page.js"
+import { emptyPage } from "./answer.js"
+import { type Connection, EngineError, type Prepared } from "./engine.js"
+
+/** SQLite's codes for what is not allowed, and for what is too large. */
+const denied = 23
+const tooBig = 18
+
+/** Throws `EngineError` where the engine cannot do that. */
+export const restrict = (connection: Connection, rules: UntrustedRules): Connection => {
+  connection.restrict()
+  return {
+    ...connection,
+    prepare: (text) => {
+      if (text.length > rules.text) {
+        throw new EngineError(tooBig, `the statement is longer than ${rules.text} characters`)
+      }
+      const prepared = connection.prepare(text)
+      const refusal = prepared === undefined ? undefined : refusalOf(prepared, rules)
+      if (refusal !== undefined) {
+        prepared!.finalize()
+        throw refusal
+      }
+      return prepared === undefined ? undefined : bounded(prepared, rules)
+    }
+  }
+}
+
+const refusalOf = (prepared: Prepared, rules: UntrustedRules): EngineError | undefined =>
+  prepared.tail !== ""
+    ? new EngineError(denied, "not authorized: one statement at a time")
+    : !prepared.readonly
+      ? new EngineError(denied, "not authorized: only statements that read")
+      : prepared.columnCount() > rules.columns
+        ? new EngineError(tooBig, `the result has more than ${rules.columns} columns`)
+        : undefined
+
+/** Ends a run that has given as much as it may. */
+const bounded = (prepared: Prepared, rules: UntrustedRules): Prepared => {
+  let rows = 0
+  let bytes = 0
+  const begin = () => {
+    rows = 0
+    bytes = 0
+  }
+  const refuse = (what: string, out: Uint8Array, offset: number): number => {
+    prepared.reset()
+    const page = emptyPage({ flags: Flag.readonly, code: tooBig, message: `the result has more than ${what}` })
+    out.set(new Uint8Array(page), offset)
+    return page.byteLength
+  }
+  return {
+    ...prepared,
+    bind: (parameters, offset, count, keep) => {
+      begin()
+      return prepared.bind(parameters, offset, count, keep)
+    },
+    reset: () => {
+      begin()
+      prepared.reset()
+    },
+    fetch: (maxRows, out, offset, capacity) => {
+      if (rows >= rules.rows) return refuse(`${rules.rows} rows`, out, offset)
+      const written = prepared.fetch(Math.min(maxRows, rules.rows - rows), out, offset, capacity)
+      if (bytes + Math.abs(written) > rules.bytes) return refuse(`${rules.bytes} bytes`, out, offset)
+      if (written > 0) {
+        rows += new Int32Array(out.buffer, out.byteOffset + offset, Header.rows + 1)[Header.rows]!
+        bytes += written
+      }
+      return written
+    }
+  }
+}
