@@ -83,6 +83,24 @@ describe("failures", () => {
   )
 })
 
+describe("what this server does not know", () => {
+  it.scopedLive("is refused by name, with Db2's code", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      for (const [sql, what] of [
+        ["merge into sales t using (values 1) s(n) on t.sales_id = s.n when matched then delete", "MERGE"],
+        ["begin declare n int; set n = 1; end", "compound statements"],
+        ["create procedure shop.p() language sql begin end", "CREATE PROCEDURE"],
+        ["create sequence shop.s", "CREATE SEQUENCE"]
+      ] as const) {
+        const answer = yield* client.sql(sql)
+        expect([answer.success, answer.sql_rc, answer.sql_state]).toEqual([false, -84, "42612"])
+        expect(answer.error).toMatch(new RegExp(`^\\[SQL0084\\] .*does not know ${what}`))
+      }
+    })
+  )
+})
+
 describe("Db2's spellings", () => {
   it.scopedLive("are understood", () =>
     Effect.gen(function* () {
@@ -111,6 +129,18 @@ describe("Db2's spellings", () => {
         ["select table_name from qsys2.systables where table_name = 'SALES'", [["SALES"]]],
         ["select count(*) from qsys2.syscolumns where table_name = 'DEPARTMENT'", [[5]]],
         ["select count(*) from (select 1 from department) x", [[6]]],
+        ["with a(n) as (values 1, (2), 1 + 2) select n from a order by n desc", [[3], [2], [1]]],
+        ["with a(n, t) as (values (1, 'x'), (2, 'y')) select t from a where n = 2", [["y"]]],
+        ["with a(n) as (values 1 union all select n + 1 from a where n < 3) select sum(n) from a", [[6]]],
+        [
+          "select s.t, deptname from (values ('A10', 'x'), ('B20', 'y')) as s(d, t) join department on deptno = s.d order by 1",
+          [
+            ["x", "HEAD OFFICE"],
+            ["y", expect.any(String)]
+          ]
+        ],
+        ["select n + 1 from (values 1, 2) t(n), department where deptno = 'A10' order by 1", [[2], [3]]],
+        ["select count(*) from department where deptno in (values 'A10', 'B20')", [[2]]],
         [
           "with a(n) as (select 1 from sysibm.sysdummy1 union all select n + 1 from a where n < 3) select n from a",
           [[1], [2], [3]]

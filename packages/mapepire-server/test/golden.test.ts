@@ -217,7 +217,7 @@ describe("recorded exchanges", () => {
           way = text!
           tried++
           expect(Object.keys(ways)).toContain(way)
-          const opened = yield* Effect.either(open(server, ways[way]!))
+          const opened = yield* Effect.either(open(server, ways[way]))
           client = opened._tag === "Right" ? opened.right : undefined
           status = opened._tag === "Right" ? 101 : opened.left.status
         } else if (dir === "http") {

@@ -1,7 +1,7 @@
 /** Db2's spellings within any statement, put as SQLite wants them. */
 import { catalog, catalogSchemas, type Environment, jobName, registerAt } from "./environment.js"
 import * as failures from "./failures.js"
-import { closing, isName, isSymbol, isWord, nameOf, snippet, type Token, token, wordsAt } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
 import { castType, parseType } from "./types.js"
 
 /** Words that end a list of tables. */
@@ -64,6 +64,9 @@ class Rewriter {
   }
 
   private symbol(current: Token): void {
+    if (current.text === "(" && isWord(this.tokens[this.at + 1], "VALUES")) {
+      return this.valuesTable(current)
+    }
     this.at++
     this.out.push(current)
     if (current.text === "(") {
@@ -77,6 +80,65 @@ class Rewriter {
     } else if (current.text === ";") {
       throw new failures.Refused(failures.invalidToken(";"))
     }
+  }
+
+  /**
+   * `(VALUES 1, 2)`: SQLite wants each row in parentheses. And as a table, `(VALUES …) AS t(a, b)`, it can be given a name
+   * but no names of columns, so these are given within.
+   */
+  private valuesTable(open: Token): void {
+    const depth = open.depth + 1
+    const close = closing(this.tokens, this.at)
+    const inside = this.tokens.slice(this.at + 2, close)
+    const end = inside.findIndex((item) => item.depth === depth && isWord(item, "UNION", "EXCEPT", "INTERSECT"))
+    const rows = split(inside.slice(0, end < 0 ? inside.length : end), depth)
+    const written = [
+      token("word", "VALUES", depth),
+      ...rows.flatMap((row, i) => {
+        const whole =
+          isSymbol(row[0], "(") && closing(row, 0) === row.length - 1 && !isWord(row[1], "SELECT", "WITH", "VALUES")
+        const inner = this.inner(row)
+        return [
+          ...(i === 0 ? [] : [token("symbol", ",", depth)]),
+          ...(whole ? inner : [token("symbol", "(", depth), ...inner, token("symbol", ")", depth)])
+        ]
+      }),
+      ...(end < 0 ? [] : this.inner(inside.slice(end)))
+    ]
+    const names = this.listing[open.depth] === true ? this.columnNames(close + 1) : undefined
+    this.at = (names?.end ?? close) + 1
+    this.out.push(
+      open,
+      ...(names === undefined
+        ? written
+        : [
+            ...snippet("SELECT", depth),
+            ...names.columns.flatMap((name, i) => [
+              ...(i === 0 ? [] : [token("symbol", ",", depth)]),
+              ...snippet(`column${i + 1} AS`, depth),
+              name
+            ]),
+            ...snippet("FROM (", depth),
+            ...written,
+            token("symbol", ")", depth)
+          ]),
+      token("symbol", ")", open.depth),
+      ...(names === undefined ? [] : [token("word", "AS", open.depth), names.table])
+    )
+  }
+
+  /** `[AS] t(a, b)` at this place. */
+  private columnNames(
+    from: number
+  ): { readonly table: Token; readonly columns: ReadonlyArray<Token>; readonly end: number } | undefined {
+    const at = isWord(this.tokens[from], "AS") ? from + 1 : from
+    const table = this.tokens[at]
+    if (!isName(table) || !isSymbol(this.tokens[at + 1], "(")) {
+      return undefined
+    }
+    const end = closing(this.tokens, at + 1)
+    const columns = this.tokens.slice(at + 2, end).filter(isName)
+    return { table, columns, end }
   }
 
   /** Whether the parenthesis just written groups tables: `FROM (a JOIN b …)`. */
