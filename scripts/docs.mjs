@@ -1,8 +1,9 @@
-// Keeps the documentation true: takes every block marked `ts` from the READMEs and from the doc comments of the sources,
-// compiles them against the built declarations, and runs those marked `ts run`. A path behind it (`ts run
-// packages/examples/src/quickstart.ts`) says that the block is that very file.
-import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+// Keeps the documentation true: takes every block marked `ts` from the guides, the READMEs and the doc comments of the
+// sources, compiles them against the built declarations, and runs those marked `ts run`. A path behind it (`ts run
+// packages/examples/src/quickstart.ts`) says that the block is that very file; a block `text output` after it is what it
+// prints. Links to files of the repository, and to headings in them, must lead somewhere.
+import { execFile, spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -20,6 +21,7 @@ const under = (path, ending) =>
 
 const sources = () => [
   ...readdirSync(root).filter((name) => name.endsWith(".md")),
+  ...under("docs", ".md"),
   ...under("packages", ".md"),
   ...["sql", "sqlite", "mapepire", "mapepire-server"].flatMap((name) => under(`packages/${name}/src`, ".ts"))
 ]
@@ -38,13 +40,62 @@ const blocksOf = (path) => {
       code: body.replaceAll(new RegExp(`^${prefix}`, "gm"), ""),
       run: run === "run",
       same,
+      output: /^\s*```text output\n([^]*?)\n```/.exec(text.slice(match.index + match[0].length))?.[1],
       file: `${path.replaceAll(/[\\/.]/g, "-")}-${index + 1}.ts`
     }
   })
 }
 
+/** What GitHub makes of a heading. */
+const anchorOf = (heading) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replaceAll(/\s/g, "-")
+
+const withoutBlocks = (text) => text.replaceAll(/^```[^]*?^```/gm, "")
+
+/** Links of one file that lead nowhere. */
+const deadLinks = (path) => {
+  const links = [
+    ...withoutBlocks(readFileSync(join(root, path), "utf8")).matchAll(/\]\((?![a-z]+:)([^)#]*)(?:#([^)]*))?\)/g)
+  ]
+  return links.flatMap(([link, target, anchor]) => {
+    const file = target === "" ? join(root, path) : join(root, dirname(path), target)
+    if (!existsSync(file)) return [`${path}: ${link} leads nowhere`]
+    if (anchor === undefined) return []
+    const headings = withoutBlocks(readFileSync(file, "utf8")).matchAll(/^#+ (.*)$/gm)
+    return [...headings].some(([, heading]) => anchorOf(heading) === anchor)
+      ? []
+      : [`${path}: ${link}: no such heading`]
+  })
+}
+
+/** Takes blocks from the list and runs them, one after the other, each in an empty folder. */
+const run = async (waiting) => {
+  for (let block = waiting.shift(); block !== undefined; block = waiting.shift()) {
+    const { file, line, output, path } = block
+    const cwd = mkdtempSync(join(tmpdir(), "sluice-docs-"))
+    const script = join(folder, "out", file.replace(/\.ts$/, ".js"))
+    const [error, stdout, stderr] = await new Promise((resolve) => {
+      execFile(process.execPath, [script], { cwd, encoding: "utf8", timeout: 60_000 }, (...answer) => resolve(answer))
+    })
+    rmSync(cwd, { recursive: true, force: true })
+    if (error !== null) failures.push(`${path}:${line}: failed when it was run\n${stdout}${stderr}`)
+    else if (stderr !== "") failures.push(`${path}:${line}: printed on stderr\n${stderr}`)
+    else if (output !== undefined && output.trim() !== stdout.trim()) {
+      failures.push(`${path}:${line}: printed something else\n${stdout}`)
+    }
+  }
+}
+
 const failures = []
 const blocks = sources().flatMap(blocksOf)
+failures.push(
+  ...sources()
+    .filter((path) => path.endsWith(".md"))
+    .flatMap(deadLinks)
+)
 
 try {
   mkdirSync(folder, { recursive: true })
@@ -78,14 +129,9 @@ try {
     )
   }
   const runnable = compiled.status === 0 ? blocks.filter(({ run }) => run) : []
-  for (const { file, line, path } of runnable) {
-    const cwd = mkdtempSync(join(tmpdir(), "sluice-docs-"))
-    const script = join(folder, "out", file.replace(/\.ts$/, ".js"))
-    const { status, stderr, stdout } = spawnSync(process.execPath, [script], { cwd, encoding: "utf8", timeout: 60_000 })
-    rmSync(cwd, { recursive: true, force: true })
-    if (status !== 0) failures.push(`${path}:${line}: failed when it was run\n${stdout}${stderr}`)
-    else if (stderr !== "") failures.push(`${path}:${line}: printed on stderr\n${stderr}`)
-  }
+  // Two at a time: most of a program's time is its start.
+  const waiting = [...runnable]
+  await Promise.all([run(waiting), run(waiting)])
   console.log(`${blocks.length} code blocks compiled, ${runnable.length} run`)
 } finally {
   rmSync(folder, { recursive: true, force: true })

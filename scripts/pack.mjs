@@ -1,47 +1,20 @@
 // What somebody gets who installs the packages: packs all, looks into the tarballs, installs them into an empty project,
 // compiles programs against their declarations and runs them from there, on each engine that this machine can have.
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
+import { checkPublish } from "./check-publish.mjs"
+import { fail, folderOf, Found, json, npm, pack, published, require, root } from "./lib/workspace.mjs"
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
-const json = (path) => JSON.parse(readFileSync(path, "utf8"))
-
-const npm = (cwd, ...parameters) => {
-  const [command, ...before] =
-    process.env.npm_execpath === undefined ? ["npm"] : [process.execPath, process.env.npm_execpath]
-  return execFileSync(command, [...before, ...parameters], {
-    cwd,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"]
-  })
-}
-
-class Found extends Error {}
-
-const fail = (text) => {
-  throw new Found(text)
-}
-
-/** Packs one package; answers the path of the tarball and the paths in it. */
-const pack = (name, destination) => {
-  const output = npm(join(root, "packages", name), "pack", "--json", "--pack-destination", destination)
-  // Scripts that npm runs on the way may print before the JSON does. npm 11 answers a list.
-  const answer = JSON.parse(output.slice(output.search(/^[[{]/m)))
-  const { filename, files } = Array.isArray(answer) ? answer[0] : Object.values(answer)[0]
-  return { tarball: join(destination, filename), paths: files.map(({ path }) => path) }
-}
+const tsc = require.resolve("typescript/bin/tsc")
 
 const checkContents = (name, paths, pump) => {
   const has = (path) => paths.includes(path) || fail(`@sluice/${name}: ${path} is missing in the tarball`)
   for (const path of ["package.json", "README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "src/index.ts"]) {
     has(path)
   }
-  const { exports } = json(join(root, "packages", name, "package.json"))
+  const { exports } = json(join(folderOf(name), "package.json"))
   for (const target of Object.values(exports)) {
     for (const path of typeof target === "string" ? [target] : Object.values(target)) has(path.replace("./", ""))
   }
@@ -68,7 +41,7 @@ import { SqliteClient } from "@sluice/sqlite"
 import * as SqliteTransport from "@sluice/sqlite/SqliteTransport"
 import { Effect, Layer, Stream } from "effect"
 
-const engine = process.argv[2] === "native" ? "native" as const : "portable" as const
+const engine = process.argv[2] as "auto" | "native" | "portable"
 
 const query = Effect.gen(function*() {
   const sql = yield* SqliteClient.SqliteClient
@@ -118,8 +91,16 @@ const query = Effect.flatMap(
 console.log(JSON.stringify(await Effect.runPromise(Effect.provide(query, Db2))))
 `
 
+/** An environment in which nothing can be compiled: Node is all that there is to be run. */
+const withoutCompiler = (folder) => {
+  const bin = join(folder, "bin")
+  mkdirSync(bin)
+  symlinkSync(process.execPath, join(bin, "node"))
+  return { ...process.env, CC: "", PATH: bin }
+}
+
 /** An empty project that has installed the tarballs, with their peers from the registry. */
-const install = (folder, tarballs) => {
+const install = (folder, tarballs, env) => {
   const { overrides } = json(join(root, "package.json"))
   writeFileSync(
     join(folder, "package.json"),
@@ -131,7 +112,7 @@ const install = (folder, tarballs) => {
       allowScripts: { "@parcel/watcher": false, "@photostructure/sqlite": false, "msgpackr-extract": false }
     })
   )
-  npm(folder, "install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs)
+  npm(folder, ["install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs], env)
 }
 
 const typeCheck = (folder) => {
@@ -152,30 +133,39 @@ const typeCheck = (folder) => {
 
 const folder = mkdtempSync(join(tmpdir(), "sluice-pack-"))
 try {
-  const packed = ["sql", "sqlite", "mapepire", "mapepire-server"].map((name) => [name, pack(name, folder)])
-  const pump = existsSync(join(root, "packages", "sqlite", "native", "build", "pump.node"))
+  const packed = published.map((name) => [name, pack(name, folder)])
+  const pump = existsSync(join(folderOf("sqlite"), "native", "build", "pump.node"))
   for (const [name, { paths }] of packed) {
     checkContents(name, paths, pump)
     console.log(`@sluice/${name}: ${paths.length} files, nothing missing, nothing superfluous`)
   }
+  await checkPublish(packed)
   const project = join(folder, "project")
   mkdirSync(project)
+  const bare = withoutCompiler(folder)
   install(
     project,
-    packed.map(([, { tarball }]) => tarball)
+    packed.map(([, { tarball }]) => tarball),
+    bare
   )
   typeCheck(project)
   console.log("programs compile against the declarations")
-  for (const engine of pump ? ["native", "portable"] : ["portable"]) {
-    const output = execFileSync(process.execPath, ["out/main.js", engine], { cwd: project, encoding: "utf8" }).trim()
-    const expected = JSON.stringify([`${engine} 3 one,two,three true`, [[1]]])
-    if (output !== expected) fail(`The ${engine} engine answered ${output} instead of ${expected}`)
-    console.log(`the installed packages run a query on the ${engine} engine`)
+  const runs = [
+    ...(pump ? [["native", "native"]] : []),
+    ["portable", "portable"],
+    ["auto", pump ? "native" : "portable"]
+  ]
+  for (const [asked, kind] of runs) {
+    const options = { cwd: project, encoding: "utf8", env: bare }
+    const output = execFileSync(process.execPath, ["out/main.js", asked], options).trim()
+    const expected = JSON.stringify([`${kind} 3 one,two,three true`, [[1]]])
+    if (output !== expected) fail(`Asked for the engine "${asked}", it answered ${output} instead of ${expected}`)
+    console.log(`installed without a compiler: a query runs with engine "${asked}", on the ${kind} one`)
   }
   const db2 = execFileSync(process.execPath, ["out/mapepire.js"], { cwd: project, encoding: "utf8" }).trim()
   if (db2 !== `[{"n":7}]`) fail(`The Mapepire client and server answered ${db2}`)
   console.log("the installed client asks the installed server over TLS")
-  const help = npm(project, "exec", "--", "sluice-mapepire-server", "--help")
+  const help = npm(project, ["exec", "--", "sluice-mapepire-server", "--help"])
   if (!help.includes("--plain")) fail(`sluice-mapepire-server --help said ${help}`)
   console.log("the server's command runs")
   if (!pump) console.log("no C compiler here, so no native engine")

@@ -2,18 +2,14 @@
 // machine's pump into prebuilds/, for people do not compile what they install. `--undo` (npm's postpack) takes the pump
 // out again: in the repository the freshly compiled one must be found, not a copy from the last time.
 import { execFileSync } from "node:child_process"
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs"
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
+import { prebuild, pumpName } from "./prebuild.mjs"
 
 const here = process.cwd()
+const prebuilds = join(here, "prebuilds")
 const node = (...parameters) => execFileSync(process.execPath, parameters, { cwd: here, stdio: "inherit" })
-
-/** The pump's name among prebuilds. Linux has two C libraries, and a pump for the other one cannot be loaded. */
-const prebuild = () => {
-  const isMusl = process.platform === "linux" && process.report.getReport().header.glibcVersionRuntime === undefined
-  return join(here, "prebuilds", `${process.platform}-${process.arch}${isMusl ? ".musl" : ""}.node`)
-}
 
 /** The compiler leaves the output of sources that have been renamed or removed; it must not be published. */
 const removeStale = () => {
@@ -24,23 +20,13 @@ const removeStale = () => {
   }
 }
 
-const addPump = () => {
-  node(join("native", "build.mjs"))
-  const pump = join(here, "native", "build", "pump.node")
-  if (existsSync(pump)) {
-    mkdirSync(join(here, "prebuilds"), { recursive: true })
-    copyFileSync(pump, prebuild())
-  } else {
-    process.stderr.write("No pump was built here: the package will have none for this platform.\n")
-  }
-}
-
 if (process.argv.includes("--undo")) {
-  rmSync(prebuild(), { force: true })
-  const folder = join(here, "prebuilds")
-  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder)
+  rmSync(join(prebuilds, pumpName()), { force: true })
+  if (existsSync(prebuilds) && readdirSync(prebuilds).length === 0) rmdirSync(prebuilds)
 } else {
   removeStale()
   node(createRequire(import.meta.url).resolve("typescript/bin/tsc"), "-b", "tsconfig.src.json")
-  if (existsSync(join(here, "native"))) addPump()
+  if (existsSync(join(here, "native")) && prebuild(prebuilds) === undefined) {
+    process.stderr.write("No pump was built here: the package will have none for this platform.\n")
+  }
 }

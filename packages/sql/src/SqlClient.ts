@@ -171,7 +171,9 @@ export const layerWith = (
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<SqlClient | EffectSql.SqlClient, SqlError, SqlTransport.SqlTransport> = layerWith({})
+export const layer: Layer.Layer<SqlClient | EffectSql.SqlClient, SqlError, SqlTransport.SqlTransport> =
+  // Without the mark a bundler keeps the client, its pool and all where only a query is imported.
+  /* @__PURE__ */ layerWith({})
 
 /**
  * How many rows a page of a stream holds: 64 by default, kept within 1 … 65,536. Read when the stream starts.

@@ -35,13 +35,27 @@ const headers = () => {
   return existsSync(join(directories[1], "sqlite3ext.h")) ? directories : undefined
 }
 
-const flags = (directories, target) => [
-  ...["-std=c11", "-shared", "-fPIC", "-O2", "-fvisibility=hidden"],
+/**
+ * Windows wants to know at link time where every symbol comes from: MinGW's dlltool makes libraries of imports from the
+ * lists of what node.exe exports. Undefined without dlltool, elsewhere none are needed.
+ */
+const imports = (folder) => {
+  if (process.platform !== "win32") return []
+  const { def_paths: lists } = createRequire(import.meta.url)("node-api-headers")
+  const libraries = Object.entries(lists).map(([name, list]) => [list, join(folder, `${name}.a`)])
+  const made = libraries.every(([list, library]) => spawnSync("dlltool", ["-d", list, "-l", library]).status === 0)
+  return made ? [...libraries.map(([, library]) => library), "-static-libgcc"] : undefined
+}
+
+const flags = (directories, libraries, target) => [
+  ...["-std=c11", "-shared", "-O2", "-fvisibility=hidden"],
+  ...(process.platform === "win32" ? [] : ["-fPIC"]),
   ...(process.platform === "darwin"
     ? ["-undefined", "dynamic_lookup", "-arch", process.arch === "x64" ? "x86_64" : process.arch]
     : []),
   ...directories.map((directory) => `-I${directory}`),
   ...files(".c"),
+  ...libraries,
   ...["-o", target]
 ]
 
@@ -63,20 +77,21 @@ const firstError = (result) => {
 
 const build = () => {
   if (isUpToDate()) return
-  if (process.platform === "win32") {
-    if (!hasPrebuild()) say(`on Windows the native pump comes prebuilt only, and not for ${process.arch}; ${instead}`)
-    return
-  }
   const directories = headers()
   if (directories === undefined) {
     say(`SQLite's headers were not found, so the native pump was not built; ${instead}`)
     return
   }
   mkdirSync(dirname(output), { recursive: true })
+  const libraries = imports(dirname(output))
+  if (libraries === undefined) {
+    if (!hasPrebuild()) say(`without MinGW-w64 (gcc and dlltool) the native pump was not built; ${instead}`)
+    return
+  }
   // Not in place: a running process may have the old one mapped.
   const target = `${output}.${process.pid}`
   try {
-    const result = compile(flags(directories, target))
+    const result = compile(flags(directories, libraries, target))
     if (result === undefined) {
       say(`no C compiler found, so the native pump was not built; ${instead}`)
     } else if (result.status === 0) {

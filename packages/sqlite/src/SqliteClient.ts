@@ -365,6 +365,5 @@ export const layerConfig = (
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> = layer({
-  filename: ":memory:"
-})
+export const layerMemory: Layer.Layer<SqliteClient | SqlClient.SqlClient | EffectSql.SqlClient, SqlError> =
+  /* @__PURE__ */ layer({ filename: ":memory:" })

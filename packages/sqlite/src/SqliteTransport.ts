@@ -294,4 +294,4 @@ export const layer = (config: Config): Layer.Layer<SqlTransport.SqlTransport> =>
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<SqlTransport.SqlTransport> = layer({ filename: ":memory:" })
+export const layerMemory: Layer.Layer<SqlTransport.SqlTransport> = /* @__PURE__ */ layer({ filename: ":memory:" })
