@@ -1,34 +1,22 @@
-import { SqlClient } from "@sluice/sql"
+import { Query, SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { SqlSchema } from "@effect/sql"
 import { Console, Effect, Schema, Stream } from "effect"
 
-const Flight = Schema.Struct({ origin: Schema.String, delay: Schema.Number })
+const lateFrom = Query.stream({
+  name: "lateFrom",
+  Request: Schema.String,
+  Result: Schema.Struct({ origin: Schema.String, delay: Schema.Number }),
+  execute: (sql, origin) => sql`select origin, delay from flights where origin = ${origin} and delay > 15`
+})
 
 const program = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`create table flights(origin text not null, delay integer not null)`
-  yield* sql`insert into flights ${sql.insert([
-    { origin: "SEA", delay: 42 },
-    { origin: "SFO", delay: -3 }
-  ])}`
-
-  const lateFrom = SqlSchema.findAll({
-    Request: Schema.String,
-    Result: Flight,
-    execute: (origin) => sql`select origin, delay from flights where origin = ${origin} and delay > 15`
-  })
-  yield* Console.log(yield* lateFrom("SEA"))
-
-  // Rows arrive a page at a time, and no faster than they are used. Stopping early stops the statement in SQLite.
-  const endless = sql<{ i: number }>`with recursive c(i) as (select 1 union all select i + 1 from c) select i from c`
-  yield* endless.stream.pipe(
-    Stream.take(3),
-    Stream.runForEach(({ i }) => Console.log(i))
-  )
+  yield* sql`insert into flights values ('SEA', 42), ('SEA', 3), ('SFO', 90)`
+  yield* lateFrom("SEA").pipe(Stream.runForEach(Console.log))
+  // Without an end: stopped in SQLite after a tenth of a second, and nothing has waited for it but this fiber.
+  const endless = sql`with recursive up(n) as (select 1 union all select n + 1 from up) select max(n) from up`
+  yield* endless.pipe(Effect.timeoutOption("100 millis"), Effect.flatMap(Console.log))
 })
 
-program.pipe(Effect.provide(SqliteClient.layerMemory), Effect.runPromise).catch((error: unknown) => {
-  console.error(error)
-  process.exitCode = 1
-})
+program.pipe(Effect.provide(SqliteClient.layerMemory), Effect.runPromise).catch(console.error)
