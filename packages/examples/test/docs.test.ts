@@ -8,7 +8,7 @@ const script = join(root, "scripts/docs.mjs")
 beforeAll(built, 240_000)
 
 // The README's first program is src/quickstart.ts: the script compares them, and runs it.
-it("every code block of the documentation compiles, and those marked to be run do", { timeout: 120_000 }, async () => {
+it("every code block of the documentation compiles, and those marked to be run do", { timeout: 300_000 }, async () => {
   const said = await new Promise<string>((resolve) => {
     execFile(process.execPath, [script], (error, stdout, stderr) => {
       resolve(error === null ? "" : stdout + stderr)
