@@ -105,14 +105,17 @@ static napi_value js_check(napi_env env, napi_callback_info info) {
   return connection == NULL ? NULL : js_integer(env, control_check(&connection->control));
 }
 
+/* exec(connection, text, own): temporary objects of our own do not seclude the connection */
 static napi_value js_exec(napi_env env, napi_callback_info info) {
-  ARGUMENTS(2);
+  ARGUMENTS(3);
   Connection *connection = js_connection(env, args[0]);
   if (connection == NULL) return NULL;
   size_t length = 0;
   char *text = js_to_text(env, args[1], &length);
   if (text == NULL) return NULL;
+  bool secluded = connection->secluded;
   int code = connection_exec(connection, text, length);
+  if (js_to_boolean(env, args[2])) connection->secluded = secluded;
   free(text);
   return code == SQLITE_OK ? NULL : js_throw_last(env, connection, code);
 }

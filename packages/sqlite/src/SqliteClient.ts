@@ -18,6 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { BackupOptions, BackupProgress } from "./internal/backup.js"
 import type { Blobs } from "./internal/blob/model.js"
+import type { Changesets } from "./internal/changeset/model.js"
 import * as callbacks from "./internal/callbacks/make.js"
 import * as capabilities from "./internal/capabilities.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
@@ -50,7 +51,8 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface SqliteClient extends SqlClient.SqlClient, Callbacks, Modules, Blobs, capabilities.CapabilityFace {
+export interface SqliteClient
+  extends SqlClient.SqlClient, Callbacks, Modules, Blobs, Changesets, capabilities.CapabilityFace {
   readonly [TypeId]: TypeId
   readonly config: SqliteClientConfig
   /** Which engine the writer runs on, and the version of its SQLite. */
@@ -128,6 +130,17 @@ export type {
 export type { Capabilities, Capability, CapabilityFace } from "./internal/capabilities.js"
 export type { Change, ChangesOptions, UnknownChange } from "./internal/changes/model.js"
 export type { Blob, BlobOptions, Blobs, BlobStreamOptions } from "./internal/blob/model.js"
+export type {
+  Applied,
+  ApplyOptions,
+  BlockOptions,
+  ChangedValues,
+  ChangeSession,
+  ChangeSessionOptions,
+  Changesets,
+  Conflict,
+  Resolution
+} from "./internal/changeset/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { UntrustedConfig, UntrustedFace, UntrustedResult } from "./internal/untrusted.js"
 export type { PlanNode } from "./internal/explain.js"

@@ -3,7 +3,7 @@ import { Fts5, type SqliteClient } from "@sluice/sqlite"
 import { Effect } from "effect"
 import * as FastCheck from "effect/FastCheck"
 import { open } from "./conformance/stopping.js"
-import type { engines} from "./support.js";
+import type { engines } from "./support.js"
 import { leftovers, onEngines, reasonOf } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))

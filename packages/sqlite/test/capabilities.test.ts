@@ -69,6 +69,20 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
     const blob = yield* sql.blob({ table: "b", column: "v", rowid: 1 })
     assert.strictEqual(yield* blob.size, 2)
   }),
+  changeSession: Effect.fnUntraced(function* (sql) {
+    yield* sql`create table k (id integer primary key)`
+    const session = yield* sql.changeSession()
+    yield* sql`insert into k values (1)`
+    assert.isFalse(yield* session.isEmpty)
+  }),
+  applyChangeset: Effect.fnUntraced(function* (sql) {
+    yield* sql`create table k (id integer primary key)`
+    const session = yield* sql.changeSession()
+    yield* sql`insert into k values (1)`
+    const changeset = yield* session.changeset
+    yield* sql`delete from k`
+    assert.strictEqual((yield* sql.applyChangeset(changeset)).applied, 1)
+  }),
   // There is no extension at hand: what SQLite says of a file that is none shows that it has tried.
   loadExtension: (sql, directory) =>
     Effect.catchIf(

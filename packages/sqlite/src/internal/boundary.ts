@@ -284,6 +284,7 @@ export type Command =
   | { readonly _tag: "BackupStep"; readonly pages: number }
   | { readonly _tag: "BackupFinish" }
   | { readonly _tag: "Blob"; readonly request: BlobRequest }
+  | { readonly _tag: "Recording"; readonly request: RecordingRequest }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
   | { readonly _tag: "Check" }
   | { readonly _tag: "DataVersion" }
@@ -317,6 +318,21 @@ export type BlobRequest =
       readonly keep: boolean
     }
   | { readonly kind: "write"; readonly id: number; readonly offset: number; readonly bytes: ArrayBuffer }
+  | { readonly kind: "close"; readonly id: number }
+
+/** Which changes are recorded. */
+export interface RecordingOptions {
+  readonly schema: string
+  /** Undefined: all that have a primary key. */
+  readonly tables: ReadonlyArray<string> | undefined
+  readonly indirect: boolean
+}
+
+/** What is asked of a recording of changes. `id`: as the loop counts them. */
+export type RecordingRequest =
+  | { readonly kind: "open"; readonly id: number; readonly options: RecordingOptions }
+  | { readonly kind: "changeset"; readonly id: number; readonly patchset: boolean }
+  | { readonly kind: "isEmpty"; readonly id: number }
   | { readonly kind: "close"; readonly id: number }
 
 /** One statement of `SqliteClient.batch`. */

@@ -17,6 +17,8 @@ export const table = {
   serialize: [true, true],
   deserialize: [true, needsPump],
   blob: [true, needsPump],
+  changeSession: [true, true],
+  applyChangeset: [true, true],
   loadExtension: [true, true],
   function: [true, true],
   aggregate: [true, true],

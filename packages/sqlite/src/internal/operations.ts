@@ -11,6 +11,8 @@ import type { SqliteTransport } from "../SqliteTransport.js"
 import { makeBackup } from "./backup.js"
 import { make as makeBlobs } from "./blob/make.js"
 import type { BatchResult } from "./boundary.js"
+import { makeApply } from "./changeset/apply.js"
+import { makeSession } from "./changeset/session.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
@@ -76,6 +78,8 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
     explain: makeExplain(client, transport.compiler),
 
     ...makeBlobs(onWriter),
+    changeSession: makeSession(onWriter),
+    applyChangeset: makeApply(client),
 
     backupStream,
     backup: (destination: string) =>

@@ -7,17 +7,12 @@ import * as Option from "effect/Option"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { BlobRequest } from "../boundary.js"
-import { deadline } from "../deadline.js"
-import * as failure from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
-import type { SqliteSession } from "../sqliteSession.js"
+import { abort, Owned } from "../owned.js"
 import type { Blob, Blobs, BlobStreamOptions } from "./model.js"
 
 /** SQLite's largest value is smaller (SQLITE_MAX_LENGTH). */
 const most = 0x7fffffff
-
-/** SQLITE_ABORT: what SQLite answers when the row is not what it was. */
-const abort = 4
 
 const invalid = (message: string) => Effect.fail(SqlFailure.make({ reason: "InvalidParameter", message }))
 
@@ -37,32 +32,20 @@ class Handle implements Blob {
   private readonly id = ++last
   private bytes = 0
   private usable = false
-  private session: SqliteSession | undefined
+  private readonly owned: Owned
 
-  constructor(private readonly onWriter: OnWriter) {}
-
-  /** Asks the session that it was opened on, none other: there it would be somebody else's. */
-  ask(request: BlobRequest, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> {
-    const asked = Effect.flatMap(deadline, (at) =>
-      this.onWriter((session) => {
-        if (request.kind === "open") {
-          this.session = session
-        } else if (this.session !== session) {
-          return Effect.fail(failure.lost("The session that this blob handle was opened on is gone", "notExecuted"))
-        }
-        return session.command({ _tag: "Blob", request }, transfer, at)
-      })
-    )
-    return Effect.mapError(asked, (error) => {
-      if (SqlFailure.from(error).code !== abort) {
-        return error
-      }
+  constructor(onWriter: OnWriter) {
+    this.owned = new Owned(onWriter, "blob handle", () => {
       this.usable = false
       return expired()
     })
   }
 
-  open(request: BlobRequest): Effect.Effect<void, SqlError> {
+  private ask(request: BlobRequest, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> {
+    return this.owned.ask({ _tag: "Blob", request }, request.kind === "open", transfer)
+  }
+
+  private open(request: BlobRequest): Effect.Effect<void, SqlError> {
     return Effect.map(this.ask(request), (size) => {
       this.bytes = size as number
       this.usable = true
@@ -74,11 +57,9 @@ class Handle implements Blob {
     return this.open({ kind: "open", id: this.id, place })
   }
 
-  /** Asked of the session itself: a close waits for nobody's transaction. Nothing to do where it never opened. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.usable = false
-    const closing = this.session?.command({ _tag: "Blob", request: { kind: "close", id: this.id } })
-    return closing === undefined ? Effect.void : Effect.ignore(closing)
+    return this.owned.close({ _tag: "Blob", request: { kind: "close", id: this.id } })
   })
 
   readonly size = Effect.suspend(() => (this.usable ? Effect.succeed(this.bytes) : Effect.fail(expired())))

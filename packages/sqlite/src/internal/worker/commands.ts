@@ -8,6 +8,7 @@ import type { Callbacks } from "./callbacks.js"
 import { type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
 import { queryValue } from "./queryValue.js"
+import { askRecorder } from "./recorders.js"
 
 const perform = (connection: Connection, callbacks: Callbacks, command: Command): unknown => {
   switch (command._tag) {
@@ -35,6 +36,8 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
       return finishBackup(connection)
     case "Blob":
       return askBlob(connection, command.request)
+    case "Recording":
+      return askRecorder(connection, command.request)
   }
 }
 

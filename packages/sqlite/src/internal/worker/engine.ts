@@ -39,6 +39,8 @@ export interface Connection {
   readonly exec: (text: string) => void
   /** From here on statements read, and do nothing else, for good. Throws `EngineError` where the engine cannot. */
   readonly restrict: () => void
+  /** The same for our own temporary objects: statements may run on other connections as before. */
+  readonly execOwn: (text: string) => void
   readonly inTransaction: () => boolean
   readonly loadExtension: (path: string) => void
   /** The whole database as SQLite would write it to a file. */

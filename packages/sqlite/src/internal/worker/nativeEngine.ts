@@ -38,7 +38,7 @@ interface Pump {
   readonly start: (connection: ConnectionHandle, seq: number, slot: number) => number
   readonly end: (connection: ConnectionHandle) => void
   readonly check: (connection: ConnectionHandle) => number
-  readonly exec: (connection: ConnectionHandle, text: string) => void
+  readonly exec: (connection: ConnectionHandle, text: string, own: boolean) => void
   readonly inTransaction: (connection: ConnectionHandle) => boolean
   readonly loadExtension: (connection: ConnectionHandle, path: string) => void
   readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
@@ -196,8 +196,9 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
     const prepared = prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text)))
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
-  exec: (text) => attempt(() => pump.exec(handle, text)),
   restrict: () => pump.restrict(handle),
+  exec: (text) => attempt(() => pump.exec(handle, text, false)),
+  execOwn: (text) => attempt(() => pump.exec(handle, text, true)),
   inTransaction: () => pump.inTransaction(handle),
   loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
   serialize: () => attempt(() => pump.serialize(handle)),

@@ -100,6 +100,15 @@ export class PortableConnection implements Connection {
     )
   }
 
+  execOwn(text: string): void {
+    const before = this.isPrivate
+    try {
+      this.exec(text)
+    } finally {
+      this.isPrivate = before
+    }
+  }
+
   inTransaction(): boolean {
     return this.database.isTransaction
   }

@@ -1,0 +1,46 @@
+/** What lives in a worker and belongs to one session: a blob handle, a recording. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type { Command } from "./boundary.js"
+import { deadline } from "./deadline.js"
+import * as failure from "./failure.js"
+import type { OnWriter } from "./onWriter.js"
+import type { SqliteSession } from "./sqliteSession.js"
+
+/** SQLITE_ABORT: what the worker answers when it is of no use any more. */
+export const abort = 4
+
+export class Owned {
+  private session: SqliteSession | undefined
+
+  constructor(
+    private readonly onWriter: OnWriter,
+    /** In messages. */
+    private readonly what: string,
+    /** Told, and asked for the failure, when it is of no use any more. */
+    private readonly expired: () => SqlError
+  ) {}
+
+  /** Asks the session that it was opened on, none other: there it would be somebody else's. */
+  ask(command: Command, opens: boolean, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> {
+    const asked = Effect.flatMap(deadline, (at) =>
+      this.onWriter((session) => {
+        if (opens) {
+          this.session = session
+        } else if (this.session !== session) {
+          return Effect.fail(failure.lost(`The session that this ${this.what} was opened on is gone`, "notExecuted"))
+        }
+        return session.command(command, transfer, at)
+      })
+    )
+    return Effect.mapError(asked, (error) => (SqlFailure.from(error).code === abort ? this.expired() : error))
+  }
+
+  /** Asked of the session itself: a close waits for nobody's transaction. Nothing to do where it never opened. */
+  close(command: Command): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.session === undefined ? Effect.void : Effect.ignore(this.session.command(command))
+    )
+  }
+}

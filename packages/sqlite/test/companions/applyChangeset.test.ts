@@ -1,0 +1,401 @@
+import { afterAll, assert, it } from "@effect/vitest"
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import { Changeset, type SqliteClient } from "@sluice/sqlite"
+import { Cause, Context, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { assertIdle, open } from "../conformance/stopping.js"
+import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+import { dump, edits, reference, schema, sorted } from "./changesets.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+const run = (sql: SqliteClient.SqliteClient, texts: ReadonlyArray<string>) =>
+  Effect.forEach(texts, (text) => (text.startsWith("begin") ? Effect.void : Effect.ignore(sql.unsafe(text))), {
+    discard: true
+  })
+
+/** Without the trigger: what it does is in the changeset already. */
+const quiet = schema.filter((text) => !text.startsWith("create trigger"))
+
+const exec = (database: { readonly exec: (text: string) => void }, text: string) => {
+  try {
+    database.exec(text)
+  } catch {
+    // Refused there as here.
+  }
+}
+
+/** What `edit` changes in a table `t (id, v, w unique)`. */
+const changesetOf = (
+  sql: SqliteClient.SqliteClient,
+  edit: Effect.Effect<unknown, unknown>,
+  kind: "changeset" | "patchset" = "changeset"
+) => Effect.scoped(Effect.flatMap(sql.changeSession(), (session) => Effect.zipRight(Effect.orDie(edit), session[kind])))
+
+const create = (sql: SqliteClient.SqliteClient) =>
+  Effect.zipRight(
+    sql`create table t (id integer primary key, v text, w unique)`,
+    sql`insert into t values (1, 'one', 10), (2, 'two', 20), (3, 'three', 30)`
+  )
+
+const rows = (sql: SqliteClient.SqliteClient) => sql`select * from t order by id`.values
+
+class Policy extends Context.Tag("Policy")<Policy, SqliteClient.Resolution>() {}
+
+onEngines("applying changesets", (engine) => {
+  it.scopedLive("random edits: the same as by SQLite itself, there and back again", () =>
+    Effect.gen(function* () {
+      for (const seed of [11, 12, 13]) {
+        const before = edits(200 + seed, 40)
+        const [source, target] = [yield* open(engine), yield* open(engine)]
+        const [ours, theirs] = [yield* reference, yield* reference]
+        yield* run(source, [...schema, ...before])
+        for (const text of [...schema, ...before]) {
+          exec(ours, text)
+          exec(theirs, text)
+        }
+        const start = yield* source.unsafe(dump)
+        yield* run(target, quiet)
+        const all = Effect.forEach(["people", "pairs", "words", "log"], (name) =>
+          Effect.map(source.unsafe(`select * from ${name}`).values, (rows) => ({ name, rows }))
+        )
+        for (const { name, rows } of yield* Effect.provideService(all, SqlClient.SafeIntegers, true)) {
+          for (const row of rows) {
+            const places = row.map((value) => (typeof value === "number" ? "cast(? as real)" : "?"))
+            yield* target.unsafe(`insert into ${name} values (${places.join()})`, row)
+          }
+        }
+        assert.deepStrictEqual(yield* target.unsafe(dump), start)
+        const session = yield* source.changeSession()
+        yield* run(source, edits(seed, 80))
+        const [first, patchset] = [yield* session.changeset, yield* session.patchset]
+        const end = yield* source.unsafe(dump)
+        exec(ours, "drop trigger audit")
+        exec(theirs, "drop trigger audit")
+        assert.isTrue(ours.applyChangeset(first))
+        assert.deepStrictEqual(
+          ours
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) })),
+          end
+        )
+        assert.isTrue(theirs.applyChangeset(patchset))
+        assert.deepStrictEqual(
+          theirs
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) })),
+          end
+        )
+        const applied = yield* target.applyChangeset(Stream.fromIterable([first.slice(0, 7), first.slice(7)]))
+        assert.strictEqual(applied.applied, (yield* Changeset.changes(first)).length)
+        assert.deepStrictEqual(yield* target.unsafe(dump), end)
+        // Back by the inverse, here and in SQLite.
+        const inverse = yield* Changeset.invert(first)
+        yield* target.applyChangeset(inverse)
+        assert.deepStrictEqual(yield* target.unsafe(dump), start)
+        assert.isTrue(ours.applyChangeset(inverse))
+        assert.deepStrictEqual(
+          ours
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) })),
+          start
+        )
+        assert.deepStrictEqual(yield* sorted(yield* Changeset.invert(inverse)), yield* sorted(first))
+        yield* target.applyChangeset(patchset)
+        assert.deepStrictEqual(yield* target.unsafe(dump), end)
+      }
+    }).pipe(Effect.timeout("60 seconds"))
+  )
+
+  it.scopedLive("concatenated changesets do what they do one after the other", () =>
+    Effect.gen(function* () {
+      for (const seed of [21, 22, 23]) {
+        const source = yield* open(engine)
+        const sqlite = yield* reference
+        yield* run(source, [...schema, ...edits(300 + seed, 30)])
+        for (const text of [...schema, ...edits(300 + seed, 30)]) {
+          exec(sqlite, text)
+        }
+        exec(sqlite, "drop trigger audit")
+        const whole = yield* source.changeSession()
+        const parts: Array<readonly [Uint8Array, Uint8Array]> = []
+        for (let part = 0; part < 4; part++) {
+          const session = yield* source.changeSession()
+          yield* run(source, edits(seed * 10 + part, 25))
+          parts.push([yield* session.changeset, yield* session.patchset])
+        }
+        const end = yield* source.unsafe(dump)
+        const together = yield* Changeset.concat(...parts.map(([changeset]) => changeset))
+        assert.deepStrictEqual(yield* sorted(together), yield* sorted(yield* whole.changeset))
+        assert.isTrue(sqlite.applyChangeset(together))
+        assert.deepStrictEqual(
+          sqlite
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) })),
+          end
+        )
+        const back = yield* Changeset.invert(together)
+        assert.isTrue(sqlite.applyChangeset(back))
+        assert.isTrue(sqlite.applyChangeset(yield* Changeset.concat(...parts.map(([, patchset]) => patchset))))
+        assert.deepStrictEqual(
+          sqlite
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) })),
+          end
+        )
+        assert.strictEqual((yield* Changeset.concat(together, back)).length, 0)
+      }
+    }).pipe(Effect.timeout("60 seconds"))
+  )
+
+  it.scopedLive(
+    "row 92: conflicts answered with omit, replace and abort, by an Effect with the caller's services",
+    () =>
+      Effect.gen(function* () {
+        const [source, target] = [yield* open(engine), yield* open(engine)]
+        yield* create(source)
+        const changeset = yield* changesetOf(
+          source,
+          Effect.all([
+            source`update t set v = 'ONE' where id = 1`,
+            source`delete from t where id = 2`,
+            source`update t set v = 'THREE' where id = 3`,
+            source`insert into t values (4, 'four', 40)`,
+            source`insert into t values (5, 'five', 50)`
+          ])
+        )
+        const divergent = Effect.all([
+          target`drop table if exists t`,
+          create(target),
+          target`update t set v = 'mine' where id in (1, 2)`,
+          target`delete from t where id = 3`,
+          target`insert into t values (4, 'mine', 41), (9, 'mine', 50)`
+        ])
+        const apply = (seen: Array<SqliteClient.Conflict>) =>
+          target.applyChangeset(changeset, {
+            onConflict: (conflict) =>
+              Effect.gen(function* () {
+                seen.push(conflict)
+                yield* Effect.sleep(5)
+                // In the same transaction, so it sees what has been done so far.
+                yield* target`select count(*) from t`
+                const policy = yield* Policy
+                return conflict.type === "notFound" || conflict.type === "constraint" ? "omit" : policy
+              })
+          })
+
+        yield* divergent
+        const conflicts: Array<SqliteClient.Conflict> = []
+        assert.deepStrictEqual(yield* Effect.provideService(apply(conflicts), Policy, "omit"), {
+          applied: 0,
+          replaced: 0,
+          omitted: 5
+        })
+        const before = [
+          [1, "mine", 10],
+          [2, "mine", 20],
+          [4, "mine", 41],
+          [9, "mine", 50]
+        ]
+        assert.deepStrictEqual(yield* rows(target), before)
+        assert.deepStrictEqual(
+          conflicts.map(({ operation, type }) => [type, operation]),
+          [
+            ["data", "update"],
+            ["data", "delete"],
+            ["notFound", "update"],
+            ["conflict", "insert"],
+            ["constraint", "insert"]
+          ]
+        )
+        assert.deepStrictEqual(conflicts[0], {
+          type: "data",
+          table: "t",
+          operation: "update",
+          indirect: false,
+          old: { id: 1, v: "one" },
+          new: { v: "ONE" },
+          current: { id: 1, v: "mine", w: 10 }
+        })
+
+        yield* divergent
+        assert.deepStrictEqual(yield* Effect.provideService(apply([]), Policy, "replace"), {
+          applied: 3,
+          replaced: 3,
+          omitted: 2
+        })
+        assert.deepStrictEqual(yield* rows(target), [
+          [1, "ONE", 10],
+          [4, "four", 40],
+          [9, "mine", 50]
+        ])
+
+        yield* divergent
+        const aborted = yield* reasonOf(Effect.provideService(apply([]), Policy, "abort"))
+        assert.strictEqual(aborted.reason, "Constraint")
+        assert.strictEqual(aborted.code, 4)
+        assert.deepStrictEqual(yield* rows(target), before)
+        // Without a handler, too.
+        assert.strictEqual((yield* reasonOf(target.applyChangeset(changeset))).reason, "Constraint")
+        assert.deepStrictEqual(yield* rows(target), before)
+        yield* assertIdle(target)
+      })
+  )
+
+  it.scopedLive("row 92: a handler that fails, dies or is interrupted undoes all, and is told as it is", () =>
+    Effect.gen(function* () {
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      yield* create(source)
+      const changeset = yield* changesetOf(
+        source,
+        Effect.all([source`insert into t values (4, 'four', 40)`, source`update t set v = 'x' where id = 1`])
+      )
+      yield* create(target)
+      yield* target`update t set v = 'mine' where id = 1`
+      const before = yield* rows(target)
+      const failure = { _tag: "Mine" as const }
+      const failed = yield* Effect.flip(target.applyChangeset(changeset, { onConflict: () => Effect.fail(failure) }))
+      assert.strictEqual(failed, failure)
+      assert.deepStrictEqual(yield* rows(target), before)
+      const defect = new Error("defect")
+      const died = yield* Effect.exit(target.applyChangeset(changeset, { onConflict: () => Effect.die(defect) }))
+      assert.strictEqual(Exit.isFailure(died) ? Option.getOrUndefined(Cause.dieOption(died.cause)) : undefined, defect)
+      assert.deepStrictEqual(yield* rows(target), before)
+      const wrong = yield* reasonOf(
+        target.applyChangeset(yield* changesetOf(source, source`delete from t where id = 4`), {
+          onConflict: () => Effect.succeed("replace" as const)
+        })
+      )
+      assert.strictEqual(wrong.reason, "InvalidParameter")
+      const waiting = yield* Effect.fork(target.applyChangeset(changeset, { onConflict: () => Effect.never }))
+      yield* Effect.sleep(50)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(waiting)))
+      assert.deepStrictEqual(yield* rows(target), before)
+      const torn = target.applyChangeset(Stream.concat(Stream.make(changeset), Stream.fail("torn" as const)))
+      assert.strictEqual(yield* Effect.flip(torn), "torn")
+      assert.deepStrictEqual(yield* rows(target), before)
+      // A part of a larger transaction goes with it, and only with it.
+      yield* target.withTransaction(
+        Effect.gen(function* () {
+          yield* target`insert into t values (7, 'outer', 70)`
+          yield* Effect.exit(target.applyChangeset(changeset))
+          yield* target.applyChangeset(changeset, { onConflict: () => Effect.succeed("omit" as const) })
+        })
+      )
+      assert.deepStrictEqual(
+        (yield* rows(target)).map(([id]) => id),
+        [1, 2, 3, 4, 7]
+      )
+      yield* assertIdle(target)
+    })
+  )
+
+  it.scopedLive("unique values that change places, foreign keys against the order, whole reals, added columns", () =>
+    Effect.gen(function* () {
+      const [source, target] = [
+        yield* open(engine, { filename: yield* tempFile }),
+        yield* open(engine, { filename: yield* tempFile })
+      ]
+      const tables = [
+        "create table child (id integer primary key, parent integer references parent)",
+        "create table parent (id integer primary key, w unique, any)"
+      ]
+      for (const sql of [source, target]) {
+        yield* run(sql, [...tables, "insert into parent values (1, 1, 1), (2, 2, 2)"])
+      }
+      yield* target`alter table parent add column more default 7`
+      const changeset = yield* changesetOf(
+        source,
+        source.withTransaction(
+          Effect.all([
+            source`update parent set w = 3 where id = 1`,
+            source`update parent set w = 1, any = 2.0 where id = 2`,
+            source`insert into parent values (3, 2, 9007199254740993)`,
+            source`insert into child values (1, 3)`
+          ])
+        )
+      )
+      yield* target.applyChangeset(changeset)
+      assert.deepStrictEqual(
+        yield* target`select id, w, cast(any as text) as any, more from parent order by id`.values,
+        [
+          [1, 3, "1", 7],
+          [2, 1, "2.0", 7],
+          [3, 2, "9007199254740993", 7]
+        ]
+      )
+      assert.deepStrictEqual(yield* target`select * from child`.values, [[1, 3]])
+      const orphan = yield* changesetOf(
+        source,
+        Effect.zipRight(source`delete from child`, source`delete from parent where id = 3`)
+      )
+      yield* target`insert into child values (8, 3)`
+      const refused = yield* reasonOf(target.applyChangeset(orphan))
+      assert.strictEqual(refused.reason, "Constraint")
+      assert.deepStrictEqual(yield* target`select id from child`.values, [[1], [8]])
+      yield* assertIdle(target)
+    })
+  )
+
+  it.scopedLive("a filter, another database, and tables that are not as they were", () =>
+    Effect.gen(function* () {
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      yield* run(source, ["create table a (id integer primary key, v)", "create table b (id integer primary key, v)"])
+      const changeset = yield* changesetOf(
+        source,
+        Effect.zipRight(source`insert into a values (1, 1)`, source`insert into b values (1, 1)`)
+      )
+      const reason = Effect.map(reasonOf(target.applyChangeset(changeset)), (failure) => failure.reason)
+      assert.strictEqual(yield* reason, "InvalidParameter")
+      yield* run(target, ["create table a (id integer primary key, v)", "create table b (id integer, v primary key)"])
+      assert.strictEqual(yield* reason, "InvalidParameter")
+      assert.deepStrictEqual(yield* target`select * from a`, [])
+      assert.strictEqual((yield* target.applyChangeset(changeset, { filter: (table) => table === "a" })).applied, 1)
+      assert.deepStrictEqual(yield* target`select * from a`.values, [[1, 1]])
+      yield* target.attach(":memory:", "other")
+      yield* run(target, [
+        "create table other.a (id integer primary key, v)",
+        "create table other.b (id integer primary key, v)"
+      ])
+      assert.strictEqual((yield* target.applyChangeset(changeset, { schema: "other" })).applied, 2)
+      yield* assertIdle(target)
+    })
+  )
+
+  it.scopedLive("bytes that are no changeset change nothing", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* create(sql)
+      const good = yield* changesetOf(sql, sql`insert into t values (4, 'four', 40)`)
+      yield* sql`delete from t where id = 4`
+      const before = yield* rows(sql)
+      const broken: Array<Uint8Array> = [
+        new Uint8Array([1, 2, 3]),
+        new Uint8Array([0x54]),
+        new Uint8Array([0x54, 0xff])
+      ]
+      for (let length = 1; length < good.length; length++) {
+        // Cut behind the table's header it is a changeset without changes.
+        if (length !== 7) {
+          broken.push(good.slice(0, length))
+        }
+      }
+      for (const bytes of broken) {
+        assert.strictEqual((yield* reasonOf(sql.applyChangeset(bytes))).reason, "InvalidParameter")
+        assert.strictEqual((yield* reasonOf(Changeset.invert(bytes))).reason, "InvalidParameter")
+        assert.strictEqual((yield* reasonOf(Changeset.concat(good, bytes))).reason, "InvalidParameter")
+      }
+      assert.deepStrictEqual(yield* rows(sql), before)
+      const patchset = yield* changesetOf(sql, sql`delete from t where id = 3`, "patchset")
+      assert.strictEqual((yield* reasonOf(Changeset.invert(patchset))).reason, "InvalidParameter")
+      assert.strictEqual((yield* reasonOf(Changeset.concat(good, patchset))).reason, "InvalidParameter")
+      assert.isTrue(SqlFailure.is("InvalidParameter")(yield* Effect.flip(Changeset.changes(broken[0]!))))
+      assert.strictEqual((yield* sql.applyChangeset(new Uint8Array(0))).applied, 0)
+      yield* assertIdle(sql)
+    })
+  )
+})

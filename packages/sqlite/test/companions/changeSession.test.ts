@@ -1,0 +1,218 @@
+import { afterAll, assert, it } from "@effect/vitest"
+import { Changeset, type SqliteClient } from "@sluice/sqlite"
+import { Chunk, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { assertIdle, open } from "../conformance/stopping.js"
+import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+import { dump, edits, reference, schema, sorted } from "./changesets.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+const create = (sql: SqliteClient.SqliteClient) => Effect.forEach(schema, (text) => sql.unsafe(text))
+
+/** Statements that may fail; a text of several runs on a session of its own. */
+const run = (sql: SqliteClient.SqliteClient, text: string) =>
+  text.startsWith("begin")
+    ? Effect.ignore(sql.withTransaction(Effect.zipRight(sql.unsafe(text.slice(6, -10)), Effect.fail("undone"))))
+    : Effect.ignore(sql.unsafe(text))
+
+onEngines("changes of a session", (engine) => {
+  it.scopedLive("what SQLite's own session extension records of the same random edits", () =>
+    Effect.gen(function* () {
+      for (const seed of [1, 2, 3, 4]) {
+        const sql = yield* open(engine)
+        const sqlite = yield* reference
+        yield* create(sql)
+        sqlite.exec(schema.join(";"))
+        const before = edits(100 + seed, 30)
+        const during = edits(seed, 120)
+        const exec = (text: string) => {
+          try {
+            sqlite.exec(text)
+          } catch {
+            // Both refuse it.
+          }
+        }
+        for (const text of before) {
+          yield* run(sql, text)
+          exec(text)
+        }
+        const session = yield* sql.changeSession()
+        const theirs = sqlite.createSession()
+        for (const text of during) {
+          yield* run(sql, text)
+          exec(text)
+        }
+        assert.deepStrictEqual(yield* sorted(yield* session.changeset), yield* sorted(theirs.changeset()))
+        assert.deepStrictEqual(yield* sorted(yield* session.patchset), yield* sorted(theirs.patchset()))
+        assert.deepStrictEqual(
+          yield* sql.unsafe(dump),
+          sqlite
+            .prepare(dump)
+            .all()
+            .map((row) => ({ ...(row as object) }))
+        )
+      }
+    })
+  )
+
+  it.scopedLive("row 91: the changeset is what its stream gives in blocks of one byte", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      yield* sql`create table t (id integer primary key, v)`
+      yield* sql`insert into t values (1, 'one'), (2, 'two')`
+      const session = yield* sql.changeSession()
+      assert.isTrue(yield* session.isEmpty)
+      assert.strictEqual((yield* session.changeset).length, 0)
+      yield* sql`insert into t values (3, zeroblob(300))`
+      yield* sql`update t set v = 1.5 where id = 1`
+      yield* sql`delete from t where id = 2`
+      assert.isFalse(yield* session.isEmpty)
+      for (const [whole, stream] of [
+        [session.changeset, session.changesetStream],
+        [session.patchset, session.patchsetStream]
+      ] as const) {
+        const bytes = yield* whole
+        const parts = Chunk.toReadonlyArray(yield* Stream.runCollect(stream({ blockSize: 1 })))
+        assert.strictEqual(parts.length, bytes.length)
+        assert.deepStrictEqual(new Uint8Array(Buffer.concat(parts)), bytes)
+        assert.strictEqual((yield* Stream.runCollect(stream())).length, 1)
+        assert.strictEqual((yield* Stream.runCollect(stream({ blockSize: 100 }))).length, Math.ceil(bytes.length / 100))
+      }
+      assert.deepStrictEqual(
+        (yield* Changeset.changes(yield* session.changeset)).map((change) => [
+          change.operation,
+          change.old,
+          change.new
+        ]),
+        [
+          ["insert", [], [3n, new Uint8Array(300)]],
+          ["update", [1n, "one"], [undefined, 1.5]],
+          ["delete", [2n, "two"], []]
+        ]
+      )
+      // All put back: nothing has changed.
+      yield* sql`delete from t`
+      yield* sql`insert into t values (1, 'one'), (2, 'two')`
+      assert.isTrue(yield* session.isEmpty)
+      // Its triggers do not keep reads from the readers.
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 2 }])
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 2 }])
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("some tables, another database, the mark of indirect changes", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql.attach(":memory:", "other")
+      for (const name of ["a", "b", "c", "other.a"]) {
+        yield* sql.unsafe(`create table ${name} (id integer primary key, v)`)
+      }
+      const some = yield* sql.changeSession({ tables: ["A", "c"] })
+      const other = yield* sql.changeSession({ schema: "other", indirect: true })
+      const all = yield* sql.changeSession()
+      for (const name of ["a", "b", "c", "other.a"]) {
+        yield* sql.unsafe(`insert into ${name} values (1, 'x')`)
+      }
+      const told = (session: SqliteClient.ChangeSession) =>
+        Effect.map(Effect.flatMap(session.changeset, Changeset.changes), (changes) =>
+          changes.map(({ indirect, table }) => [table.name, indirect])
+        )
+      assert.deepStrictEqual(yield* told(some), [
+        ["a", false],
+        ["c", false]
+      ])
+      assert.deepStrictEqual(yield* told(other), [["a", true]])
+      assert.deepStrictEqual(yield* told(all), [
+        ["a", false],
+        ["b", false],
+        ["c", false]
+      ])
+      yield* sql`create table keyless (n)`
+      assert.strictEqual((yield* reasonOf(sql.changeSession({ tables: ["nothing"] }))).reason, "SqlSyntax")
+      assert.strictEqual((yield* reasonOf(sql.changeSession({ tables: ["keyless"] }))).reason, "Unsupported")
+      const names = Array.from({ length: 125 }, (_, i) => `c${i}`).join()
+      yield* sql.unsafe(`create table wide (id integer primary key, ${names})`)
+      assert.strictEqual((yield* reasonOf(sql.changeSession({ tables: ["wide"] }))).reason, "Unsupported")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("begins and ends inside transactions, whatever becomes of them", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t (id integer primary key, v)`
+      const kept = yield* sql.changeSession()
+      yield* Effect.ignore(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            const inner = yield* sql.changeSession()
+            yield* sql`insert into t values (1, 'x')`
+            assert.isFalse(yield* inner.isEmpty)
+            return yield* Effect.fail(inner)
+          })
+        )
+      )
+      assert.isTrue(yield* kept.isEmpty)
+      const undone = yield* Effect.flip(
+        sql.withTransaction(Effect.flatMap(sql.changeSession(), (inner) => Effect.fail({ inner })))
+      ).pipe(Effect.map((failure) => ("inner" in failure ? failure.inner : assert.fail())))
+      assert.strictEqual((yield* reasonOf(undone.changeset)).reason, "Unsupported")
+      // Ended in a transaction that is undone: the triggers are back, and harmless.
+      const scope = yield* Scope.make()
+      const ended = yield* Scope.extend(sql.changeSession(), scope)
+      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(Scope.close(scope, Exit.void), Effect.fail("undone"))))
+      yield* sql`insert into t values (2, 'y')`
+      assert.strictEqual((yield* reasonOf(ended.changeset)).reason, "Closed")
+      assert.strictEqual((yield* Changeset.changes(yield* kept.changeset)).length, 1)
+      const again = yield* sql.changeSession()
+      const triggers = yield* sql`select name from temp.sqlite_schema`
+      assert.strictEqual(triggers.length, 10)
+      yield* sql`insert into t values (3, 'z')`
+      assert.strictEqual((yield* Changeset.changes(yield* again.changeset)).length, 1)
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("leaves nothing behind: with its scope, interrupted, beside an open stream", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t (id integer primary key, v)`
+      yield* sql`insert into t values (1, 'x'), (2, 'y'), (3, 'z')`
+      const recording = yield* Effect.fork(Effect.scoped(Effect.zipRight(sql.changeSession(), Effect.never)))
+      yield* Effect.sleep(50)
+      const triggers = sql<{ n: number }>`select count(*) as n from temp.sqlite_schema`
+      assert.deepStrictEqual(yield* triggers, [{ n: 5 }])
+      yield* Fiber.interrupt(recording)
+      assert.deepStrictEqual(yield* triggers, [{ n: 0 }])
+      yield* Stream.runForEach(sql`select * from t`.stream, () =>
+        Effect.scoped(
+          Effect.flatMap(sql.changeSession(), (session) =>
+            Effect.zipRight(sql`update t set v = v || '!' where id = 1`, session.changeset)
+          )
+        )
+      ).pipe(sql.withTransaction)
+      assert.deepStrictEqual(yield* triggers, [{ n: 0 }])
+      yield* sql`insert into t values (4, 'w')`
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("what cannot be recorded any more is told", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* sql`create table t (id integer primary key, v)`
+      const session = yield* sql.changeSession()
+      yield* sql`insert into t values (1, 'x')`
+      yield* sql`alter table t add column w`
+      yield* sql`update t set w = 1`
+      assert.strictEqual((yield* Changeset.changes(yield* session.changeset))[0]?.operation, "insert")
+      const module = yield* sql.workerModule<{ readonly end: () => void }>(
+        new URL("data:text/javascript,export const end = () => process.exit(1)")
+      )
+      yield* Effect.ignore(module.runInWorker("end"))
+      assert.strictEqual((yield* reasonOf(session.changeset)).reason, "SessionLost")
+      yield* assertIdle(sql)
+    })
+  )
+})
