@@ -1,0 +1,79 @@
+/** The wall clock jumps, by seconds and by years, to and fro. Deadlines and waits are measured in time that passes. */
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import type { SqliteClient } from "@sluice/sqlite"
+import * as Effect from "effect/Effect"
+import { lives } from "../life.js"
+import type { Soak } from "../soak.js"
+import { endless, fileIn, onFile, place } from "./sqlite.js"
+
+const RealDate = Date
+
+/** Moves what `Date` says in this process, for the scope. */
+const movedClock = Effect.acquireRelease(
+  Effect.sync(() => {
+    let offset = 0
+    class MovedDate extends RealDate {
+      constructor(...args: ReadonlyArray<unknown>) {
+        super(...((args.length === 0 ? [RealDate.now() + offset] : args) as [number]))
+      }
+      static override now(): number {
+        return RealDate.now() + offset
+      }
+    }
+    globalThis.Date = MovedDate as DateConstructor
+    return (by: number) => void (offset += by)
+  }),
+  () => Effect.sync(() => void (globalThis.Date = RealDate))
+)
+
+const year = 365 * 24 * 3_600_000
+
+const jumps = (soak: Soak, move: (by: number) => void) =>
+  Effect.gen(function* () {
+    const { random } = soak
+    while (!soak.over()) {
+      yield* Effect.sleep(random.between(1, 40))
+      move((random() * 2 - 1) * random.oneOf([1_000, 60_000, 3_600_000, year]))
+      soak.count("clock jumps")
+    }
+  })
+
+/** None ends early, and none is kept waiting; late by seconds it may be on a busy machine. */
+const deadlines = (sql: SqliteClient.SqliteClient, soak: Soak) =>
+  Effect.gen(function* () {
+    const random = soak.random.fork(2_000)
+    while (!soak.over()) {
+      const millis = random.between(20, 300)
+      const began = performance.now()
+      soak.count("deadlines")
+      const exit = yield* soak.watched(
+        "a deadline under a moving clock",
+        Effect.either(SqlClient.withDeadline(millis)(sql.unsafe(endless)))
+      )
+      const took = performance.now() - began
+      if (exit._tag === "Right" || !SqlFailure.is("StatementTimeout")(exit.left)) {
+        soak.breach(`an endless statement with a deadline ended with ${String(exit)}`)
+      } else if (took < millis - 5 || took > millis + 20_000) {
+        soak.breach(`a deadline of ${millis} ms passed after ${Math.round(took)} ms`)
+      }
+      const answer = yield* Effect.either(SqlClient.withDeadline("30 seconds")(sql`select 1 as one`))
+      if (answer._tag === "Left") {
+        soak.breach(`a query with a deadline of 30 seconds failed: ${SqlFailure.from(answer.left).message}`)
+      }
+    }
+  })
+
+export const round = (soak: Soak): Effect.Effect<void, unknown> => {
+  const config = { filename: fileIn(soak), readers: soak.random.between(0, 3), grace: 30_000, busyTimeout: 30_000 }
+  return Effect.scoped(
+    Effect.gen(function* () {
+      const move = yield* movedClock
+      yield* onFile(soak, config, (sql, ledger) =>
+        Effect.all([lives(place(sql), ledger, soak, 3), deadlines(sql, soak), jumps(soak, move)], {
+          concurrency: "unbounded",
+          discard: true
+        })
+      )
+    })
+  )
+}

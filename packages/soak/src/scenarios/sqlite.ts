@@ -1,0 +1,70 @@
+/** What the scenarios on SQLite files share. */
+import { join } from "node:path"
+import type { SqlFailure } from "@sluice/sql"
+import { SqliteClient } from "@sluice/sqlite"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Ledger } from "../ledger.js"
+import type { Place } from "../life.js"
+import type { Soak } from "../soak.js"
+import { problems, tables } from "../tables.js"
+
+/** A client in the scope around. */
+export const open = (config: SqliteClient.SqliteClientConfig) =>
+  Effect.map(Layer.build(SqliteClient.layer(config)), (context) => Context.get(context, SqliteClient.SqliteClient))
+
+/** Can be stopped on both engines: the portable one stops between rows only. */
+export const endless =
+  "with recursive spin(n) as (select 1 union all select n + 1 from spin) select n from spin where n % 1000 = 0"
+
+/** No failures but those that a life brings on itself. */
+export const nothingElse = (): boolean => false
+
+export const place = (
+  sql: SqliteClient.SqliteClient,
+  expected: (failure: SqlFailure.SqlFailure) => boolean = nothingElse
+): Place => ({ sql, endless, alone: true, expected, manyIsWhole: true, seesItsCommits: true })
+
+export const fileIn = (soak: Soak): string => join(soak.directory, "soak.db")
+
+/** Makes the tables. */
+export const setUp = (sql: SqliteClient.SqliteClient) =>
+  sql.withTransaction(Effect.forEach(tables, (text) => sql.unsafe(text), { discard: true }))
+
+/** A client is opened, works, is closed; then its file is compared with what it was told. */
+export const onFile = (
+  soak: Soak,
+  config: SqliteClient.SqliteClientConfig,
+  work: (sql: SqliteClient.SqliteClient, ledger: Ledger) => Effect.Effect<void, unknown>
+): Effect.Effect<void, unknown> =>
+  Effect.gen(function* () {
+    const ledger = new Ledger()
+    const client = Effect.gen(function* () {
+      const sql = yield* open(config)
+      yield* setUp(sql)
+      yield* work(sql, ledger)
+      yield* idle(soak, sql)
+    })
+    yield* Effect.scoped(client)
+    compare(soak, config.filename, ledger)
+  })
+
+/** Nobody holds a session or waits for one. */
+export const idle = (soak: Soak, sql: SqliteClient.SqliteClient) =>
+  Effect.map(sql.statistics, (pools) => {
+    for (const { leases, lost, name, waiting } of pools) {
+      soak.count("sessions lost", lost)
+      if (leases > 0 || waiting > 0) {
+        soak.breach(`the pool of ${name} sessions still has ${leases} leases and ${waiting} who wait`)
+      }
+    }
+  })
+
+export const compare = (soak: Soak, filename: string, ledger: Ledger): void => {
+  for (const problem of problems(filename, ledger)) {
+    soak.breach(problem)
+  }
+  soak.count("units compared", ledger.tally("there") + ledger.tally("absent") + ledger.tally("either"))
+  soak.count("units of unknown outcome", ledger.tally("either"))
+}

@@ -1,0 +1,29 @@
+/** Every scenario for a moment: the same processes as `npm run soak`, to keep both of them working. */
+import { execFileSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { assert, beforeAll, it } from "@effect/vitest"
+import { describe } from "../src/report.js"
+import { run } from "../src/run.js"
+import { scenarios } from "../src/scenarios.js"
+
+const root = fileURLToPath(new URL("../../../", import.meta.url))
+
+// Processes run what is built.
+beforeAll(() => {
+  execFileSync(process.execPath, ["scripts/build.mjs", "packages/soak/tsconfig.src.json"], {
+    cwd: root,
+    stdio: "inherit"
+  })
+}, 240_000)
+
+for (const { about, name, roundMillis } of scenarios) {
+  // Always the same seed: another one would fail for somebody else than who broke something.
+  it(`${name}: ${about}`, { timeout: 300_000 }, async ({ skip }) => {
+    const result = await run({ scenario: name, seed: 1, millis: roundMillis.short, short: true, rounds: 1 })
+    if (result.skipped !== undefined) {
+      return skip(result.skipped)
+    }
+    assert.isAbove(result.rounds, 0, describe(result))
+    assert.deepStrictEqual(result.breaches, [], describe(result))
+  })
+}
