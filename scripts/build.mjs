@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const lock = join(root, ".build", "examples.lock")
+const lock = join(root, ".build", "processes.lock")
 /** Whoever holds the lock for so long was killed. */
 const stale = 180_000
 

@@ -1,6 +1,7 @@
 /** Every scenario for a moment: the same processes as `npm run soak`, to keep both of them working. */
-import { execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { assert, beforeAll, it } from "@effect/vitest"
 import { describe } from "../src/report.js"
 import { run } from "../src/run.js"
@@ -9,11 +10,8 @@ import { scenarios } from "../src/scenarios.js"
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
 // Processes run what is built.
-beforeAll(() => {
-  execFileSync(process.execPath, ["scripts/build.mjs", "packages/soak/tsconfig.src.json"], {
-    cwd: root,
-    stdio: "inherit"
-  })
+beforeAll(async () => {
+  await promisify(execFile)(process.execPath, ["scripts/build.mjs", "packages/soak/tsconfig.src.json"], { cwd: root })
 }, 240_000)
 
 for (const { about, name, roundMillis } of scenarios) {
