@@ -99,7 +99,7 @@ describe("ids", () => {
   it.scopedLive("are not closed before their answer is there: it would be closed never (section 2.3.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
-      daemon.on(/from ten/, { ...numbers(10), delay: 100 })
+      daemon.on(/from ten/, { ...numbers(10), delay: 600 })
       const job = yield* MapepireJob.make({ ...daemon.config, cancel: false, pageSize: 3 })
       const fiber = yield* Effect.fork(job.queryAndRun("select * from ten"))
       yield* until(() => daemon.sent("sql").length === 1)
@@ -241,20 +241,20 @@ describe("stopping", () => {
     () =>
       Effect.gen(function* () {
         const daemon = yield* scriptedDaemon()
-        daemon.on(/slow/, { ...numbers(3), runs: 150 })
+        daemon.on(/slow/, { ...numbers(3), runs: 800 })
         daemon.override((request, connection) => {
           // The job that cancels is late.
           if (request.type !== "connect" || daemon.connections.length < 2) {
             return false
           }
-          daemon.later(400, () => connection.handle(request))
+          daemon.later(2_000, () => connection.handle(request))
           return true
         })
         const job = yield* MapepireJob.make(daemon.config)
         const fiber = yield* Effect.fork(job.queryAndRun("select slow"))
         yield* until(() => daemon.sent("sql").length === 1)
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
-        yield* Effect.sleep(600)
+        yield* Effect.sleep(2_500)
         assert.isEmpty(daemon.cancels)
         assert.strictEqual((yield* job.queryAndRun("select slow")).rows.length, 3)
       })

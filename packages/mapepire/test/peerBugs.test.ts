@@ -43,7 +43,7 @@ describe("transport and matching", () => {
   it.scopedLive("bug 4: who left gets nothing, and what the late answer opened is closed", () =>
     Effect.gen(function* () {
       const daemon = yield* daemonOf
-      daemon.on(/from ten/, { ...numbers(10), delay: 60 })
+      daemon.on(/from ten/, { ...numbers(10), delay: 600 })
       const job = yield* MapepireJob.make({ ...daemon.config, cancel: false, pageSize: 3 })
       const fiber = yield* Effect.fork(job.queryAndRun("select * from ten"))
       yield* until(() => daemon.sent("sql").length === 1)
@@ -438,8 +438,15 @@ describe("the pool", () => {
     Effect.gen(function* () {
       const daemon = yield* daemonOf
       daemon.on(/^select \d+/i, (request, connection) => ({ ...echo(request, connection), delay: 5 }))
-      daemon.on(/from ten/, { ...numbers(1), delay: 600 })
-      const sql = yield* client(daemon, { sessions: 1, pool: { acquireTimeout: "200 millis" } })
+      let finish = () => {}
+      daemon.override((request, connection) => {
+        if (request.sql !== "select held") {
+          return false
+        }
+        finish = () => connection.handle({ ...request, sql: "select 13" })
+        return true
+      })
+      const sql = yield* client(daemon, { sessions: 1, cancel: false, pool: { acquireTimeout: "3 seconds" } })
       yield* sql.unsafe("select 0")
       yield* Effect.forEach(
         Array.from({ length: 10 }, (_, n) => n),
@@ -450,11 +457,12 @@ describe("the pool", () => {
         daemon.statements.slice(1),
         Array.from({ length: 10 }, (_, n) => `select ${n}`)
       )
-      const long = yield* Effect.fork(sql.unsafe("select * from ten"))
-      yield* until(() => daemon.statements.at(-1) === "select * from ten")
+      const long = yield* Effect.fork(sql.unsafe("select held"))
+      yield* until(() => daemon.statements.at(-1) === "select held")
       const failed = yield* failureOf(sql.unsafe("select 11"))
       assert.deepStrictEqual([failed.reason, failed.outcome], ["PoolTimeout", "notExecuted"])
-      yield* Fiber.join(long)
+      finish()
+      assert.deepStrictEqual(yield* Fiber.join(long), [{ n: 13 }])
       assert.deepStrictEqual(yield* sql.unsafe("select 12"), [{ n: 12 }])
       assert.notInclude(daemon.statements, "select 11")
       assert.strictEqual(daemon.connections.length, 1)
