@@ -39,4 +39,5 @@ serving.addObserver((exit) => {
   process.exit(0)
 })
 process.on("SIGTERM", () => Effect.runFork(Fiber.interrupt(serving)))
-process.stdin.on("end", () => process.exit(0)).resume()
+// Not process.exit, which waits for a thread whose statement does not end.
+process.stdin.on("end", () => process.kill(process.pid, "SIGKILL")).resume()
