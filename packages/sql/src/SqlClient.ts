@@ -212,6 +212,35 @@ export const Deadline = settings.Deadline
 export const withPrefetch: (rows: number) => <A extends settings.Runnable>(self: A) => A = settings.withPrefetch
 
 /**
+ * Whether streams read one page ahead of the one that was asked for. Default false: nothing is read that nobody wants.
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export const ReadAhead = settings.ReadAhead
+
+/**
+ * Lets streams get the next page while the one before is being worked on; never more than one. For results that are read
+ * to their end: whoever stops early has made the database read a page too much. It is never done for statements that
+ * write, for scripts, or where callbacks are registered that would need a caller; a transport may ignore it.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@sluice/sql"
+ * import { Effect, Stream } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`select * from flights`.stream.pipe(SqlClient.withReadAhead(true), Stream.runCount)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withReadAhead: (readAhead: boolean) => <A extends settings.Runnable>(self: A) => A = settings.withReadAhead
+
+/**
  * Bounds everything in an Effect, a Stream or one statement: waiting for a session, the queue, the statement itself,
  * callbacks and every page. Counted from when it starts to run; an inner deadline can only be earlier. A statement that
  * does not make it fails with reason `StatementTimeout` and is stopped in the database. Commit and rollback have none.

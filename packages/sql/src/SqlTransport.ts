@@ -80,6 +80,11 @@ export interface SqlRequest {
   readonly params: ReadonlyArray<unknown>
   /** Rows per page of a cursor. */
   readonly prefetch: number
+  /**
+   * Whether a cursor may get the page after the one that was asked for, before anybody asks: a hint, and never more than
+   * one page. Not across statements of a script, not for a statement that writes.
+   */
+  readonly readAhead?: boolean | undefined
   /** Absolute time in milliseconds of `performance.now()`; `Infinity`: none. */
   readonly deadline: number
   /** `bigint`: every integer as a bigint. `number`: one that is not safe fails as `ConversionFailed`. */

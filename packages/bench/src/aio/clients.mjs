@@ -31,7 +31,7 @@ const loop = async ({ append, count, exec, read }) => {
   }
 }
 
-const sluice = (collect) => (options) =>
+const sluice = (collect, readAhead) => (options) =>
   withClient({ filename: ":memory:" }, (sql) => {
     const work = Effect.gen(function* () {
       yield* Effect.forEach(create, (text) => sql.unsafe(text), { discard: true })
@@ -42,29 +42,33 @@ const sluice = (collect) => (options) =>
         }
         yield* sql.many(insert, yield* collect(sql.unsafe(source).stream))
       }
-    }).pipe(SqlClient.withPrefetch(options.prefetch ?? 64))
+    }).pipe(SqlClient.withPrefetch(options.prefetch ?? 64), SqlClient.withReadAhead(readAhead))
     return Effect.promise(() => measure(() => Effect.runPromise(work)))
   })
 
 /** A function per row. */
-export const oneByOne = sluice((stream) =>
+const collectRows = (stream) =>
   Effect.suspend(() =>
     Stream.runFold(stream, [], (rows, row) => {
       rows.push(toArray(row))
       return rows
     })
   )
-)
+
+export const oneByOne = sluice(collectRows, false)
+export const onePageAhead = sluice(collectRows, true)
 
 /** An Effect per row. */
-export const effectPerRow = sluice((stream) =>
-  Effect.suspend(() => {
-    const rows = []
-    return Effect.as(
-      Stream.runForEach(stream, (row) => Effect.sync(() => rows.push(toArray(row)))),
-      rows
-    )
-  })
+export const effectPerRow = sluice(
+  (stream) =>
+    Effect.suspend(() => {
+      const rows = []
+      return Effect.as(
+        Stream.runForEach(stream, (row) => Effect.sync(() => rows.push(toArray(row)))),
+        rows
+      )
+    }),
+  false
 )
 
 /** better-sqlite3, or libsql with the same calls. `inTransaction`: each thousand inserts in one. */

@@ -4,6 +4,7 @@ import { format } from "../harness.mjs"
 
 const names = {
   ours: "Sluice, rows one by one",
+  ahead: "Sluice, one page ahead",
   effects: "Sluice, an Effect per row",
   main: "better-sqlite3, main thread",
   mainLoose: "better-sqlite3, main thread, no transaction",
@@ -20,6 +21,7 @@ export default {
   title: "APSW's aio workload: to 300,000 rows, reading 1,000 one by one and appending them",
   cells: () => [
     { name: names.ours, run: clients.oneByOne },
+    { name: names.ahead, run: clients.onePageAhead },
     { name: names.effects, run: clients.effectPerRow },
     { name: names.main, run: clients.better },
     { name: names.mainLoose, run: clients.betterWithoutTransaction },

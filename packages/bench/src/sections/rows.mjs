@@ -77,26 +77,30 @@ const tally = (rows, table) => {
   return sum
 }
 
-const kinds = {
-  "Sluice stream": (table) => (options) =>
-    measure(table, options.quick, ({ filename }, repeat) =>
-      withClient({ filename }, (sql) => {
-        const run = Effect.gen(function* () {
-          let [rows, sum] = [0, 0]
-          yield* sql.unsafe(table.text).stream.pipe(
-            SqlClient.withPrefetch(options.prefetch ?? 512),
-            Stream.runForEachChunk((chunk) =>
-              Effect.sync(() => {
-                rows += chunk.length
-                sum += tally(chunk, table)
-              })
-            )
+const sluice = (readAhead) => (table) => (options) =>
+  measure(table, options.quick, ({ filename }, repeat) =>
+    withClient({ filename }, (sql) => {
+      const run = Effect.gen(function* () {
+        let [rows, sum] = [0, 0]
+        yield* sql.unsafe(table.text).stream.pipe(
+          SqlClient.withPrefetch(options.prefetch ?? 512),
+          SqlClient.withReadAhead(readAhead),
+          Stream.runForEachChunk((chunk) =>
+            Effect.sync(() => {
+              rows += chunk.length
+              sum += tally(chunk, table)
+            })
           )
-          return { rows, sum }
-        })
-        return Effect.promise(() => repeat(() => Effect.runPromise(run)))
+        )
+        return { rows, sum }
       })
-    ),
+      return Effect.promise(() => repeat(() => Effect.runPromise(run)))
+    })
+  )
+
+const kinds = {
+  "Sluice stream": sluice(false),
+  "Sluice stream, one page ahead": sluice(true),
   "better-sqlite3 .all()": peer((statement, table) => {
     const rows = statement.all()
     return { rows: rows.length, sum: tally(rows, table) }

@@ -19,7 +19,7 @@ import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
 import { Requesters } from "./requesters.js"
 import { Routing } from "./routing.js"
-import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf } from "./settings.js"
+import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf, readAheadOf } from "./settings.js"
 import { nameOf } from "./telemetry.js"
 
 export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -38,6 +38,7 @@ interface Said {
   /** Of this client's transactions. */
   readonly level: Level | undefined
   readonly prefetch: number | undefined
+  readonly readAhead: boolean
   readonly deadline: number
   readonly integers: "number" | "bigint"
 }
@@ -46,6 +47,7 @@ const nothing: Said = {
   context: undefined,
   level: undefined,
   prefetch: undefined,
+  readAhead: false,
   deadline: Infinity,
   integers: "number"
 }
@@ -93,6 +95,7 @@ export class Core {
             ? generic[0].level
             : undefined),
         prefetch: prefetchOf(context),
+        readAhead: readAheadOf(context),
         deadline: deadlineOf(context),
         integers: entries.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number"
       }
@@ -137,6 +140,7 @@ export class Core {
       text,
       params,
       prefetch,
+      readAhead: overrides?.readAhead ?? said.readAhead,
       deadline,
       integers: said.integers,
       shape,

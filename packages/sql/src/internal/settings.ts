@@ -1,4 +1,4 @@
-/** What travels with the fiber: rows per page, and the deadline. */
+/** What travels with the fiber: rows per page, whether one is read ahead, and the deadline. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -11,13 +11,18 @@ export class Prefetch extends Context.Reference<Prefetch>()("@sluice/sql/SqlClie
   defaultValue: () => 64
 }) {}
 
+export class ReadAhead extends Context.Reference<ReadAhead>()("@sluice/sql/SqlClient/ReadAhead", {
+  defaultValue: () => false
+}) {}
+
 export class Deadline extends Context.Reference<Deadline>()("@sluice/sql/SqlClient/Deadline", {
   defaultValue: () => Infinity
 }) {}
 
-/** What `withPrefetch` and `withDeadline` put on a statement itself, so that its own type is kept. */
+/** What `withPrefetch`, `withReadAhead` and `withDeadline` put on a statement itself, so that its own type is kept. */
 export interface Overrides {
   readonly prefetch?: number | undefined
+  readonly readAhead?: boolean | undefined
   /** Milliseconds from the start of the statement. */
   readonly within?: number | undefined
 }
@@ -40,18 +45,30 @@ type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- any Effect and any Stream, whatever their types
 export type Runnable = Effect.Effect<any, any, any> | Stream.Stream<any, any, any>
 
+/** Puts a setting on a statement itself, else into the context of an Effect or a Stream. */
+const withSetting = <A extends Runnable, I, S>(
+  self: A,
+  overrides: Overrides,
+  tag: Context.Tag<I, S>,
+  value: NoInfer<S>
+): A => {
+  if (isOverridable(self)) {
+    return self[Override](overrides) as A
+  }
+  return (
+    isStream(self) ? Stream.provideService(self, tag, value) : Effect.provideService(self as AnyEffect, tag, value)
+  ) as A
+}
+
 export const withPrefetch =
   (rows: number) =>
-  <A extends Runnable>(self: A): A => {
-    if (isOverridable(self)) {
-      return self[Override]({ prefetch: rows }) as A
-    }
-    return (
-      isStream(self)
-        ? Stream.provideService(self, Prefetch, rows)
-        : Effect.provideService(self as AnyEffect, Prefetch, rows)
-    ) as A
-  }
+  <A extends Runnable>(self: A): A =>
+    withSetting(self, { prefetch: rows }, Prefetch, rows)
+
+export const withReadAhead =
+  (readAhead: boolean) =>
+  <A extends Runnable>(self: A): A =>
+    withSetting(self, { readAhead }, ReadAhead, readAhead)
 
 export const withDeadline =
   (duration: Duration.DurationInput) =>
@@ -78,6 +95,9 @@ export const deadlineOf = (context: Context.Context<never>): number =>
 /** Undefined: nothing was said, and the client's own default counts. */
 export const prefetchOf = (context: Context.Context<never>): number | undefined =>
   context.unsafeMap.get(Prefetch.key) as number | undefined
+
+export const readAheadOf = (context: Context.Context<never>): boolean =>
+  context.unsafeMap.get(ReadAhead.key) === true
 
 /** Rows per page are kept within 1 … 65,536 (APSW's bounds); undefined when it is no whole number. */
 export const clampPrefetch = (rows: number): number | undefined =>

@@ -208,6 +208,11 @@ export class WorkerSession {
 
   // ------------------------------------------------------------------------------------------------------ receiving
 
+  /** Takes what is there already, before the event loop tells of it. */
+  poll(): void {
+    this.replies.drain(1)
+  }
+
   private page(slot: number, source: PageSource, base: number): void {
     const call = this.calls[slot]!
     const flags = source.u32[(base >> 2) + Header.flags]!

@@ -9,7 +9,9 @@ import { type Command, Op } from "./boundary.js"
 import { Call } from "./call.js"
 import { isInside } from "./callbacks/inside.js"
 import * as failure from "./failure.js"
+import { PullAhead } from "./pullAhead.js"
 import { emptyRequest, type WorkerSession } from "./session.js"
+import { SqliteCursor } from "./sqliteCursor.js"
 import type { StatementEntry } from "./statementCache.js"
 
 export class SqliteSession implements SqlTransport.Session {
@@ -87,7 +89,7 @@ export class SqliteSession implements SqlTransport.Session {
             if (page.error !== undefined && page.length === 0) {
               return Effect.fail(page.error)
             }
-            const made = new SqliteCursor(this, cursor, request, page, ownEntry(opening!.entry))
+            const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
             return page.done || page.error !== undefined
               ? Effect.succeed(made)
               : Effect.as(
@@ -99,7 +101,7 @@ export class SqliteSession implements SqlTransport.Session {
       })
     )
 
-  /** One pull of a cursor. */
+  /** One pull of a cursor. `request` is the cursor's, without parameters: these have done their work. */
   pull(
     request: SqlTransport.SqlRequest,
     cursor: number,
@@ -120,6 +122,15 @@ export class SqliteSession implements SqlTransport.Session {
       },
       stopped
     )
+  }
+
+  /** The same before anybody asks for the page. Undefined where callbacks would run without a caller. */
+  pullAhead(
+    request: SqlTransport.SqlRequest,
+    cursor: number,
+    entry: StatementEntry | undefined
+  ): PullAhead | undefined {
+    return this.worker.hasCallbacks ? undefined : new PullAhead(this.worker, request, cursor, entry)
   }
 
   /** Closes a cursor; waits for that only if the worker has nothing else to do. */
@@ -183,9 +194,14 @@ export class SqliteSession implements SqlTransport.Session {
           return Effect.void
         }
         stopped?.()
-        return this.worker.stop(call) ? Effect.void : this.quiet(call)
+        return this.stop(call)
       })
     })
+  }
+
+  /** Stops a call, and waits until the worker has let go of it. */
+  stop(call: Call): Effect.Effect<void> {
+    return Effect.suspend(() => (this.worker.stop(call) ? Effect.void : this.quiet(call)))
   }
 
   /** Waits until the worker has let go of the call; after the grace period the session is given up. */
@@ -207,76 +223,3 @@ export class SqliteSession implements SqlTransport.Session {
     })
   }
 }
-
-class SqliteCursor implements SqlTransport.Cursor {
-  private ended: boolean
-  private poisoned = false
-  /** Pages that came, and pages that somebody got: a page in between was lost to an interrupt. */
-  private arrived = 0
-  private taken = 0
-
-  constructor(
-    private readonly session: SqliteSession,
-    private readonly cursor: number,
-    private readonly request: SqlTransport.SqlRequest,
-    readonly first: SqliteAnswer,
-    private readonly entry: StatementEntry | undefined
-  ) {
-    this.ended = first.done || first.error !== undefined
-  }
-
-  get columns() {
-    return this.first.columns
-  }
-
-  readonly next: Effect.Effect<SqlTransport.Page, SqlError> = Effect.suspend(
-    (): Effect.Effect<SqlTransport.Page, SqlError> => {
-      if (this.poisoned || this.arrived !== this.taken) {
-        return Effect.fail(failure.poisoned(this.request.text))
-      }
-      if (this.ended) {
-        return Effect.succeed(endOf(this.first))
-      }
-      const pull = this.session.pull(
-        this.request,
-        this.cursor,
-        this.entry,
-        () => {
-          this.arrived++
-        },
-        () => {
-          this.poisoned = true
-        }
-      )
-      return Effect.map(pull, (page) => {
-        this.taken++
-        this.ended = page.done || page.error !== undefined
-        return page
-      })
-    }
-  )
-
-  /** Nothing to do when the worker has closed it already: at its end, after an error, after a stopped pull. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() =>
-    this.ended ? Effect.void : this.session.closeCursor(this.cursor)
-  )
-}
-
-/** Another cursor over the same script may be in another of its statements, with other columns. */
-const ownEntry = (entry: StatementEntry | undefined) => (entry === undefined ? undefined : { ...entry })
-
-/** What follows the end: the end again. */
-const endOf = (page: SqliteAnswer): SqlTransport.Page => ({
-  columns: page.columns,
-  length: 0,
-  objects: () => [],
-  arrays: () => [],
-  error: undefined,
-  done: true,
-  inTransaction: page.inTransaction,
-  changes: undefined,
-  queueNanos: 0,
-  engineNanos: 0,
-  routable: page.routable,
-  private: page.private
-})
