@@ -103,6 +103,14 @@ export interface SqliteClient
    * Native engine only; the portable one fails with reason `Unsupported`.
    */
   readonly changes: Stream.Stream<Change, SqlError>
+  /**
+   * Runs an effect that only reads, on one state of the database: what others commit meanwhile is not seen. It holds the
+   * writer's session, so writes of this client wait for its end; those of other clients and processes do not. Writes in it fail
+   * with `Authorization`. Inside a transaction it is a part of that.
+   *
+   * Handles of older states (`sqlite3_snapshot_get`) are out of reach for extensions, and so not offered.
+   */
+  readonly snapshot: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
   /** How SQLite would run a statement, step by step; the statement itself is not run. */
   readonly explain: (statement: Statement.Fragment | string) => Effect.Effect<ReadonlyArray<PlanNode>, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */

@@ -69,6 +69,8 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
     const blob = yield* sql.blob({ table: "b", column: "v", rowid: 1 })
     assert.strictEqual(yield* blob.size, 2)
   }),
+  snapshot: (sql) => Effect.zipRight(fill(sql), sql.snapshot(sql`select n from t`)),
+  snapshotHandle: asked("snapshotHandle"),
   changeSession: Effect.fnUntraced(function* (sql) {
     yield* sql`create table k (id integer primary key)`
     const session = yield* sql.changeSession()

@@ -17,6 +17,12 @@ export const table = {
   serialize: [true, true],
   deserialize: [true, needsPump],
   blob: [true, needsPump],
+  snapshot: [true, true],
+  /** A state of the database that is opened again later, `sqlite3_snapshot_get`. */
+  snapshotHandle: [
+    "it is not among the functions that SQLite gives to extensions: read within `sql.snapshot`",
+    "it is not among the functions that SQLite gives to extensions: read within `sql.snapshot`"
+  ],
   changeSession: [true, true],
   applyChangeset: [true, true],
   loadExtension: [true, true],

@@ -75,6 +75,12 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
         onWriter((session) => session.command({ _tag: "Deserialize", image }, [image]))
       ),
 
+    snapshot: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+      // A deferred transaction begins with its first read.
+      client.transaction({ readOnly: true })(
+        Effect.zipRight(client.unsafe("select 1 from sqlite_schema limit 1").unprepared, effect)
+      ),
+
     explain: makeExplain(client, transport.compiler),
 
     ...makeBlobs(onWriter),
