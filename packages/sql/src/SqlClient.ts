@@ -116,6 +116,12 @@ export interface TelemetryOptions {
    * bytes their number). Default false: values are often personal or secret.
    */
   readonly parameters?: boolean | undefined
+  /**
+   * Whether spans tell what the database has counted for their statement: `sluice.<system>.<counter>`, such as
+   * `sluice.sqlite.full_scan_steps`, `.sorts` and `.vm_steps`. Of statements and streams, not of `many`, and where the
+   * transport has such: on SQLite's native engine. Costs some microseconds for each statement with a span. Default false.
+   */
+  readonly statementCounters?: boolean | undefined
 }
 
 /**

@@ -95,6 +95,8 @@ export interface SqlRequest {
   readonly transaction: TransactionUse
   /** The span of the statement, where there is one: for what the session runs on its behalf. */
   readonly span?: Tracer.AnySpan | undefined
+  /** Whether pages shall tell what the database has counted. A transport that cannot does not. */
+  readonly counters?: boolean | undefined
 }
 
 /**
@@ -136,6 +138,8 @@ export interface Page {
   readonly queueNanos: number
   /** Nanoseconds spent in the database. */
   readonly engineNanos: number
+  /** What the database has counted for this page, by names of its own, where that was asked for. */
+  readonly counters?: { readonly [name: string]: number } | undefined
   /** The statement may run on a `read` session. */
   readonly routable: boolean
   /** The session has things of its own (temporary tables, attachments): from now on nothing may run elsewhere. */

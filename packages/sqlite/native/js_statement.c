@@ -126,6 +126,27 @@ static napi_value js_batch(napi_env env, napi_callback_info info) {
   return js_number(env, (double)statement_batch(statement, bytes, length, parameters, rows, out, (size_t)capacity));
 }
 
+/* In the order of `counterNames` in src/internal/counters.ts. */
+static const int counters[] = {
+    SQLITE_STMTSTATUS_FULLSCAN_STEP, SQLITE_STMTSTATUS_SORT,        SQLITE_STMTSTATUS_AUTOINDEX,
+    SQLITE_STMTSTATUS_VM_STEP,       SQLITE_STMTSTATUS_REPREPARE,   SQLITE_STMTSTATUS_RUN,
+    SQLITE_STMTSTATUS_FILTER_MISS,   SQLITE_STMTSTATUS_FILTER_HIT,  SQLITE_STMTSTATUS_MEMUSED};
+
+/* counters(statement): what it has counted since they were asked for last */
+static napi_value js_counters(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  Statement *statement = js_statement(env, args[0]);
+  if (statement == NULL) return NULL;
+  const uint32_t count = sizeof counters / sizeof *counters;
+  napi_value result = NULL;
+  napi_create_array_with_length(env, count, &result);
+  for (uint32_t i = 0; i < count; i++) {
+    int value = statement->stmt == NULL ? 0 : statement->connection->api->stmt_status(statement->stmt, counters[i], 1);
+    napi_set_element(env, result, i, js_integer(env, value));
+  }
+  return result;
+}
+
 static napi_value js_reset(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   Statement *statement = js_statement(env, args[0]);
@@ -147,6 +168,7 @@ void js_define_statement(napi_env env, napi_value exports) {
   js_define(env, exports, "bind", js_bind);
   js_define(env, exports, "fetch", js_fetch);
   js_define(env, exports, "batch", js_batch);
+  js_define(env, exports, "counters", js_counters);
   js_define(env, exports, "reset", js_reset);
   js_define(env, exports, "finalize", js_finalize);
 }

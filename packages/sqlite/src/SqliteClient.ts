@@ -24,6 +24,7 @@ import * as capabilities from "./internal/capabilities.js"
 import type { Callbacks } from "./internal/callbacks/model.js"
 import * as changes from "./internal/changes/make.js"
 import type { Change, ChangesOptions } from "./internal/changes/model.js"
+import type { StatementCounters } from "./internal/counters.js"
 import type { PlanNode } from "./internal/explain.js"
 import * as modules from "./internal/modules/make.js"
 import type { Modules } from "./internal/modules/model.js"
@@ -113,6 +114,11 @@ export interface SqliteClient
   readonly snapshot: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
   /** How SQLite would run a statement, step by step; the statement itself is not run. */
   readonly explain: (statement: Statement.Fragment | string) => Effect.Effect<ReadonlyArray<PlanNode>, SqlError>
+  /**
+   * Runs a statement to its end, and answers what it has cost SQLite: full-scan steps, sorts, steps of its virtual machine.
+   * Its rows are dropped. In spans the same is told with `telemetry: { statementCounters: true }`. Native engine only.
+   */
+  readonly counters: (statement: Statement.Fragment | string) => Effect.Effect<StatementCounters, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
   readonly interrupt: Effect.Effect<void>
   /** Not supported in SQLite. */
@@ -151,6 +157,7 @@ export type {
 } from "./internal/changeset/model.js"
 export type { BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { UntrustedConfig, UntrustedFace, UntrustedResult } from "./internal/untrusted.js"
+export type { StatementCounters } from "./internal/counters.js"
 export type { PlanNode } from "./internal/explain.js"
 export {
   /**

@@ -55,6 +55,7 @@ const trials: Readonly<Record<SqliteClient.Capability, Trial>> = {
       assert.deepStrictEqual(answers[1], [{ one: 1 }])
     ),
   explain: (sql) => Effect.map(sql.explain("select 1"), (plan) => assert.isAbove(plan.length, 0)),
+  counters: (sql) => Effect.map(sql.counters("select 1"), ({ vmSteps }) => assert.isAbove(vmSteps, 0)),
   backup: (sql, directory) => Effect.zipRight(fill(sql), sql.backup(join(directory, "copy.db"))),
   serialize: (sql) => Effect.map(Effect.zipRight(fill(sql), sql.serialize), (bytes) => assert.isAbove(bytes.length, 0)),
   deserialize: Effect.fnUntraced(function* (sql) {

@@ -146,7 +146,8 @@ export class Core {
       shape,
       prepared,
       transaction: "none",
-      span
+      span,
+      counters: span !== undefined && this.telemetry.counters
     }
   }
 

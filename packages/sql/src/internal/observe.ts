@@ -30,15 +30,17 @@ export class Telemetry {
   readonly tags: Tags
   readonly metrics: OperationMetrics | undefined
   readonly parameters: boolean
-  private readonly system: string
+  readonly counters: boolean
+  readonly system: string
 
   constructor(
     { attributes, system }: Pick<SqlTransport.SqlTransport, "system" | "attributes">,
     spanAttributes: Readonly<Record<string, unknown>>,
-    { metrics = true, parameters = false }: TelemetryOptions
+    { metrics = true, parameters = false, statementCounters = false }: TelemetryOptions
   ) {
     this.system = system
     this.parameters = parameters
+    this.counters = statementCounters
     this.attributes = [...Object.entries(spanAttributes), ["db.system.name", system], ...attributes]
     const tags = attributes.filter(([key]) => alsoTags.has(key)).map(([key, value]) => [key, String(value)] as const)
     this.tags = { "db.system.name": system, ...Object.fromEntries(tags) }
@@ -96,6 +98,7 @@ export class Observation {
   private queueNanos = 0
   private engineNanos = 0
   private error: SqlError | undefined
+  private counters: Record<string, number> | undefined
   /** Milliseconds of `performance.now()`; a span has its own times. */
   private readonly started: number
   /** Milliseconds in which the consumer of a stream had its turn, and since when it has it. */
@@ -137,6 +140,16 @@ export class Observation {
     this.queueNanos += page.queueNanos
     this.engineNanos += page.engineNanos
     this.error ??= page.error
+    if (this.telemetry.counters && page.counters !== undefined) {
+      this.count(page.counters)
+    }
+  }
+
+  private count(counters: NonNullable<SqlTransport.Page["counters"]>): void {
+    this.counters ??= {}
+    for (const [name, value] of Object.entries(counters)) {
+      this.counters[name] = (this.counters[name] ?? 0) + value
+    }
   }
 
   /** A cursor whose pages are counted; the time between its pulls is not that of the database. */
@@ -201,6 +214,9 @@ export class Observation {
         span.attribute("sluice.queue_time", this.queueNanos / 1e9)
         span.attribute("sluice.engine_time", this.engineNanos / 1e9)
       }
+      for (const [name, value] of Object.entries(this.counters ?? {})) {
+        span.attribute(`sluice.${telemetry.system}.${snakeCase(name)}`, value)
+      }
       if (cause !== undefined) {
         for (const [key, value] of Object.entries(failureTags(cause))) {
           span.attribute(key, value)
@@ -210,6 +226,8 @@ export class Observation {
     }
   }
 }
+
+const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /** A parameter as an attribute's value: readable, and no longer than it must be. */
 const shown = (value: unknown): string => {

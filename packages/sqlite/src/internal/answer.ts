@@ -1,6 +1,7 @@
 /** A page as the client sees it. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
+import { countersOf } from "./counters.js"
 import type { PageColumn } from "./decoder.js"
 import { Flag } from "./page.js"
 
@@ -15,8 +16,13 @@ export class SqliteAnswer implements SqlTransport.Answer {
     private readonly integers: "number" | "bigint",
     readonly queueNanos: number,
     readonly engineNanos: number,
-    readonly error: SqlError | undefined
+    readonly error: SqlError | undefined,
+    private readonly counted: ReadonlyArray<number> | undefined
   ) {}
+
+  get counters(): Readonly<Record<string, number>> | undefined {
+    return this.counted === undefined || this.counted.length === 0 ? undefined : { ...countersOf(this.counted) }
+  }
 
   get length(): number {
     return this.rows.length

@@ -132,7 +132,9 @@ export const RequestFlag = {
   /** Mask of `Transaction`. */
   transaction: 3,
   /** Do not keep the statement prepared. */
-  unprepared: 4
+  unprepared: 4,
+  /** What the statement counts is told along with its pages. */
+  counters: 8
 } as const
 
 /** A reply ring entry: slot number in the low byte, where its page lies above it. */
@@ -147,6 +149,8 @@ export const Reply = {
   callback: 0x400,
   /** No answer, but changes of rows that its request has committed, as a message; in the ring before the answer. */
   changes: 0x500,
+  /** No answer, but what its statement has counted, as a message; in the ring before its page. */
+  counters: 0x600,
   /** As a structured message `[seq, value]` or `[seq, undefined, ErrorMessage]` on the port. */
   message: 0x300,
   kind: 0xf00
@@ -266,6 +270,9 @@ export interface ChosenExport {
   readonly innocuous: boolean
 }
 
+/** What SQLite is told when a callback fails; the loop knows the reason. */
+export const callbackFailed = "a callback failed"
+
 /** The code of an error message for what the engine does not have. */
 export const unsupportedCode = -2
 
@@ -369,6 +376,7 @@ export type ToLoop =
   | readonly [kind: "value", seq: number, value: unknown]
   | readonly [kind: "error", seq: number, error: ErrorMessage]
   | readonly [kind: "arguments", serial: number, bytes: ArrayBuffer]
+  | readonly [kind: "counters", serial: number, counters: ReadonlyArray<number>]
   | readonly [kind: "changes", serial: number, changes: ChangesMessage]
 
 /** In the order of SQLite's numbers (https://www.sqlite.org/c3ref/c_limit_attached.html). */

@@ -48,6 +48,8 @@ export class Call {
   cause: Cause.Cause<unknown> | undefined
   /** The same, where that is no failure: a defect, or its own interruption. */
   died: Cause.Cause<never> | undefined
+  /** What its statement has counted. */
+  counters: ReadonlyArray<number> | undefined
   /** A cursor is open in the worker because of it. */
   opened = false
 

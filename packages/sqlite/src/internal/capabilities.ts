@@ -13,6 +13,7 @@ export const table = {
   readers: [true, true],
   batch: [true, true],
   explain: [true, true],
+  counters: [true, needsPump],
   backup: [true, true],
   serialize: [true, true],
   deserialize: [true, needsPump],

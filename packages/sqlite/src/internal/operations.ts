@@ -1,7 +1,7 @@
 /** What the SQLite client has beyond `SqlClient`: made from the client and its transport. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
-import { type SqlClient, SqlFailure } from "@sluice/sql"
+import { type SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
@@ -9,10 +9,12 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
 import { makeBackup } from "./backup.js"
+import type { batchValue } from "./batchValue.js"
 import { make as makeBlobs } from "./blob/make.js"
-import type { BatchResult } from "./boundary.js"
 import { makeApply } from "./changeset/apply.js"
 import { makeSession } from "./changeset/session.js"
+import type { StatementCounters } from "./counters.js"
+import { deadline } from "./deadline.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
@@ -87,6 +89,19 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
     changeSession: makeSession(onWriter),
     applyChangeset: makeApply(client),
 
+    counters: (statement: Statement.Fragment | string): Effect.Effect<StatementCounters, SqlError> =>
+      Effect.suspend(() => {
+        const [text, params] =
+          typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
+        const counted = SqlTransport.request(text, { params, transaction: "free", counters: true })
+        const run = Effect.flatMap(deadline, (at) =>
+          Effect.scoped(Effect.flatMap(client.session, (session) => session.run({ ...counted, deadline: at })))
+        )
+        return engine.kind === "portable"
+          ? Effect.fail(SqlFailure.make({ reason: "Unsupported", message: "Counters need the native engine" }))
+          : Effect.map(run, (answer) => answer.counters as unknown as StatementCounters)
+      }),
+
     backupStream,
     backup: (destination: string) =>
       Effect.map(Stream.runLast(backupStream(destination)), (last) => {
@@ -128,16 +143,19 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
             return Effect.fail(SqlFailure.annotate(parameterFailure(error, text), { failedRow: index }))
           }
         }
-        const run = onWriter((session) => session.command({ _tag: "Batch", statements: members }))
-        return Effect.flatMap(run as Effect.Effect<BatchResult, SqlError>, (result) => {
+        const run = Effect.flatMap(deadline, (at) =>
+          onWriter((session) => session.command({ _tag: "Batch", statements: members }, undefined, at))
+        )
+        return Effect.flatMap(run as Effect.Effect<ReturnType<typeof batchValue>, SqlError>, (result) => {
+          const { error, failed, failure } = result
           const answer =
-            result.error === undefined
-              ? Effect.succeed(result.pages.map(rowsOf))
-              : Effect.fail(
-                  SqlFailure.annotate(sqliteFailure(result.error, members[result.failed!]?.text), {
-                    failedRow: result.failed
-                  })
+            error !== undefined
+              ? Effect.fail(
+                  SqlFailure.annotate(failure ?? sqliteFailure(error, members[failed!]?.text), { failedRow: failed })
                 )
+              : failure !== undefined
+                ? Effect.fail(failure)
+                : Effect.succeed(result.pages.map(rowsOf))
           // The client learns from a statement's answer that nothing may run on readers any more.
           return result.private ? Effect.zipRight(client.unsafe("SELECT 1").unprepared, answer) : answer
         })

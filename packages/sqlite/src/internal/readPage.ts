@@ -4,7 +4,7 @@ import type { SqlFailure } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import { SqliteAnswer } from "./answer.js"
-import { Op } from "./boundary.js"
+import { callbackFailed, Op } from "./boundary.js"
 import type { Call } from "./call.js"
 import { makeDecoder, type PageSource, readColumns, readError, UnsafeIntegerError } from "./decoder.js"
 import * as failure from "./failure.js"
@@ -59,7 +59,8 @@ export const readPage = (
     request.integers,
     source.f64[double + Header8.queueNanos]!,
     source.f64[double + Header8.engineNanos]!,
-    error
+    error,
+    call.counters
   )
 }
 
@@ -74,6 +75,17 @@ export const callbackError = (call: Call, outcome: SqlFailure.Outcome): SqlError
     call.died = cause as Cause.Cause<never>
   }
   return failure.callbackFailed(Option.getOrUndefined(failed), call.request.text, outcome)
+}
+
+/** A callback that has failed without a reason was stopped, or never begun; the portable engine cannot say why. */
+export const stoppedInCallback = (call: Call, message: string, failed?: SqlError): SqlError | undefined => {
+  const { deadline, text } = call.request
+  const late = deadline <= performance.now()
+  return message === callbackFailed || (late && call.callback !== undefined)
+    ? late
+      ? failure.late(text, "notExecuted")
+      : (failed ?? failure.interrupted(text))
+    : undefined
 }
 
 /** A statement that was stopped, or is late, has that for its reason, whatever became of its callback. */
@@ -128,11 +140,11 @@ const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError 
   if (code === 0) {
     return undefined
   }
-  if (call.callback !== undefined && call.request.deadline <= performance.now()) {
-    // It ended in the middle of a callback; the portable engine cannot say why.
-    return failure.late(text, "notExecuted")
-  }
   const message = readError(source, base) ?? `SQLite result code ${code}`
+  const stopped = stoppedInCallback(call, message, failed)
+  if (stopped !== undefined) {
+    return stopped
+  }
   return atFailedRow(call, source, base, failure.sqliteFailure({ code, message }, text))
 }
 

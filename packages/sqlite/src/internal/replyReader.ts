@@ -30,6 +30,8 @@ export interface Taker {
   readonly error: (slot: number, error: ErrorMessage) => void
   /** A callback to run; `long` gives arguments that came as a message. */
   readonly callback: (slot: number, long: (serial: number) => ArrayBuffer) => void
+  /** What its statement has counted for the page that comes next. */
+  readonly counters: (slot: number, counters: ReadonlyArray<number>) => void
   /** Rows that were changed by what has been committed. */
   readonly changes: (changes: ChangesMessage) => void
 }
@@ -48,6 +50,10 @@ export class ReplyReader {
   private lastChanges = 0
   /** Of the answer that comes next: both are told in one go, also if the worker is only writing the answer. */
   private committed: ChangesMessage | undefined
+  private readonly counters = new Map<number, ReadonlyArray<number>>()
+  private lastCounters = 0
+  /** Of the page that comes next. */
+  private counted: ReadonlyArray<number> | undefined
 
   constructor(
     memory: SharedArrayBuffer,
@@ -76,7 +82,12 @@ export class ReplyReader {
         this.messages.set(message[1], message)
         break
       case "arguments":
+        // Those of a question that was never read are nobody's: there is one at a time.
+        this.arguments.clear()
         this.arguments.set(message[1], message[2])
+        break
+      case "counters":
+        this.counters.set(message[1], message[2])
         break
       case "changes":
         this.changes.set(message[1], message[2])
@@ -141,6 +152,11 @@ export class ReplyReader {
       this.committed = undefined
       taker.changes(committed)
     }
+    const { counted } = this
+    if (counted !== undefined) {
+      this.counted = undefined
+      taker.counters(slot, counted)
+    }
     switch (reply & Reply.kind) {
       case Reply.inline:
         return taker.page(slot, this.shared, replyOffset + slot * replyBytes)
@@ -158,6 +174,9 @@ export class ReplyReader {
       }
       case Reply.callback:
         return taker.callback(slot, (serial) => this.taken(this.arguments, serial))
+      case Reply.counters:
+        this.counted = this.taken(this.counters, ++this.lastCounters)
+        return
       case Reply.changes:
         this.committed = this.taken(this.changes, ++this.lastChanges)
         return

@@ -65,6 +65,9 @@ export class RequestWriter {
     words[at + Request.op] = call.op
     words[at + Request.seq] = call.seq
     words[at + Request.flags] = transactionFlag[request.transaction] | (request.prepared ? 0 : RequestFlag.unprepared)
+    if (request.counters === true) {
+      words[at + Request.flags]! |= RequestFlag.counters
+    }
     words[at + Request.length] = length
     words[at + Request.maxRows] = request.prefetch
     words[at + Request.cursor] = call.cursor

@@ -12,6 +12,7 @@ import type { Registry } from "./callbacks/registry.js"
 import { CallbackRunner } from "./callbacks/runner.js"
 import type { PageSource } from "./decoder.js"
 import * as failure from "./failure.js"
+import { batchValue, lateError } from "./batchValue.js"
 import { Flag, Header } from "./page.js"
 import { encode, encodeRows, lasting, ParameterError } from "./parameters.js"
 import { callbackError, readPage } from "./readPage.js"
@@ -67,22 +68,23 @@ export class WorkerSession {
       value: (slot, value) => {
         const call = this.calls[slot]!
         this.release(call)
-        this.finish(call, undefined, undefined, value)
+        const made = call.command?._tag === "Batch" ? batchValue(call, value, this.failed) : value
+        this.afterCallback(call, () => this.finish(call, undefined, undefined, made))
       },
       error: (slot, error) => {
         const call = this.calls[slot]!
         this.release(call)
-        const { deadline, text } = call.request
-        const late = error.code === 9 && deadline <= performance.now()
-        this.finish(
-          call,
-          late
-            ? failure.late(text, "unknown")
-            : (callbackError(call, "notExecuted") ?? failure.sqliteFailure(error, text || undefined)),
-          undefined
-        )
+        const { text } = call.request
+        const failed =
+          lateError(call, error, "unknown") ??
+          callbackError(call, "notExecuted") ??
+          failure.sqliteFailure(error, text || undefined)
+        this.afterCallback(call, () => this.finish(call, failed, undefined))
       },
       callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long),
+      counters: (slot, counters) => {
+        this.calls[slot]!.counters = counters
+      },
       changes: (changes) => options.registry.changed?.(changes)
     })
     this.callbacks = new CallbackRunner(memory, port, this, options.registry)
@@ -227,12 +229,15 @@ export class WorkerSession {
       this.closeCursor(call.cursor)
     }
     this.release(call)
-    const { callback } = call
+    this.afterCallback(call, () => this.finish(call, undefined, answer))
+  }
+
+  /** A callback that still runs is of a statement that was stopped, or is late: it ends before its caller goes on. */
+  private afterCallback({ callback }: Call, finish: () => void): void {
     if (callback === undefined) {
-      return this.finish(call, undefined, answer)
+      return finish()
     }
-    // Its statement was stopped, or is late: it ends before its caller goes on.
-    callback.addObserver(() => this.finish(call, undefined, answer))
+    callback.addObserver(finish)
     callback.unsafeInterruptAsFork(FiberId.none)
   }
 

@@ -176,7 +176,8 @@ export class SqliteSession implements SqlTransport.Session {
       let call: Call | undefined
       const answered = Effect.async<A, SqlError>((resume) => {
         const made = new Call(op, request, (error, answer, value) => {
-          const failed = error ?? (op === Op.run || op === Op.batch ? answer?.error : undefined)
+          // A command is answered by a page where it was stopped before it had begun.
+          const failed = error ?? (op === Op.run || op === Op.batch || op === Op.command ? answer?.error : undefined)
           if (made.died !== undefined) {
             resume(Effect.failCause(made.died))
           } else {

@@ -1,22 +1,13 @@
-import { readFileSync } from "node:fs"
 import { afterAll, assert, it } from "@effect/vitest"
 import type { SqlFailure } from "@sluice/sql"
 import { SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Fiber } from "effect"
-import ts from "typescript"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+import { moduleUrl } from "./moduleUrl.js"
 
 type Functions = typeof import("./workerFunctions.js")
-
-/** A TypeScript file as a module that any Node can import in a worker: types are dropped, nothing is written. */
-const moduleUrl = (file: URL): URL => {
-  const { outputText } = ts.transpileModule(readFileSync(file, "utf8"), {
-    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
-  })
-  return new URL(`data:text/javascript,${encodeURIComponent(outputText)}`)
-}
 
 const functions = moduleUrl(new URL("./workerFunctions.ts", import.meta.url))
 

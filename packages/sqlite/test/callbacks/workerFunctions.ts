@@ -109,3 +109,12 @@ export const endless = (database: Database) =>
   database.all("with recursive spin(n) as (select 1 union all select n + 1 from spin) select n from spin where n < 0")
 
 export const calls = (database: Database, text: string) => database.all(text)
+
+export const fillPairs = (database: Database, from: number, to: number) => {
+  for (let n = from; n <= to; n++) database.run("insert into t values (?, ?)", [n, n])
+}
+
+export const fillAndUndo = (database: Database) => {
+  database.exec("begin; insert into t values (100, 100); rollback; begin; insert into t values (101, 101); commit")
+  database.exec("update t set v = -v where id = 101")
+}

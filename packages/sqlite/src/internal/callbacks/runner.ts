@@ -42,6 +42,10 @@ export class CallbackRunner {
   run(call: Call, long: (serial: number) => ArrayBuffer): void {
     const { ask } = this
     const serial = ask[Ask.serial]!
+    if (serial === this.answer[Answer.taken]) {
+      // Announced twice: the first was a question whose statement was stopped, and this one was written over it.
+      return
+    }
     const count = ask[Ask.count]!
     const args =
       ask[Ask.length]! < 0

@@ -73,6 +73,8 @@ export const runBatch = (connection: Connection, statements: ReadonlyArray<Batch
     }
     // Stopped writes have already undone the whole transaction.
     if (connection.inTransaction()) {
+      // What stopped the batch must not stop this.
+      connection.end()
       connection.exec(nested ? `ROLLBACK TO ${savepoint}; RELEASE ${savepoint}` : "ROLLBACK")
     }
     return {

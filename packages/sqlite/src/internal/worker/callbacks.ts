@@ -7,6 +7,7 @@ import {
   Answer,
   Ask,
   callbackBytes,
+  callbackFailed,
   callbackOffset,
   type Registration,
   TableOp,
@@ -191,7 +192,7 @@ export class Callbacks {
 
   private fail(): EngineError {
     this.failed = true
-    return new EngineError(failedCode, "a callback failed")
+    return new EngineError(failedCode, callbackFailed)
   }
 }
 

@@ -135,6 +135,8 @@ export interface Prepared {
     outOffset: number,
     capacity: number
   ) => number
+  /** What it has counted since the last call, see `counterNames`; undefined where the engine cannot tell. */
+  readonly counters: () => ReadonlyArray<number> | undefined
   /** Ends the run and drops the parameters. */
   readonly reset: () => void
   readonly finalize: () => void

@@ -1,8 +1,16 @@
 /** A text being run: one statement, or several one after the other, each stepped into pages of its own. */
+import { memoryCounter } from "../counters.js"
 import { Flag, Header } from "../page.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 import type { Place } from "./outbox.js"
 import type { Statements } from "./statements.js"
+
+/** Adds them up; of the memory the most counts. */
+const addCounters = (sums: Array<number>, counters: ReadonlyArray<number>): void => {
+  counters.forEach((value, i) => {
+    sums[i] = i === memoryCounter ? Math.max(sums[i] ?? 0, value) : (sums[i] ?? 0) + value
+  })
+}
 
 /** A statement got another number of parameters than it has. */
 export class ParameterCount extends Error {
@@ -19,6 +27,8 @@ export class Execution {
   private unusable: { readonly error: unknown } | undefined
   /** No further page. */
   finished = false
+  /** What its statements have counted and nobody was told yet; undefined: nobody asks. */
+  counters: Array<number> | undefined
 
   constructor(
     private readonly connection: Connection,
@@ -69,7 +79,18 @@ export class Execution {
     this.remaining -= wanted
     this.tail = prepared.tail
     this.current = prepared
+    if (this.counters !== undefined) {
+      // What an earlier run of it has counted.
+      prepared.counters()
+    }
     return prepared
+  }
+
+  /** Adds what a statement has counted since it was asked last. */
+  private count(prepared: Prepared): void {
+    if (this.counters !== undefined) {
+      addCounters(this.counters, prepared.counters() ?? [])
+    }
   }
 
   /**
@@ -85,6 +106,7 @@ export class Execution {
     if (bytes < 0) {
       return bytes
     }
+    this.count(prepared)
     const words = new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)
     if (!this.first || this.tail !== "") {
       // Only one statement of several, and where the text may run is about all of them.

@@ -216,7 +216,7 @@ export class Loop {
   private execution(slot: number, seq: number, keep: boolean): Execution {
     const { inbox } = this
     const external = inbox.word(slot, Request.length) < 0
-    return new Execution(
+    const execution = new Execution(
       this.connection,
       this.statements,
       inbox.word(slot, Request.id),
@@ -225,6 +225,10 @@ export class Loop {
       inbox.word(slot, Request.parameters),
       keep
     )
+    if ((inbox.word(slot, Request.flags) & RequestFlag.counters) !== 0) {
+      execution.counters = []
+    }
+    return execution
   }
 
   private runStatement(slot: number, seq: number): void {
@@ -236,6 +240,7 @@ export class Loop {
       place = this.step(execution, noRowLimit, place, slot)
       if (execution.finished) {
         this.undoLeftOpen(use, place)
+        this.outbox.counters = execution.counters
         return this.outbox.publish(place, seq, false, queue)
       }
       if (isEmpty(place)) {
@@ -355,6 +360,7 @@ export class Loop {
           this.outbox.release(place)
         }
         this.settle(id, cursor)
+        this.tellCounters(execution)
         return this.outbox.publishBuffer(slot, seq, page, queue)
       }
       if (place === undefined) {
@@ -374,7 +380,16 @@ export class Loop {
       this.undoLeftOpen(cursor.use, place)
     }
     this.settle(id, cursor)
+    this.tellCounters(execution)
     this.outbox.publish(place, seq, false, queue)
+  }
+
+  /** With each page what was counted since the last: nobody knows which one is the last that is read. */
+  private tellCounters(execution: Execution): void {
+    if (execution.counters !== undefined) {
+      this.outbox.counters = execution.counters
+      execution.counters = []
+    }
   }
 
   /** The next statement of a script must find what its first found: no transaction of others, or its own. */

@@ -69,6 +69,7 @@ interface Pump {
     outOffset: number,
     capacity: number
   ) => number
+  readonly counters: (statement: StatementHandle) => ReadonlyArray<number>
   readonly reset: (statement: StatementHandle) => void
   readonly finalize: (statement: StatementHandle) => void
   readonly backup: (connection: ConnectionHandle, destination: string) => BackupHandle
@@ -184,6 +185,7 @@ const makePrepared = (
   fetch: (maxRows, out, offset, capacity) => pump.fetch(handle, maxRows, out, offset, capacity),
   batch: (bytes, offset, parameters, rows, out, outOffset, capacity) =>
     pump.batch(handle, bytes, offset, parameters, rows, out, outOffset, capacity),
+  counters: () => pump.counters(handle),
   reset: () => pump.reset(handle),
   finalize: () => pump.finalize(handle)
 })

@@ -30,6 +30,9 @@ export class Outbox {
   private readonly shared: Uint8Array
   private head = 0
   private changes = 0
+  private counted = 0
+  /** What is to be told before the next page. */
+  counters: ReadonlyArray<number> | undefined
   /** What is to be told before each answer; undefined: nobody listens. */
   committed: (() => ChangesMessage | undefined) | undefined
 
@@ -95,6 +98,11 @@ export class Outbox {
     words[Header.seq] = seq
     words[Header.flags] = (words[Header.flags]! & ~Flag.more) | (more ? Flag.more : 0)
     new Float64Array(buffer, at, 12)[Header8.queueNanos] = queueNanos
+    if (this.counters !== undefined) {
+      this.post(["counters", ++this.counted, this.counters])
+      this.counters = undefined
+      this.enter(Reply.counters)
+    }
     if ((place.reply & Reply.kind) === Reply.buffer) {
       const own: ArrayBuffer = buffer as ArrayBuffer
       this.post(["buffer", seq, own], [own])

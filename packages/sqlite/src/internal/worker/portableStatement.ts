@@ -63,6 +63,10 @@ export class PortableStatement implements Prepared {
     this.counts = !statement.readonly && /^(INSERT|UPDATE|DELETE|REPLACE|WITH)$/.test(first)
   }
 
+  counters(): undefined {
+    return undefined
+  }
+
   columnCount(): number {
     return this.columns().length
   }
