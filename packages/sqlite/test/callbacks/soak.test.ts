@@ -14,7 +14,7 @@ import { type EngineName, leftovers, onEngines, openFiles, tempFile, workersAliv
 
 const minutes = Number(process.env.SLUICE_SOAK_MINUTES ?? 0)
 const firstSeed = Number(process.env.SLUICE_SOAK_SEED ?? 1)
-const shortRounds = 6
+const shortRounds = 3
 
 afterAll(() => Effect.runPromise(leftovers))
 
