@@ -7,7 +7,11 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const here = dirname(fileURLToPath(import.meta.url))
-const output = join(here, "build", "pump.node")
+// For a build of another kind: `--output=path`, and behind `--` what the compiler is told besides.
+const given = process.argv.slice(2)
+const elsewhere = given.find((argument) => argument.startsWith("--output="))?.slice("--output=".length)
+const output = elsewhere ?? join(here, "build", "pump.node")
+const more = given.includes("--") ? given.slice(given.indexOf("--") + 1) : []
 const instead = "the portable engine is used instead."
 
 const say = (text) => process.stderr.write(`@sluice/sqlite: ${text}\n`)
@@ -53,6 +57,7 @@ const flags = (directories, libraries, target) => [
   ...(process.platform === "darwin"
     ? ["-undefined", "dynamic_lookup", "-arch", process.arch === "x64" ? "x86_64" : process.arch]
     : []),
+  ...more,
   ...directories.map((directory) => `-I${directory}`),
   ...files(".c"),
   ...libraries,

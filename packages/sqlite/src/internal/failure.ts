@@ -29,7 +29,7 @@ const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
 const busySnapshot = 517
 
 const notCompiled =
-  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected|tree is too large|variable number|parser stack/i
+  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected|tree is too large|circularly defined|variable number|parser stack/i
 
 /** Of code 1, too. */
 const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$/

@@ -262,10 +262,12 @@ const makeEngine = (pump: Pump, library: Library): Engine => ({
   }
 })
 
-/** Where a pump may lie, the best first. Of two for one platform, only the one for its C library can be loaded. */
+/** Where a pump may lie, the best first; `SLUICE_SQLITE_PUMP` names one for tests. Of two for one platform, only the one for its C library can be loaded. */
 const candidates = (): Array<string> => {
   const inPackage = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
   const platform = `${process.platform}-${process.arch}`
+  const named = process.env.SLUICE_SQLITE_PUMP
+  if (named !== undefined && named !== "") return [named]
   return [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"].map(inPackage)
 }
 
