@@ -218,7 +218,7 @@ describe("read-ahead (native)", () => {
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
       yield* sql.unsafe(fill)
-       
+
       const { postMessage } = MessagePort.prototype
       let sent = 0
       MessagePort.prototype.postMessage = function (this: MessagePort, message: unknown, ...rest: Array<never>) {

@@ -19,7 +19,16 @@ import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
 import { Requesters } from "./requesters.js"
 import { Routing } from "./routing.js"
-import { clampPrefetch, clockOf, deadlineOf, isLive, nowOf, type Overrides, prefetchOf, readAheadOf } from "./settings.js"
+import {
+  clampPrefetch,
+  clockOf,
+  deadlineOf,
+  isLive,
+  nowOf,
+  type Overrides,
+  prefetchOf,
+  readAheadOf
+} from "./settings.js"
 import { nameOf } from "./telemetry.js"
 
 export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>

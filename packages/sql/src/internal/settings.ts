@@ -96,8 +96,7 @@ export const deadlineOf = (context: Context.Context<never>): number =>
 export const prefetchOf = (context: Context.Context<never>): number | undefined =>
   context.unsafeMap.get(Prefetch.key) as number | undefined
 
-export const readAheadOf = (context: Context.Context<never>): boolean =>
-  context.unsafeMap.get(ReadAhead.key) === true
+export const readAheadOf = (context: Context.Context<never>): boolean => context.unsafeMap.get(ReadAhead.key) === true
 
 /** Rows per page are kept within 1 … 65,536 (APSW's bounds); undefined when it is no whole number. */
 export const clampPrefetch = (rows: number): number | undefined =>
