@@ -25,6 +25,7 @@ const sections = [
   "mixed",
   "startup",
   "callbacks",
+  "backup",
   "growth-fibers",
   "growth-sessions",
   "growth-columns",

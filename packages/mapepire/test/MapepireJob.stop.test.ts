@@ -115,6 +115,28 @@ describe("MapepireJob: interruption", () => {
   )
 
   it.scopedLive(
+    "one that was left behind and does not end costs the job: its neighbours fail, and do not wait for ever",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless()
+        // As in Db2, where they would wait for the statement before them.
+        daemon.override((request) => request.sql === "select neighbour")
+        const job = yield* MapepireJob.make({ ...daemon.config, grace: 300 })
+        const endless = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* running(daemon, "endless")
+        const neighbour = yield* Effect.fork(Effect.flip(job.queryAndRun("select neighbour")))
+        yield* running(daemon, "neighbour")
+        assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(endless)))
+        assert.deepStrictEqual(daemon.cancels, [])
+        const failed = SqlFailure.from(yield* Fiber.join(neighbour))
+        assert.strictEqual(failed.reason, "SessionLost")
+        assert.strictEqual(failed.outcome, "unknown")
+        // Only now, when nobody else can be hit.
+        yield* until(() => daemon.cancels.length > 0)
+      })
+  )
+
+  it.scopedLive(
     "what is kept back while another statement is being stopped is never sent when interrupted (contract 1)",
     () =>
       Effect.gen(function* () {

@@ -51,9 +51,13 @@ export class Stops {
     }
     const { control } = this
     const { job } = wire
-    if (control === undefined || job === undefined || !call.works || !wire.alone(call)) {
+    const alone = wire.alone(call)
+    if (control === undefined || job === undefined || !call.works || !alone) {
       // Left behind: its answer will be dropped, and what it opened closed.
       call.stopping = (another) => another()
+      if (control !== undefined && job !== undefined && !alone) {
+        this.leaveBehind(call, job, control)
+      }
       return done()
     }
     const waiting: Array<() => void> = [done]
@@ -76,6 +80,23 @@ export class Stops {
         one()
       }
     })
+  }
+
+  /**
+   * The others on the job may wait for the one that nobody wants any more. If it has not ended after the grace period the
+   * job is given up, and only then stopped: nobody else's statement can be hit by that.
+   */
+  private leaveBehind(call: Call, job: string, control: Control): void {
+    const timer = setTimeout(() => {
+      if (!call.answered && !this.wire.dead) {
+        const error = failure.stuck(this.wire.subject(call))
+        this.retire(error)
+        this.wire.abort(error)
+        Effect.runFork(Effect.ignore(control.cancel(job, () => !call.answered && !this.wire.dead)))
+      }
+    }, this.grace)
+    timer.unref()
+    call.whenAnswered(() => clearTimeout(timer))
   }
 
   /** True once the job is quiet, false if it never will be for sure. */
