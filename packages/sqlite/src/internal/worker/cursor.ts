@@ -2,7 +2,7 @@
 import { Transaction } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import type { Execution } from "./execution.js"
-import type { Place } from "./outbox.js"
+import type { Place } from "./place.js"
 
 /** Bytes of pages that a statement which writes may have waiting in the worker before it holds the session. */
 const waitingBytes = 16 * 1024 * 1024

@@ -2,7 +2,7 @@
 import { memoryCounter } from "../counters.js"
 import { Flag, Header } from "../page.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
-import type { Place } from "./outbox.js"
+import type { Place } from "./place.js"
 import type { Statements } from "./statements.js"
 
 /** Adds them up; of the memory the most counts. */

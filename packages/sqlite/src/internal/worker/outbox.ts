@@ -15,14 +15,7 @@ import {
   Word
 } from "../boundary.js"
 import { Flag, Header, Header8 } from "../page.js"
-
-/** Where a page is written: memory, and how it is announced. */
-export interface Place {
-  readonly bytes: Uint8Array
-  readonly offset: number
-  readonly capacity: number
-  readonly reply: number
-}
+import type { Place } from "./place.js"
 
 export class Outbox {
   private readonly control: Int32Array
