@@ -118,7 +118,7 @@ withLayer(Server, { timeout: 60_000, excludeTestServices: true })("troubleshooti
         yield* explained(sql`select cast(9007199254740993 as bigint) as big from sysibm.sysdummy1`)
         yield* explained(sql.unsafe("select empno from employee where empno = ?", [Symbol("no SQL type")]))
         const slow = sql.unsafe(
-          "select count(*) from employee, employee b, employee c, employee d, employee e, employee f"
+          "select count(*) from employee, employee b, employee c, employee d, employee e, employee f, employee g, employee h"
         )
         yield* explained(Effect.scoped(Effect.flatMap(sql.job, (job) => job.cl("NOSUCHCMD"))))
         yield* explained(
