@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -15,6 +16,9 @@ export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts"],
     globalSetup: ["./vitest.setup.ts"],
+    // Many tests wait for time, processes or threads: one file more than there are processors.
+    maxWorkers: availableParallelism() + 1,
+    minWorkers: 1,
     testTimeout: 30_000,
     coverage: { provider: "v8", include: ["packages/*/src/**"] }
   }

@@ -2,7 +2,7 @@
  * A directory, then a file, that may not be written any more, under a client that has it open and for one that opens it
  * then; writable again later. Root may write anywhere, so the scenario goes on as nobody.
  */
-import { accessSync, chmodSync, chownSync, constants } from "node:fs"
+import { accessSync, chmodSync, chownSync, constants, existsSync } from "node:fs"
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import { SqlFailure } from "@sluice/sql"
@@ -107,7 +107,12 @@ const locked = (soak: Soak) =>
       }
     })
     yield* Effect.scoped(reading)
-    chmodSync(filename, 0o644)
+    // What SQLite has made beside the file meanwhile has the file's rights: whoever gives them back does so for all.
+    for (const path of [filename, `${filename}-wal`, `${filename}-shm`]) {
+      if (existsSync(path)) {
+        chmodSync(path, 0o644)
+      }
+    }
     began = performance.now()
     const again = Effect.flatMap(open(config(soak, journal)), (sql) => lives(place(sql), ledger, soak, 3, until(1)))
     yield* Effect.scoped(again)
