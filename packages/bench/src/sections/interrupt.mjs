@@ -30,6 +30,18 @@ const stop = ({ quick }) =>
     })
   )
 
+/** The other thread that has used most CPU since, 0 when none has used any. */
+const busiest = (before) => {
+  let [busy, most] = [0, 0]
+  for (const [tid, cpu] of before) {
+    const used = tid === process.pid ? 0 : threadCpu(tid) - cpu
+    if (used > most) {
+      ;[busy, most] = [tid, used]
+    }
+  }
+  return busy
+}
+
 /**
  * Blocks the loop for so long, and meanwhile watches the thread that runs the statement: answers when it last used CPU.
  * (The kernel settles a thread's account when the thread stops running.)
@@ -37,14 +49,16 @@ const stop = ({ quick }) =>
 const blockAndWatch = (ms) => {
   const start = performance.now()
   const before = new Map(threadIds().map((tid) => [tid, threadCpu(tid)]))
-  while (performance.now() - start < ms / 4) {
-    // Long enough to tell the busy thread from the others.
-  }
   let busy = 0
-  for (const [tid, cpu] of before) {
-    if (tid !== process.pid && threadCpu(tid) - cpu > (busy === 0 ? 0 : threadCpu(busy) - before.get(busy))) {
-      busy = tid
+  // Long enough to tell the busy thread from the others; longer where the machine has not let it run yet.
+  while (performance.now() - start < ms / 4 || (busy === 0 && performance.now() - start < ms)) {
+    if (performance.now() - start >= ms / 4) {
+      busy = busiest(before)
     }
+  }
+  busy ||= busiest(before)
+  if (busy === 0) {
+    return performance.now()
   }
   let [cpu, last] = [threadCpu(busy), performance.now()]
   while (performance.now() - start < ms) {
