@@ -4,6 +4,12 @@ import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 
 const needsPump = "it needs the native engine: the portable one goes through an API that does not have it"
+const noTime =
+  "a file system is the whole process's, and SQLite calls it within every step: no Effect could answer in time"
+const ownTokens =
+  "SQLite calls it for each text, and it answers by callbacks of its own: use one in C, by loadExtension"
+const ownPointers = "it works on pointers that are valid within one call only: use one in C, by loadExtension"
+const noHandle = "it is not among the functions that SQLite gives to extensions: read within `sql.snapshot`"
 const ownRows = "rows come as Streams: map, filter or tap those"
 
 /** What the native engine has, and what the portable one. Named after the member of the client, where there is one. */
@@ -20,10 +26,7 @@ export const table = {
   blob: [true, needsPump],
   snapshot: [true, true],
   /** A state of the database that is opened again later, `sqlite3_snapshot_get`. */
-  snapshotHandle: [
-    "it is not among the functions that SQLite gives to extensions: read within `sql.snapshot`",
-    "it is not among the functions that SQLite gives to extensions: read within `sql.snapshot`"
-  ],
+  snapshotHandle: [noHandle, noHandle],
   changeSession: [true, true],
   applyChangeset: [true, true],
   loadExtension: [true, true],
@@ -52,15 +55,9 @@ export const table = {
   /** Called for each row before it reaches the program, which may change or drop it. */
   rowTracer: [ownRows, ownRows],
   /** A file system of the program's own. */
-  vfs: [
-    "a file system is the whole process's, and SQLite calls it within every step: no Effect could answer in time",
-    needsPump
-  ],
-  fts5Tokenizer: [
-    "SQLite calls it for each text, and it answers by callbacks of its own: use a tokenizer in C, by loadExtension",
-    needsPump
-  ],
-  fts5Function: ["it works on pointers that are valid within one call only: use one in C, by loadExtension", needsPump]
+  vfs: [noTime, noTime],
+  fts5Tokenizer: [ownTokens, ownTokens],
+  fts5Function: [ownPointers, ownPointers]
 } as const satisfies Readonly<Record<string, readonly [native: true | string, portable: true | string]>>
 
 /** What an engine may have or not, named after the client's member, where there is one. */

@@ -69,6 +69,19 @@ describe("blob handles", () => {
     })
   )
 
+  it.scopedLive("a rowid that is none is told, and costs the handle nothing", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* fill(sql)
+      const blob = yield* sql.blob(value)
+      for (const rowid of [1.5, NaN, Infinity, 2 ** 60, 2n ** 63n]) {
+        assert.strictEqual((yield* reasonOf(Effect.scoped(sql.blob({ ...value, rowid })))).reason, "InvalidParameter")
+        assert.strictEqual((yield* reasonOf(blob.reopen(rowid))).reason, "InvalidParameter")
+      }
+      assert.strictEqual(yield* blob.size, 10)
+    })
+  )
+
   it.scopedLive("row 89: reopen, good and bad", () =>
     Effect.gen(function* () {
       const sql = yield* open("native")

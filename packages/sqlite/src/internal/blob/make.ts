@@ -26,6 +26,12 @@ const expired = (): SqlError =>
 
 const isBytes = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
 
+/** As SQLite has them: whole numbers of 64 bits. */
+const isRowid = (rowid: number | bigint): boolean =>
+  typeof rowid === "bigint" ? BigInt.asIntN(64, rowid) === rowid : Number.isSafeInteger(rowid)
+
+const noRowid = () => invalid("A rowid is a whole number within 64 bits, and beyond 2^53 a bigint")
+
 let last = 0
 
 class Handle implements Blob {
@@ -53,8 +59,9 @@ class Handle implements Blob {
   }
 
   place({ column, rowid, schema = "main", table, write = false }: Parameters<Blobs["blob"]>[0]) {
-    const place = { schema, table, column, rowid: BigInt(rowid), write }
-    return this.open({ kind: "open", id: this.id, place })
+    return isRowid(rowid)
+      ? this.open({ kind: "open", id: this.id, place: { schema, table, column, rowid: BigInt(rowid), write } })
+      : noRowid()
   }
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
@@ -86,6 +93,9 @@ class Handle implements Blob {
 
   readonly reopen = (rowid: number | bigint): Effect.Effect<void, SqlError> =>
     Effect.suspend(() => {
+      if (!isRowid(rowid)) {
+        return noRowid()
+      }
       this.usable = false
       return this.open({ kind: "reopen", id: this.id, rowid: BigInt(rowid) })
     })
