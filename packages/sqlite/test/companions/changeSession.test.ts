@@ -77,6 +77,10 @@ onEngines("changes of a session", (engine) => {
         assert.deepStrictEqual(new Uint8Array(Buffer.concat(parts)), bytes)
         assert.strictEqual((yield* Stream.runCollect(stream())).length, 1)
         assert.strictEqual((yield* Stream.runCollect(stream({ blockSize: 100 }))).length, Math.ceil(bytes.length / 100))
+        for (const blockSize of [0, -1, 1.5, NaN, Infinity]) {
+          const failure = yield* reasonOf(Stream.runDrain(stream({ blockSize })))
+          assert.strictEqual(failure.reason, "InvalidParameter")
+        }
       }
       assert.deepStrictEqual(
         (yield* Changeset.changes(yield* session.changeset)).map((change) => [

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import type { RecordingRequest } from "../boundary.js"
 import type { OnWriter } from "../onWriter.js"
 import { Owned } from "../owned.js"
+import { invalid } from "./apply.js"
 import type { BlockOptions, ChangeSession, ChangeSessionOptions, Changesets } from "./model.js"
 
 const ended = (): SqlError =>
@@ -39,8 +40,9 @@ class Recording implements ChangeSession {
   }
 
   private stream(patchset: boolean, { blockSize = 65_536 }: BlockOptions = {}): Stream.Stream<Uint8Array, SqlError> {
-    const size = Math.max(1, Math.trunc(blockSize))
-    return Stream.flatMap(this.get(patchset), (bytes) => Stream.fromChunk(blocks(bytes, size)))
+    return Number.isInteger(blockSize) && blockSize > 0
+      ? Stream.flatMap(this.get(patchset), (bytes) => Stream.fromChunk(blocks(bytes, blockSize)))
+      : Stream.fail(invalid("blockSize is a whole number of bytes, at least 1"))
   }
 
   readonly changeset = this.get(false)
