@@ -285,7 +285,8 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
         jobs,
         order: faults.order ?? "fifo",
         maxStatements: limits.statements ?? maxStatements,
-        connections
+        connections,
+        commits: { count: 0 }
       },
       sqlite,
       behaviour,

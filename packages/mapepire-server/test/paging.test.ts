@@ -149,6 +149,47 @@ describe("an open result", () => {
     })
   )
 
+  it.scopedLive("does not hide what other connections have committed since", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const reader = yield* connected(server)
+      const plain = yield* connected(server)
+      const manual = yield* connected(server, "auto commit=false;transaction isolation=read committed")
+      const at = (place: string) => `update department set location = '${place}' where deptno = 'A10'`
+      const seen = Effect.map(
+        reader.sql("select location from department where deptno = 'A10'"),
+        ({ data }) => (data as ReadonlyArray<readonly [string]>)[0]![0]
+      )
+      for (const [place, write] of [
+        ["ONE", plain.sql(at("ONE"))],
+        ["TWO", plain.run("update department set location = ? where deptno = 'A10'", [["TWO"]])],
+        ["SIX", Effect.zipRight(manual.sql(at("SIX")), manual.sql("COMMIT"))]
+      ] as const) {
+        const result = yield* reader.sql(numbersOf("employee"), { rows: 1 })
+        expect((yield* write).success).toBe(true)
+        expect(yield* seen).toBe(place)
+        const rest = yield* reader.ask({ type: "sqlmore", cont_id: result.id, rows: 5000 })
+        expect(rest.data).toHaveLength(11 * 11 * 11 - 1)
+      }
+    })
+  )
+
+  it.scopedLive("that outlives its unit of work does not stand in the way of the next one", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const one = yield* connected(server, "auto commit=false;transaction isolation=read committed")
+      const two = yield* connected(server)
+      const result = yield* one.sql(numbersOf("employee"), { rows: 1 })
+      expect((yield* one.sql("COMMIT")).success).toBe(true)
+      expect((yield* two.sql("update department set location = 'THERE'")).success).toBe(true)
+      expect((yield* one.sql("select location from department where deptno = 'A10'")).data).toEqual([["THERE"]])
+      expect((yield* one.sql("update department set location = 'HERE' where deptno = 'A10'")).update_count).toBe(1)
+      expect((yield* one.sql("COMMIT")).success).toBe(true)
+      const rest = yield* one.ask({ type: "sqlmore", cont_id: result.id, rows: 5000 })
+      expect(rest.data).toHaveLength(11 * 11 * 11 - 1)
+    })
+  )
+
   it.scopedLive("ends with its socket", () =>
     Effect.gen(function* () {
       const server = yield* serve()

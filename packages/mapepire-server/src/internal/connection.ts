@@ -25,6 +25,8 @@ export interface Host {
   readonly maxStatements: number
   /** The connections that are open. What nobody closes otherwise is closed with the server. */
   readonly connections: Set<Connection>
+  /** Counts what may have been committed, by any of them. */
+  readonly commits: { count: number }
 }
 
 export interface Login {
@@ -42,6 +44,9 @@ export class Connection {
   handles = 0
   closed = false
   private readonly cursors = new Set<ResultCursor>()
+  /** What this connection has of the host's count, and what the others had when the oldest open result began. */
+  private commits = 0
+  private before = 0
   private running: Fiber.RuntimeFiber<unknown, unknown> | undefined
   private stopped = false
   /** A unit of work has begun; and the database has ended it by itself. */
@@ -168,20 +173,51 @@ export class Connection {
     }
   }
 
-  /** Begins the unit of work that a statement belongs to. Must be called within an exchange. */
+  /**
+   * Begins the unit of work that a statement belongs to. Must be called within an exchange.
+   *
+   * While a result is open SQLite shows the state that it began with, and Db2 shows what has been committed since: so once
+   * others have committed anything, the open results are read to their ends first.
+   */
   private begin(writes: boolean): Effect.Effect<void, SqlError | failures.Db2Failure> {
     return Effect.suspend((): Effect.Effect<void, SqlError | failures.Db2Failure> => {
       if (this.broken) {
         return Effect.fail(failures.rolledBack)
       }
-      if (!this.manual || this.begun) {
+      if (this.begun) {
         return Effect.void
       }
-      return Effect.map(
-        this.host.transport.transactions.begin(this.session, { mode: writes ? "immediate" : "deferred" }),
-        () => void (this.begun = true)
-      )
+      const fresh = this.cursors.size > 0 && this.others !== this.before ? this.spooled : Effect.void
+      return this.manual ? Effect.zipRight(fresh, this.settled(this.beginWork(writes))) : fresh
     })
+  }
+
+  private beginWork(writes: boolean): Effect.Effect<void, SqlError> {
+    return Effect.map(
+      this.host.transport.transactions.begin(this.session, { mode: writes ? "immediate" : "deferred" }),
+      () => void (this.begun = true)
+    )
+  }
+
+  /** What may have been committed by other connections. */
+  private get others(): number {
+    return this.host.commits.count - this.commits
+  }
+
+  /** A change in a unit of work is nothing to others before its COMMIT. */
+  private counting<A, E>(writes: boolean, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return writes && !this.manual ? this.counted(work) : work
+  }
+
+  /** Whatever becomes of it. */
+  private counted<A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.ensuring(
+      work,
+      Effect.sync(() => {
+        this.commits++
+        this.host.commits.count++
+      })
+    )
   }
 
   private request(run: Run, params: ReadonlyArray<unknown>, prefetch = 64): SqlTransport.SqlRequest {
@@ -200,37 +236,35 @@ export class Connection {
     params: ReadonlyArray<unknown>,
     rows: number
   ): Effect.Effect<ResultCursor, SqlError | failures.Db2Failure> {
-    return Effect.zipRight(
-      this.begin(run.writes),
-      this.settled(
-        Effect.map(
-          ResultCursor.open(this.session, this.request(run, params, prefetchOf(rows)), (cursor) =>
-            this.cursors.delete(cursor)
-          ),
-          (cursor) => {
-            if (!cursor.complete) {
-              this.cursors.add(cursor)
-            }
-            return cursor
+    const open = Effect.suspend(() => {
+      const { others } = this
+      return Effect.map(
+        ResultCursor.open(this.session, this.request(run, params, prefetchOf(rows)), (cursor) =>
+          this.cursors.delete(cursor)
+        ),
+        (cursor) => {
+          if (!cursor.complete) {
+            this.before = this.cursors.size === 0 ? others : this.before
+            this.cursors.add(cursor)
           }
-        )
+          return cursor
+        }
       )
-    )
+    })
+    return Effect.zipRight(this.begin(run.writes), this.counting(run.writes, this.settled(open)))
   }
 
   /** Runs a change; how many rows it changed. */
   run(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<number, SqlError | failures.Db2Failure> {
-    return Effect.zipRight(
-      this.begin(run.writes),
-      this.settled(
-        Effect.map(this.all(run, params), (answer) => {
-          if (run.schemaChange) {
-            this.statements.clear()
-          }
-          return run.verb === "OTHER" ? 0 : (answer.changes ?? 0)
-        })
-      )
+    const changed = this.settled(
+      Effect.map(this.all(run, params), (answer) => {
+        if (run.schemaChange) {
+          this.statements.clear()
+        }
+        return run.verb === "OTHER" ? 0 : (answer.changes ?? 0)
+      })
     )
+    return Effect.zipRight(this.begin(run.writes), this.counting(true, changed))
   }
 
   private all(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<SqlTransport.Answer, SqlError> {
@@ -252,7 +286,12 @@ export class Connection {
     )
     return Effect.zipRight(
       this.begin(true),
-      this.manual ? together : Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
+      this.manual
+        ? together
+        : this.counting(
+            true,
+            Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
+          )
     )
   }
 
@@ -285,7 +324,7 @@ export class Connection {
           return this.rollback("failed")
         }
         return this.begun
-          ? Effect.map(transactions.commit(session), () => this.ended())
+          ? Effect.map(this.counted(transactions.commit(session)), () => this.ended())
           : Effect.sync(() => this.ended())
       case "Rollback":
         return this.rollback("wanted")
