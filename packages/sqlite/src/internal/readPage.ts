@@ -36,7 +36,12 @@ export const readPage = (
       if (!(error instanceof UnsafeIntegerError)) {
         throw error
       }
-      call.error = failure.unsafeInteger(error.column, request.text)
+      rows = entry!.decoder!.decode(source, base, request.shape, "bigint")
+      const unsafe = cutAtUnsafe(rows, error)
+      call.error = failure.unsafeInteger(
+        typeof unsafe === "number" ? entry!.columns[unsafe]!.name : unsafe,
+        request.text
+      )
     }
   }
   if ((flags & Flag.more) !== 0) {
@@ -62,6 +67,29 @@ export const readPage = (
     error,
     call.counters
   )
+}
+
+/**
+ * Of rows with bigints leaves those before the first integer that a number cannot hold, with numbers. Answers its column: the
+ * name, of arrays the place.
+ */
+const cutAtUnsafe = (rows: Array<unknown>, error: UnsafeIntegerError): string | number => {
+  for (let r = 0; r < error.row; r++) {
+    const row = rows[r] as Record<string, unknown>
+    for (const name of Object.keys(row)) {
+      const value = row[name]
+      if (typeof value === "bigint") {
+        const number = Number(value)
+        if (!Number.isSafeInteger(number)) {
+          rows.length = r
+          return Array.isArray(row) ? Number(name) : name
+        }
+        row[name] = number
+      }
+    }
+  }
+  rows.length = error.row
+  return error.column
 }
 
 /** What a callback that failed makes of its statement: the failure itself is the cause of the cause. */

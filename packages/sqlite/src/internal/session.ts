@@ -284,8 +284,8 @@ export class WorkerSession {
   // ------------------------------------------------------------------------------------------------------- stopping
 
   /**
-   * Stops a call. True: it is settled, or will never run. False: the worker runs it now; it has been told, and
-   * `call.onQuiet` will be told when it lets go.
+   * Stops a call. True: it is settled, or will never run. False: the worker runs it now, or its callback is ending; it has
+   * been told, and `call.onQuiet` will be told when both have let go.
    */
   stop(call: Call): boolean {
     if (call.done) {
@@ -305,10 +305,20 @@ export class WorkerSession {
     }
     // Either it has ended, and then its reply is in the ring already, or it has not begun, and never will.
     this.replies.drain(Infinity)
-    if (!call.done) {
-      this.drop(call)
+    if (call.done) {
+      return true
     }
+    if (call.callback !== undefined) {
+      // It has its reply: `page` waits for the end of the callback, and so does whoever stops it.
+      return false
+    }
+    this.drop(call)
     return true
+  }
+
+  /** Whether the worker has not let go of the call. */
+  holds(call: Call): boolean {
+    return call.slot >= 0 && this.calls[call.slot] === call
   }
 
   /** Makes the worker look at its words, wherever it waits. */

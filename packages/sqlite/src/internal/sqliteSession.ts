@@ -205,7 +205,10 @@ export class SqliteSession implements SqlTransport.Session {
     return Effect.suspend(() => (this.worker.stop(call) ? Effect.void : this.quiet(call)))
   }
 
-  /** Waits until the worker has let go of the call; after the grace period the session is given up. */
+  /**
+   * Waits until the worker has let go of the call, and its callback has ended. After the grace period a session that has
+   * not let go is given up; a callback that does not end is left behind.
+   */
   private quiet(call: Call): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (call.done) {
@@ -214,7 +217,9 @@ export class SqliteSession implements SqlTransport.Session {
       }
       const timer = setTimeout(() => {
         call.onQuiet = undefined
-        this.retire(failure.stuck(call.request.text))
+        if (this.worker.holds(call)) {
+          this.retire(failure.stuck(call.request.text))
+        }
         resume(Effect.void)
       }, this.grace)
       call.onQuiet = () => {

@@ -3,7 +3,7 @@ import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Option, Stream, Tracer } from "effect"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
 import { carrier } from "../../src/internal/worker/carrier.js"
-import { countTo, leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+import { countTo, eventually, leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 
 class Greeting extends Context.Tag("Greeting")<Greeting, string>() {}
 
@@ -250,6 +250,57 @@ onEngines("SQL functions as Effects", (engine) => {
       assert.isBelow(took, 1_500)
       assert.isTrue(Exit.isInterrupted(exit))
       assert.isTrue(yield* Deferred.isDone(finalised))
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 70: an interrupt waits for its callback's end, however quickly the worker has let go", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      let [begun, running] = [0, 0]
+      yield* sql.function("slow", () =>
+        Effect.uninterruptible(
+          Effect.zipRight(
+            Effect.sync(() => {
+              begun++
+              running++
+            }),
+            Effect.as(
+              Effect.delay(
+                Effect.sync(() => running--),
+                20
+              ),
+              1
+            )
+          )
+        )
+      )
+      for (let i = 0; i < 20; i++) {
+        const before = begun
+        const fiber = yield* Effect.fork(sql`select slow()`)
+        yield* eventually("it has begun", () => begun > before)
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(running, 0)
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a callback that does not end in the grace period is left behind; the session stays", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: ":memory:", grace: "50 millis" })
+      yield* sql`create table t (n)`
+      const started = yield* Deferred.make<void>()
+      const end = yield* Deferred.make<void>()
+      yield* sql.function("stubborn", () =>
+        Effect.uninterruptible(Effect.zipRight(Deferred.succeed(started, undefined), Effect.as(Deferred.await(end), 1)))
+      )
+      const fiber = yield* Effect.fork(sql`select stubborn()`)
+      yield* Deferred.await(started)
+      const [took] = yield* timed(Fiber.interrupt(fiber))
+      assert.isBelow(took, 4_000)
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 0 }])
+      yield* Deferred.succeed(end, undefined)
       yield* assertIdle(sql)
     })
   )

@@ -41,6 +41,34 @@ onEngines("streams", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
+  it.scopedLive("row 12: an integer that a number cannot hold is such an error, too, in whatever column and page", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const big = "9007199254740993"
+      for (const prefetch of prefetches) {
+        for (const at of [0, 1, 2, 63, 64, 101, 102]) {
+          const got: Array<unknown> = []
+          // The last column's unsafe integer comes before that of the first.
+          const stream = sql
+            .unsafe<N>(
+              `select case when n > ${at + 1} then ${big} else n end as n, 'x' as x, n * 0.5 as half, ` +
+                `case n when ${at + 1} then ${big} when 2 then 'mixed' else n end as last from (${countTo(rows)})`
+            )
+            .pipe(SqlClient.withPrefetch(prefetch)).stream
+          const failure = yield* reasonOf(Stream.runForEach(stream, (row) => Effect.sync(() => got.push(row))))
+          const where = `prefetch ${prefetch}, at ${at}`
+          assert.deepStrictEqual(
+            got,
+            upTo(at).map((n) => ({ n, x: "x", half: n / 2, last: n === 2 ? "mixed" : n })),
+            where
+          )
+          assert.strictEqual(failure.reason, "ConversionFailed", where)
+          assert.deepStrictEqual(failure.columns, ["last"], where)
+        }
+      }
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive(
     "row 12: every prefetch with every place of an error gives exactly the rows before it, then the error",
     () =>
