@@ -19,6 +19,8 @@ export interface Root {
   /** What the outermost level has gathered. */
   readonly afterCommit: Array<Effect.Effect<void>>
   savepoints: number
+  /** A savepoint could not be undone: what should be gone is still there, so the whole transaction must go. */
+  spoiled: boolean
 }
 
 export class Level {
@@ -53,6 +55,9 @@ export class Level {
   ended(statement?: string): SqlError | undefined {
     if (this.closed) {
       return gone(statement, "This transaction has already ended; the fiber outlived it")
+    }
+    if (this.root.spoiled) {
+      return gone(statement, "A savepoint of this transaction could not be undone, so all of it is rolled back")
     }
     if (this.root.use === "required" && !this.session.inTransaction()) {
       return gone(

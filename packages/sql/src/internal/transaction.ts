@@ -91,8 +91,9 @@ const outermost = <A, E, R>(
   reserved: Level | undefined
 ): Effect.Effect<A, E | SqlError, R> => {
   const deadline = monotonicDeadline(fiber)
+  const bounded = boundedBy(deadline)
   const on = (session: SqlTransport.Session, retire: Effect.Effect<void>, giveBack: Effect.Effect<void>) => {
-    const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0 }
+    const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0, spoiled: false }
     // What comes after the commit may run statements of its own: the session is free for them by then.
     return Effect.zipLeft(
       Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span), giveBack),
@@ -105,12 +106,19 @@ const outermost = <A, E, R>(
     const drop = Effect.sync(() => reserved.turn.drop())
     return ended !== undefined
       ? Effect.fail(ended)
-      : Effect.zipRight(reserved.turn.take(restore), on(reserved.session, Effect.void, drop))
+      : Effect.zipRight(reserved.turn.take(restore, bounded("BEGIN")), on(reserved.session, Effect.void, drop))
   }
   return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
     on(lease.session, lease.retire, lease.release)
   )
 }
+
+/** Puts a deadline on what comes before a transaction's or a savepoint's body. */
+const boundedBy =
+  (deadline: number) =>
+  (text: string) =>
+  <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    deadline === Infinity ? effect : within(effect, deadline, text, "notExecuted")
 
 /** The fiber's deadline as `performance.now()` counts. */
 const monotonicDeadline = (fiber: AnyFiber): number => {
@@ -135,10 +143,7 @@ const onSession = <A, E, R>(
     Effect.suspend(() => control.rollback(session)),
     () => retire
   )
-  const begin =
-    deadline === Infinity
-      ? control.begin(session, options)
-      : within(control.begin(session, options), deadline, "BEGIN", "notExecuted")
+  const begin = boundedBy(deadline)("BEGIN")(control.begin(session, options))
   return Effect.flatMap(
     Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {
@@ -158,10 +163,8 @@ const onSession = <A, E, R>(
               return Effect.zipRight(clean, Effect.fail(gone))
             }
             span?.event("db.transaction.commit", spanTime(fiber))
-            return Effect.zipRight(
-              Effect.onError(control.commit(session), () => clean),
-              exit
-            )
+            const commit = Effect.onError(control.commit(session), () => clean)
+            return Effect.zipRight(Effect.catchAllCause(commit, failAfterLoss), exit)
           })
         )
       })
@@ -189,51 +192,53 @@ const nested = <A, E, R>(
     )
   }
   const name = `sluice_${++root.savepoints}`
-  const undo = Effect.suspend(() =>
-    session.inTransaction()
-      ? Effect.zipRight(control.rollbackTo(session, name), control.release(session, name))
-      : Effect.void
-  )
+  const bounded = boundedBy(monotonicDeadline(fiber))("SAVEPOINT")
+  const undoWith = (rollbackTo: Effect.Effect<void, SqlError>) =>
+    Effect.suspend(() =>
+      session.inTransaction()
+        ? Effect.ignoreLogged(Effect.zipRight(rollbackTo, control.release(session, name)))
+        : Effect.void
+    )
+  const rollbackTo = control.rollbackTo(session, name)
+  const spoil = Effect.sync(() => {
+    root.spoiled = true
+  })
+  // What cannot be undone alone is undone with all of the transaction, also where somebody handles this failure.
+  const undo = undoWith(Effect.tapErrorCause(rollbackTo, () => spoil))
+  // Nothing has been done in it yet: whether it is there or not, nothing is spoiled.
+  const begin = Effect.onError(restore(bounded(control.savepoint(session, name))), () => undoWith(rollbackTo))
+  const end = Effect.onError(control.release(session, name), () => undo)
   const use = Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
     const late = parent.ended()
     if (late !== undefined) {
       return Effect.fail(late)
     }
-    return Effect.flatMap(
-      Effect.onError(restore(control.savepoint(session, name)), () => Effect.ignore(undo)),
-      () => {
-        const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
-        return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
-          level.turn.hold(
-            Effect.uninterruptible,
-            Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-              const gone = level.ended()
-              level.close()
-              if (Exit.isFailure(exit)) {
-                span?.event("db.transaction.rollback", spanTime(fiber))
-                // A savepoint that cannot be undone spoils the transaction: its own end will find out and clean up.
-                return Effect.zipRight(Effect.ignoreLogged(undo), exit)
-              }
-              span?.event("db.transaction.savepoint", spanTime(fiber))
-              if (gone !== undefined) {
-                return Effect.fail(gone)
-              }
-              return Effect.flatMap(control.release(session, name), () => {
-                parent.afterCommit.push(...level.afterCommit)
-                return exit
-              })
+    return Effect.flatMap(Effect.catchAllCause(begin, failAfterLoss), () => {
+      const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
+      return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
+        level.turn.hold(
+          Effect.uninterruptible,
+          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+            const gone = level.ended()
+            level.close()
+            if (Exit.isFailure(exit)) {
+              span?.event("db.transaction.rollback", spanTime(fiber))
+              return Effect.zipRight(undo, exit)
+            }
+            span?.event("db.transaction.savepoint", spanTime(fiber))
+            if (gone !== undefined) {
+              return Effect.fail(gone)
+            }
+            return Effect.flatMap(Effect.catchAllCause(end, failAfterLoss), () => {
+              parent.afterCommit.push(...level.afterCommit)
+              return exit
             })
-          )
+          })
         )
-      }
-    )
+      )
+    })
   })
-  const deadline = monotonicDeadline(fiber)
-  return parent.turn.hold(
-    restore,
-    use,
-    deadline === Infinity ? undefined : (wait) => within(wait, deadline, "SAVEPOINT", "notExecuted")
-  )
+  return parent.turn.hold(restore, use, bounded)
 }
 
 /** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
@@ -265,7 +270,7 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
       return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
         Effect.gen(function* () {
           const { session } = lease
-          const root: Root = { session, use: "free", options: {}, afterCommit: [], savepoints: 0 }
+          const root: Root = { session, use: "free", options: {}, afterCommit: [], savepoints: 0, spoiled: false }
           const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
           yield* Effect.addFinalizer(() => giveBack(core, level, lease))
           return level.connection as LevelConnection

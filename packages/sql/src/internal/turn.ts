@@ -111,8 +111,8 @@ export class Turn {
   }
 
   /** Waits until it holds, from within an uninterruptible region; whoever holds must `drop`. */
-  take(restore: Restore): Effect.Effect<void> {
-    return this.wait(restore, true, unbounded)
+  take<E = never>(restore: Restore, bound: Bound<E> = unbounded): Effect.Effect<void, E> {
+    return this.wait(restore, true, bound)
   }
 
   /** Runs `use` while holding, from within an uninterruptible region; the waiting alone is interruptible. */

@@ -1,15 +1,20 @@
 /** SQLite's transactions: BEGIN in one of three modes, savepoints, and `query_only` for those that only read. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 
 const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run(SqlTransport.request(text, { transaction: "free" })))
 
+const isLost = SqlFailure.is("SessionLost")
+
 /** A rollback hook that fails has changed nothing: what counts is that no transaction is open any more. */
 const undo = (session: SqlTransport.Session): Effect.Effect<void, SqlError> =>
   Effect.catchAllCause(execute(session, "ROLLBACK"), (cause) =>
-    session.inTransaction() ? Effect.failCause(cause) : Effect.logWarning("A rollback hook failed", cause)
+    session.inTransaction() || (Cause.isFailType(cause) && isLost(cause.error))
+      ? Effect.failCause(cause)
+      : Effect.logWarning("A rollback hook failed", cause)
   )
 
 export const transactions = (readonlyDatabase: boolean): SqlTransport.TransactionControl => {
