@@ -409,4 +409,15 @@ onEngines("effect/sql behaviours", (engine) => {
       assert.deepStrictEqual(cause.columns, ["a"])
     })
   )
+
+  it.scopedLive("a column that must not be null is named", () =>
+    Effect.gen(function* () {
+      const sql = yield* make()
+      yield* sql`create table strict_one(a text not null)`
+      const failure = SqlFailure.from(yield* Effect.flip(sql`insert into strict_one values (null)`))
+      assert.strictEqual(failure.reason, "Constraint")
+      assert.strictEqual(failure.constraint, "strict_one.a")
+      assert.deepStrictEqual(failure.columns, ["a"])
+    })
+  )
 })

@@ -46,6 +46,37 @@ describe("TestTransport.rolledBack", () => {
     })
   )
 
+  it.scopedLive(
+    "a session that is lost inside a transaction, or cannot roll it back, takes it along, and it alone",
+    () =>
+      Effect.gen(function* () {
+        const filename = yield* prepared
+        const { drop, fail } = TestTransport.fault
+        const Transport = TestTransport.rolledBack.pipe(
+          // The RELEASE that stands for the commit is done, and nobody hears of it: there is nothing to roll back to.
+          Layer.provide(
+            TestTransport.faults({ on: ["control"], only: /^release/i, schedule: { 1: fail("Unknown", "after") } })
+          ),
+          Layer.provide(SqliteTransport.layer({ filename }))
+        )
+        const Sql = SqlClient.layer.pipe(
+          Layer.provide(TestTransport.faults({ only: /values \(3\)/, schedule: { 1: drop() } })),
+          Layer.provide(Transport)
+        )
+        yield* Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          assert.strictEqual((yield* reasonOf(sql.withTransaction(sql`insert into t values (2)`))).reason, "Unknown")
+          assert.deepStrictEqual(yield* content, [1, 2])
+          const lost = sql.withTransaction(Effect.zipRight(sql`delete from t`, sql`insert into t values (3)`))
+          assert.strictEqual((yield* reasonOf(lost)).reason, "SessionLost")
+          assert.deepStrictEqual(yield* content, [1, 2])
+          yield* sql.withTransaction(sql`insert into t values (4)`)
+          assert.deepStrictEqual(yield* content, [1, 2, 4])
+        }).pipe(Effect.provide(Sql))
+        assert.deepStrictEqual(yield* Effect.provide(content, plain(filename)), [1])
+      })
+  )
+
   it.scopedLive("undoes what a test did before it failed or was interrupted", () =>
     Effect.gen(function* () {
       const filename = yield* prepared

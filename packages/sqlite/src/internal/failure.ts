@@ -73,7 +73,7 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
 
 /** "UNIQUE constraint failed: t.a, t.b" names columns, "CHECK constraint failed: name" a constraint. */
 const constraintOf = (message: string): Partial<SqlFailure.Details> => {
-  const match = /^(\w+(?: KEY)?) constraint failed(?:: (.*))?$/.exec(message)
+  const match = /^(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.*))?$/.exec(message)
   const what = match?.[2]
   if (what === undefined) {
     return {}

@@ -106,7 +106,8 @@ class RolledBackSession implements SqlTransport.Session {
       queueNanos: page.queueNanos,
       engineNanos: page.engineNanos,
       routable: page.routable,
-      private: page.private
+      private: page.private,
+      ...(page.counters === undefined ? {} : { counters: page.counters })
     }
   }
 }
@@ -152,11 +153,17 @@ export const make: Effect.Effect<SqlTransport.SqlTransport, SqlError, Scope.Scop
           )
     )
     let connected = false
+    const transactions = control(inner.transactions, session)
+    // A session that is closed takes its transaction along, as when it was lost or could not be cleaned.
+    const close = Effect.sync(() => {
+      session.transaction.set(false)
+      connected = false
+    })
     return {
       system: inner.system,
       attributes: inner.attributes,
       compiler: inner.compiler,
-      transactions: control(inner.transactions, session),
+      transactions,
       limits: { read: 0, write: 1, transaction: 0 },
       // One at a time: what the program does outside of a transaction must not slip into that of another fiber.
       sharing: "exclusive",
@@ -170,10 +177,7 @@ export const make: Effect.Effect<SqlTransport.SqlTransport, SqlError, Scope.Scop
                   connected = true
                   return session
                 }),
-                () =>
-                  Effect.sync(() => {
-                    connected = false
-                  })
+                () => Effect.zipRight(Effect.ignoreLogged(transactions.rollback(session)), close)
               )
         )
     }
