@@ -89,6 +89,11 @@ export interface JobConfig {
   readonly pingInterval?: Duration.DurationInput | undefined
   /** So many looks without any sign of life end the job. Default 2. */
   readonly missedPings?: number | undefined
+  /**
+   * One statement or page at a time, in the order in which they were asked for, so that whatever runs can be stopped. Default
+   * false: all are sent at once, and one that shares the job is left behind when it is interrupted.
+   */
+  readonly serial?: boolean | undefined
   /** Rows per message where a whole result is wanted, and per page of a cursor. Default 1,000. */
   readonly pageSize?: number | undefined
   /** Prepared statements kept for changes that come again. Default 50; 0 keeps none. */

@@ -55,7 +55,8 @@ export interface SessionSettings {
  * @since 0.1.0
  * @category models
  */
-export interface Config extends Omit<MapepireJob.Config, "connect" | "control">, SessionSettings, Db2Compiler.Options {
+export interface Config
+  extends Omit<MapepireJob.Config, "connect" | "control" | "serial">, SessionSettings, Db2Compiler.Options {
   /** The library list; with SQL naming its first entry is the schema. The same as `jdbc.libraries`. */
   readonly libraries?: ReadonlyArray<string> | undefined
   /** Jobs for statements by themselves, at most. Default 4. */
@@ -105,6 +106,7 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
         ...config,
         control,
         connect: "now",
+        serial: use === "transaction" || !shared,
         jdbc: {
           ...config.jdbc,
           ...(config.libraries === undefined ? undefined : { libraries: config.libraries }),

@@ -176,7 +176,7 @@ describe("MapepireJob: signing on", () => {
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       daemon.override(({ type }) => type === "connect")
-      const failed = yield* failing({ ...daemon.config, connectTimeout: 200 })
+      const failed = yield* failing({ ...daemon.config, connectTimeout: "2 seconds" })
       assert.include(failed.message, "connectTimeout")
       const fiber = yield* Effect.fork(Effect.scoped(MapepireJob.make(daemon.config)))
       yield* until(() => daemon.sent("connect").length === 2)

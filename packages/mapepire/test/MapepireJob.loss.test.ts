@@ -288,6 +288,55 @@ describe("MapepireJob: connecting anew", () => {
         assert.strictEqual(daemon.connections.length, 1)
       })
   )
+
+  it.scopedLive("what was asked of the connection before belongs to it, whenever the answer comes", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from ten/, numbers(10))
+      let answer = () => {}
+      daemon.once(
+        ({ type }) => type === "sql",
+        (request, connection) => {
+          answer = () => connection.handle(request)
+        }
+      )
+      const job = yield* MapepireJob.make(daemon.config)
+      const opening = yield* Effect.fork(job.query("select * from ten", [], { rows: 5 }))
+      yield* until(() => daemon.sent("sql").length === 1)
+      yield* job.reconnect()
+      answer()
+      const cursor = yield* Fiber.join(opening)
+      yield* cursor.next
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(cursor.next)).reason, "SessionLost")
+      assert.strictEqual(daemon.sent("sqlmore").length, 0)
+    })
+  )
+
+  it.scopedLive("one that is interrupted, or not answered, is the end of the job: nobody knows which one answers", () =>
+    Effect.gen(function* () {
+      for (const connectTimeout of [500, "30 seconds"] as const) {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/from ten/, numbers(10))
+        const job = yield* MapepireJob.make({ ...daemon.config, connectTimeout })
+        const cursor = yield* job.query("select * from ten", [], { rows: 5 })
+        daemon.override(({ type }) => type === "connect")
+        const fiber = yield* Effect.fork(job.reconnect())
+        if (connectTimeout === 500) {
+          const failed = yield* Effect.flip(Fiber.join(fiber))
+          assert.strictEqual(SqlFailure.from(failed).reason, "Connection")
+        } else {
+          yield* until(() => daemon.sent("connect").length === 2)
+          assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+        }
+        yield* cursor.next
+        assert.strictEqual(SqlFailure.from(yield* job.lost).reason, "SessionLost")
+        for (const use of [job.queryAndRun("select 1"), job.ping, job.reconnect()]) {
+          const { outcome, reason } = SqlFailure.from(yield* Effect.flip(use))
+          assert.deepStrictEqual([reason, outcome], ["SessionLost", "notExecuted"])
+        }
+      }
+    })
+  )
 })
 
 describe("MapepireJob: statements of the driver", () => {

@@ -98,6 +98,75 @@ describe("MapepireJob: interruption", () => {
       })
   )
 
+  it.scopedLive(
+    "a cancel that comes late finds nothing to hit: neither the next statement, nor who gets the job's name",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* withEndless()
+        daemon.on(/next/, { columns: [{ name: "N", type: "INTEGER" }], rows: [[1]], runs: 120 })
+        let finish = () => {}
+        daemon.override((request, connection) => {
+          if (/^update/.test(request.sql ?? "")) {
+            finish = () => connection.reply(request, { has_results: false, update_count: 1 })
+          }
+          return /^update/.test(request.sql ?? "")
+        })
+        const came: Array<string> = []
+        daemon.cancel = (job) => {
+          // The statement ends in this very moment; what was to stop it comes after it.
+          finish()
+          daemon.later(100, () => {
+            const target = daemon.connections.find((connection) => connection.job === job)
+            came.push(target === undefined || target.exited ? "gone" : "come")
+            target?.cancel()
+          })
+        }
+        const raced = (text: string) => (job: MapepireJob.MapepireJob) =>
+          Effect.gen(function* () {
+            const fiber = yield* Effect.fork(job.queryAndRun(text))
+            yield* running(daemon, text)
+            yield* Fiber.interrupt(fiber)
+          })
+        const job = yield* MapepireJob.make(daemon.config)
+        yield* raced("update one")(job)
+        // Told at once, run when nothing can happen to it any more.
+        assert.deepStrictEqual(came, [])
+        assert.strictEqual((yield* job.queryAndRun("select next")).rows.length, 1)
+        assert.deepStrictEqual(came, ["come"])
+        yield* Effect.scoped(Effect.flatMap(MapepireJob.make(daemon.config), raced("update two")))
+        assert.deepStrictEqual(came, ["come", "come"])
+      })
+  )
+
+  it.scopedLive("a serial job runs one thing at a time, in order, so that it can be stopped", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const job = yield* MapepireJob.make({ ...daemon.config, serial: true })
+      const cursor = yield* job.query<{ n: number }>("select * from ten", [], { rows: 4 })
+      yield* cursor.next
+      const endless = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* running(daemon, "endless")
+      const page = yield* Effect.fork(cursor.next)
+      const second = yield* Effect.fork(job.queryAndRun("select * from ten where second"))
+      const late = yield* Effect.fork(Effect.flip(job.queryAndRun("select never", [], { timeout: 30 })))
+      const left = yield* Effect.fork(job.queryAndRun("select left"))
+      const late1 = SqlFailure.from(yield* Fiber.join(late))
+      assert.deepStrictEqual([late1.reason, late1.outcome], ["StatementTimeout", "notExecuted"])
+      yield* Fiber.interrupt(left)
+      // What needs no turn gets none.
+      yield* job.ping
+      assert.strictEqual(daemon.sent("sqlmore").length, 0)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(endless)))
+      assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+      assert.deepStrictEqual(
+        (yield* Fiber.join(page)).map(({ n }) => n),
+        [5, 6, 7, 8]
+      )
+      assert.strictEqual((yield* Fiber.join(second)).rows.length, 10)
+      assert.isFalse(daemon.statements.some((sql) => /never|left/.test(sql)))
+    })
+  )
+
   it.scopedLive("a neighbour's statement is never hit: with several under way nothing is stopped (contract 3)", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()

@@ -205,7 +205,8 @@ describe("queries and cursors", () => {
       assert.strictEqual((yield* job.queryAndRun("select * from many")).rows.length, 2_500)
       const sql = yield* client(daemon)
       assert.strictEqual((yield* sql.unsafe("select * from many")).length, 2_500)
-      const asked = daemon.requests.flatMap(({ rows }) => (rows === undefined ? [] : [rows]))
+      // On a busy machine the pool may have looked whether its job lives.
+      const asked = daemon.requests.flatMap(({ rows, sql }) => (rows === undefined || sql === "VALUES 1" ? [] : [rows]))
       assert.deepStrictEqual(asked, [1_000, 1_000, 1_000, 1_000, 1_000, 1_000])
     })
   )

@@ -31,6 +31,8 @@ const working: ReadonlySet<string> = new Set([
 export class Call {
   /** "" until it is sent. */
   id = ""
+  /** Which of the wire's connections it was sent to. */
+  epoch = 0
   /** Its caller has been told. */
   settled = false
   /** The response has come, or never will: the link has ended. */

@@ -33,6 +33,8 @@ export interface ConnectionOptions {
   /** Milliseconds for everything until the job is there. */
   readonly connectTimeout: number
   readonly keepAlive: KeepAliveOptions
+  /** One statement or page at a time. */
+  readonly serial: boolean
 }
 
 /** Milliseconds that `exit` may take when everything is over anyway. */
@@ -52,9 +54,6 @@ const connectRequest = (options: ConnectionOptions, way: SignOn): Call["request"
 /** Signs on; also anew, over a link that has a job already. */
 const connect = (wire: Wire, address: string, options: ConnectionOptions, way: SignOn): Effect.Effect<void, SqlError> =>
   Effect.flatMap(ask(wire, connectRequest(options, way)), (frame) => {
-    // Whatever the answer: the database connection that was there is gone, and what was open in it.
-    wire.epoch++
-    wire.handles = 0
     if (!frame.success) {
       wire.job = undefined
       return Effect.fail(
@@ -83,7 +82,7 @@ export const open = (
   endpoint
     .signOn((transport, way) =>
       Effect.gen(function* () {
-        const wire = new Wire()
+        const wire = new Wire(options.serial)
         const link = yield* transport.open(wire)
         wire.link = link
         yield* Effect.addFinalizer(() => leave(wire))
@@ -92,17 +91,34 @@ export const open = (
         yield* Effect.addFinalizer(() => Effect.sync(stop))
         return {
           wire,
-          reconnect: (properties: string) => connect(wire, endpoint.address, { ...options, properties }, way)
+          reconnect: (properties: string) =>
+            connect(wire, endpoint.address, { ...options, properties }, way).pipe(
+              // It cannot be taken back, and which job answers from now on nobody knows.
+              Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up"))),
+              inTime(endpoint, options)
+            )
         }
       })
     )
-    .pipe(
-      Effect.timeoutFail({
-        duration: options.connectTimeout,
-        onTimeout: () =>
-          failure.unreachable(endpoint.address, `no job within ${options.connectTimeout} ms (connectTimeout)`)
-      })
-    )
+    .pipe(inTime(endpoint, options))
+
+const inTime =
+  ({ address }: Endpoint, { connectTimeout }: ConnectionOptions) =>
+  <A, R>(connected: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
+    Effect.timeoutFail(connected, {
+      duration: connectTimeout,
+      onTimeout: () => failure.unreachable(address, `no job within ${connectTimeout} ms (connectTimeout)`)
+    })
+
+const quiet = (wire: Wire): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const rest = wire.quietFrom - performance.now()
+    if (rest > 0) {
+      setTimeout(() => resume(Effect.void), rest)
+    } else {
+      resume(Effect.void)
+    }
+  })
 
 /** Ends the job in good order if nothing runs on it: it would have to be waited for. */
 const leave = (wire: Wire): Effect.Effect<void> =>
@@ -112,12 +128,16 @@ const leave = (wire: Wire): Effect.Effect<void> =>
     if (wire.dead || !idle) {
       return Effect.sync(() => wire.ended("it was closed"))
     }
-    return Effect.async<void>((resume) => {
-      const said = () => {
-        clearTimeout(timer)
-        resume(Effect.void)
-      }
-      const timer = setTimeout(said, goodbye)
-      wire.send(new Call({ type: "exit" }, Infinity, undefined, said))
-    }).pipe(Effect.ensuring(Effect.sync(() => wire.ended("it was closed"))))
+    // Whoever gets a job of this name next must not be hit by a cancel that was meant for us.
+    return Effect.zipRight(
+      quiet(wire),
+      Effect.async<void>((resume) => {
+        const said = () => {
+          clearTimeout(timer)
+          resume(Effect.void)
+        }
+        const timer = setTimeout(said, goodbye)
+        wire.send(new Call({ type: "exit" }, Infinity, undefined, said))
+      })
+    ).pipe(Effect.ensuring(Effect.sync(() => wire.ended("it was closed"))))
   })

@@ -57,7 +57,7 @@ export class JobCursor implements SqlTransport.Cursor {
     }
     this.binary = binary
     this.id = id
-    this.epoch = this.session.wire.epoch
+    this.epoch = this.task.call!.epoch
     this.decoder = first.decoder
   }
 

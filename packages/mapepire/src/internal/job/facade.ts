@@ -88,6 +88,7 @@ const connectionOptions = (config: MapepireJob.JobConfig): ConnectionOptions | S
         technique: config.technique ?? "tcp",
         application: config.application,
         connectTimeout: millis(config.connectTimeout, 30_000),
+        serial: config.serial ?? false,
         keepAlive: { interval: millis(config.pingInterval, 30_000), missed: Math.max(1, config.missedPings ?? 2) }
       }
 }
@@ -261,7 +262,13 @@ class Facade implements MapepireJob.MapepireJob {
     const properties = encodeJdbc({ ...baseline, ...(jdbc ?? this.config.jdbc) })
     return typeof properties !== "string"
       ? Effect.fail(properties)
-      : this.with(() => this.opened!.reconnect(properties))
+      : this.with((session) =>
+          Effect.suspend(() => {
+            session.transactional = (jdbc ?? this.config.jdbc)?.["auto commit"] === false
+            session.transactionOpen = false
+            return this.opened!.reconnect(properties)
+          })
+        )
   }
 
   readonly stats: MapepireJob.MapepireJob["stats"] = Effect.sync(() => {

@@ -52,7 +52,7 @@ class PreparedStatement {
       }
       return (this.handle = {
         id,
-        epoch: session.wire.epoch,
+        epoch: task.call!.epoch,
         columns: columnsOf(frame) ?? [],
         parameters: parametersOf(frame)
       })

@@ -42,6 +42,8 @@ export class JobSession implements SqlTransport.Session {
   private readonly decoders = new WeakMap<ReadonlyArray<ColumnMetadata>, Map<string, RowDecoder>>()
   /** The protocol does not tell whether a transaction is open: who begins and ends them says so here. */
   transactionOpen = false
+  /** Changes are undone until they are committed: not in autocommit. */
+  transactional: boolean
 
   constructor(
     readonly wire: Wire,
@@ -50,10 +52,7 @@ export class JobSession implements SqlTransport.Session {
     readonly lost: Effect.Effect<SqlError>
   ) {
     this.handles = new Handles(wire, options.statementCacheSize)
-  }
-
-  get transactional(): boolean {
-    return this.options.transactional
+    this.transactional = options.transactional
   }
 
   get id(): string {
@@ -244,7 +243,7 @@ export class JobSession implements SqlTransport.Session {
     }
     if (kept === undefined) {
       return task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows: 1, terse: true }, (frame, id) =>
-        answered(frame, { id, epoch: this.wire.epoch })
+        answered(frame, { id, epoch: task.call!.epoch })
       )
     }
     task.borrowed = kept

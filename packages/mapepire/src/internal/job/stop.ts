@@ -2,8 +2,8 @@
  * Stops what a job runs, and makes sure that the stop is over before anybody else uses the job.
  *
  * A cancel is aimed at a job and arrives when it likes. So while one is on its way nothing else is sent on the job; when
- * the statement was not answered with -952 the cancel may still be coming, and a harmless statement is run into it; and
- * if the job does not become quiet in time it is given up.
+ * the statement was not answered with -952 the cancel may still be coming, and a harmless statement is run into it, after
+ * which nothing is run for a moment; and if the job does not become quiet in time it is given up.
  */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
@@ -19,6 +19,9 @@ const isCancelled = (frame: Frame | undefined): boolean =>
 
 /** A cancel that finds nothing to stop is lost (the daemon may not have begun): it is sent again after so long. */
 const repeatAfter = 1_000
+
+/** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
+const arrivesWithin = 250
 
 /** More cancels than that cannot be on their way. */
 const maxProbes = 20
@@ -75,10 +78,10 @@ export class Stops {
       if (!(exit._tag === "Success" && exit.value) && !wire.dead) {
         this.retire(failure.stuck(wire.subject(call)))
       }
-      wire.release()
       for (const one of waiting) {
         one()
       }
+      wire.release()
     })
   }
 
@@ -105,6 +108,7 @@ export class Stops {
       let cancels = 0
       while (!call.answered) {
         const sent = yield* Effect.either(control.cancel(job, () => !call.answered && !this.wire.dead))
+        this.wire.quietFrom = performance.now() + arrivesWithin
         if (sent._tag === "Left") {
           // It cannot be stopped; but perhaps it ended meanwhile. A cancel whose fate is unknown may still come.
           const { outcome } = SqlFailure.from(sent.left)
@@ -113,7 +117,11 @@ export class Stops {
         cancels += sent.right ? 1 : 0
         yield* this.answerWithin(call, repeatAfter)
       }
-      if (cancels === 0 || this.wire.dead || (cancels === 1 && isCancelled(call.late))) {
+      if (cancels === 0 || (cancels === 1 && isCancelled(call.late))) {
+        this.wire.quietFrom = 0
+        return true
+      }
+      if (this.wire.dead) {
         return true
       }
       return yield* this.probe(cancels)

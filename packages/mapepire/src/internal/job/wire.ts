@@ -30,9 +30,11 @@ const closed = `{"id":"${closing}`
 
 export class Wire implements LinkEvents {
   private readonly calls = new Map<string, Call>()
-  /** Calls that wait until a stop has come to its end. */
-  private held: Array<Call> | undefined
+  /** Calls that wait for their turn, or until a stop has come to its end. */
+  private readonly held: Array<Call> = []
   private readonly heldCloses: Array<string> = []
+  private holding = false
+  private releasing: NodeJS.Timeout | undefined
   private lastId = 0
   private failed: SqlError | undefined
   /** Statements are refused, but cursors that are open may be read on. */
@@ -48,6 +50,8 @@ export class Wire implements LinkEvents {
   job: string | undefined
   /** Counts `connect`s: what was opened in an earlier one is gone. */
   epoch = 0
+  /** Until then (in milliseconds of `performance.now()`) a cancel that was sent for this job may still come. */
+  quietFrom = 0
   /** Statements that the driver still holds on this connection, as far as we can know; at 9,999 it refuses more. */
   handles = 0
   /** Requests under way that keep the daemon from reading. */
@@ -58,6 +62,9 @@ export class Wire implements LinkEvents {
   heard = performance.now()
 
   private events: WireEvents = { lost: () => {}, late: () => {}, long: () => {} }
+
+  /** `serial`: one statement or page at a time, in the order in which they come. A cancel can only mean that one then. */
+  constructor(private readonly serial = false) {}
 
   /** Who is told of what happens from now on; also if the link has ended before. */
   tell(events: WireEvents): void {
@@ -80,10 +87,22 @@ export class Wire implements LinkEvents {
       }
       this.watch(call.deadline)
     }
-    if (this.held !== undefined) {
+    if (this.holding || (call.works && this.busy)) {
       return void this.held.push(call)
     }
     this.send(call)
+  }
+
+  /** Whether a statement would have to wait for its turn. */
+  private get busy(): boolean {
+    if (this.serial) {
+      for (const call of this.calls.values()) {
+        if (call.works) {
+          return true
+        }
+      }
+    }
+    return false
   }
 
   /** Whatever ended the job: this one was not run. */
@@ -95,6 +114,12 @@ export class Wire implements LinkEvents {
   /** Sends, whatever is held. */
   send(call: Call): void {
     const id = `s${++this.lastId}`
+    if (call.request.type === "connect") {
+      // Whatever comes of it: the database connection that was there is gone, and what was open in it.
+      this.epoch++
+      this.handles = 0
+    }
+    call.epoch = this.epoch
     let text: string
     try {
       text = `{"id":"${id}",${encode(call.request as Request).slice(1)}`
@@ -143,7 +168,7 @@ export class Wire implements LinkEvents {
       return
     }
     const text = `{"id":"${closing}${++this.lastId}","type":"sqlclose","cont_id":"${id}"}`
-    if (this.held !== undefined) {
+    if (this.holding) {
       this.heldCloses.push(text)
     } else {
       this.link?.send(text)
@@ -184,6 +209,7 @@ export class Wire implements LinkEvents {
       this.settle(call, failure.protocol(`The daemon's answer is ${why}`, this.subject(call)), undefined)
       this.tidy(call)
       call.conclude()
+      this.sendHeld()
     }
   }
 
@@ -200,6 +226,7 @@ export class Wire implements LinkEvents {
       this.settle(call, undefined, frame)
     }
     call.conclude()
+    this.sendHeld()
   }
 
   private remove(call: Call): void {
@@ -213,7 +240,7 @@ export class Wire implements LinkEvents {
   /** Nobody knows the id of what this call opened. */
   private tidy(call: Call): void {
     if (call.opens) {
-      this.close(call.id, this.epoch)
+      this.close(call.id, call.epoch)
     }
   }
 
@@ -239,30 +266,42 @@ export class Wire implements LinkEvents {
 
   /** Keeps new calls back. */
   hold(): void {
-    this.held ??= []
+    this.holding = true
   }
 
+  /** Lets them go, as soon as no cancel can hit them. */
   release(): void {
-    const held = this.held ?? []
-    this.held = undefined
+    const rest = this.quietFrom - performance.now()
+    if (rest > 0 && this.failed === undefined) {
+      this.releasing = setTimeout(() => this.releaseNow(), rest)
+    } else {
+      this.releaseNow()
+    }
+  }
+
+  private releaseNow(): void {
+    this.holding = false
     for (const text of this.over ? [] : this.heldCloses.splice(0)) {
       this.link?.send(text)
     }
-    for (const call of held) {
-      if (!call.settled) {
-        this.submitHeld(call)
-      }
-    }
+    this.sendHeld()
   }
 
-  private submitHeld(call: Call): void {
-    if (this.failed !== undefined && !call.settled) {
-      return this.refuse(call, this.failed)
-    }
-    if (this.held !== undefined) {
-      this.held.push(call)
-    } else if (!this.over) {
-      this.send(call)
+  private sendHeld(): void {
+    while (!this.holding && this.held.length > 0) {
+      const [call] = this.held as [Call]
+      if (!call.settled && this.failed === undefined && call.works && this.busy) {
+        return
+      }
+      this.held.shift()
+      if (call.settled) {
+        continue
+      }
+      if (this.failed !== undefined && !(this.spent && call.request.type === "sqlmore")) {
+        this.refuse(call, this.failed)
+      } else {
+        this.send(call)
+      }
     }
   }
 
@@ -293,7 +332,7 @@ export class Wire implements LinkEvents {
     this.timerAt = Infinity
     const now = performance.now()
     let next = Infinity
-    for (const call of this.held ?? []) {
+    for (const call of this.held) {
       if (!call.settled && call.deadline <= now) {
         this.drop(call)
         call.settle(failure.late(this.subject(call), "notExecuted"), undefined)
@@ -354,6 +393,7 @@ export class Wire implements LinkEvents {
   retire(error: SqlError): void {
     this.failed ??= error
     this.events.lost(error)
+    this.sendHeld()
   }
 
   /** The driver gives no further statement to this job; what is open can be read to its end. */
@@ -365,7 +405,7 @@ export class Wire implements LinkEvents {
   /** Fails everything that is under way, although the link is open. */
   abort(error: SqlError): void {
     this.failed ??= error
-    for (const call of this.held?.splice(0) ?? []) {
+    for (const call of this.held.splice(0)) {
       this.settle(call, failure.withOutcome(error, "notExecuted"), undefined)
     }
     for (const call of [...this.calls.values()]) {
@@ -380,12 +420,13 @@ export class Wire implements LinkEvents {
     this.over = true
     clearTimeout(this.timer)
     clearTimeout(this.longTimer)
+    clearTimeout(this.releasing)
     this.timer = undefined
     this.timerAt = Infinity
     const given = this.failed
     this.failed ??= this.gone(why, "notExecuted", undefined)
     const waiting = [...this.calls.values()]
-    const held = this.held?.splice(0) ?? []
+    const held = this.held.splice(0)
     this.calls.clear()
     this.blocking = 0
     for (const call of waiting) {

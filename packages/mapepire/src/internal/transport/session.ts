@@ -129,7 +129,10 @@ export class TransportSession implements SqlTransport.Session {
       ? this.using(fresh, (session) =>
           Effect.uninterruptibleMask((restore) =>
             Effect.zipLeft(
-              Effect.onError(restore(use(session)), () => Effect.ignore(this.undo(session))),
+              restore(use(session)).pipe(
+                Effect.onError(() => Effect.ignore(this.undo(session))),
+                Effect.mapError(undone)
+              ),
               this.settle(session)
             )
           )
@@ -198,6 +201,10 @@ export class TransportSession implements SqlTransport.Session {
     })
   }
 }
+
+/** A statement that came to its end too late has been rolled back with everything else that was not committed. */
+const undone = (error: SqlError): SqlError =>
+  SqlFailure.from(error).outcome === "executed" ? SqlFailure.annotate(error, { outcome: "notExecuted" }) : error
 
 const plain = (session: PoolSession, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run({ ...plainRequest, text }))

@@ -1,0 +1,71 @@
+/** Sessions of the pool, against a daemon that does what it is told. */
+import { assert, describe, it } from "@effect/vitest"
+import { MapepireClient } from "@sluice/mapepire"
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import { Chunk, Context, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { type Connection, type Request, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
+import { numbers, until } from "./support.js"
+
+const client = (daemon: ScriptedDaemon, config: Partial<MapepireClient.MapepireClientConfig> = {}) =>
+  Effect.map(Layer.build(MapepireClient.layer({ ...daemon.config, ...config })), (context) =>
+    Context.get(context, MapepireClient.MapepireClient)
+  )
+
+describe("a session that nobody shares", () => {
+  it.scopedLive("stops its statement, although the next page of a stream waits for it", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/endless/, { runs: Infinity }).on(/from ten/, numbers(10))
+      // The driver's lock: a page is fetched when nothing else runs.
+      const locked = (request: Request, connection: Connection): void =>
+        daemon.cancels.length > 0
+          ? connection.handle(request)
+          : void daemon.later(20, () => locked(request, connection))
+      daemon.override((request, connection) => {
+        const page = request.type === "sqlmore"
+        if (page) {
+          locked(request, connection)
+        }
+        return page
+      })
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1 })
+      const rows = yield* Effect.fork(
+        sql<{ n: number }>`select * from ten`.stream.pipe(
+          SqlClient.withPrefetch(4),
+          // The next page is asked for while the session is busy.
+          Stream.tap(({ n }) =>
+            n === 4 ? until(() => daemon.statements.some((text) => /endless/.test(text))) : Effect.void
+          ),
+          Stream.map(({ n }) => n),
+          Stream.runCollect
+        )
+      )
+      yield* until(() => daemon.statements.some((text) => /from ten/.test(text)))
+      const endless = yield* Effect.fork(sql.unsafe("select endless"))
+      yield* until(() => daemon.statements.some((text) => /endless/.test(text)))
+      yield* Effect.sleep(100)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(endless)))
+      assert.strictEqual(daemon.cancels.length, 1)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(rows)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    })
+  )
+
+  it.scopedLive("says that a change which came to its end too late has been undone, where it was", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let answer = () => {}
+      daemon.override((request, connection) => {
+        if (request.type === "prepare_sql_execute") {
+          answer = () => connection.reply(request, { has_results: false, update_count: 2, data: [], is_done: true })
+        }
+        return request.type === "prepare_sql_execute"
+      })
+      daemon.cancel = () => answer()
+      const sql = yield* client(daemon)
+      const many = sql.many("insert into t (a) values (?)", [[1], [2]])
+      const failed = SqlFailure.from(yield* Effect.flip(SqlClient.withDeadline("2 seconds")(many)))
+      assert.deepStrictEqual([failed.reason, failed.outcome], ["StatementTimeout", "notExecuted"])
+      assert.strictEqual(daemon.statements.at(-1), "ROLLBACK")
+    })
+  )
+})
