@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-/** The command `sluice-mapepire-server`. */
+/** The command `sluice-mapepire-server`, which `bin/` starts. */
 import { readFileSync } from "node:fs"
 import { Command, Options, ValidationError } from "@effect/cli"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"

@@ -11,7 +11,7 @@ import { parseUsers } from "../src/internal/bin/users.js"
 import { connected, open, temporary } from "./support.js"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
-const bin = fileURLToPath(new URL("../dist/bin.js", import.meta.url))
+const bin = fileURLToPath(new URL("../bin/sluice-mapepire-server.js", import.meta.url))
 
 // A process runs outside of the test runner's transforms: what it runs must be built.
 beforeAll(() => {
