@@ -1,6 +1,6 @@
 /** The client that everybody has, from npm, against this server over TLS. */
 import { describe, expect, it } from "@effect/vitest"
-import { Pool, SQLJob } from "@ibm/mapepire-js"
+import { Pool, SQLJob, States } from "@ibm/mapepire-js"
 import { Effect } from "effect"
 import { serve } from "./support.js"
 
@@ -91,12 +91,17 @@ describe("@ibm/mapepire-js", () => {
       const other = yield* job(server)
       const count = () =>
         promise(async () => (await other.execute<{ N: number }>("select count(*) as n from sales")).data[0]!.N)
+      const pending = () => promise(() => manual.getPendingTransactions())
+      expect([yield* pending(), yield* promise(() => other.getPendingTransactions())]).toEqual([0, 0])
       yield* promise(() => manual.execute("delete from sales"))
       expect(yield* count()).toBe(8)
-      yield* promise(() => manual.execute("rollback"))
+      expect(yield* pending()).toBe(1)
+      yield* promise(() => manual.endTransaction(States.TransactionEndType.ROLLBACK))
+      expect(yield* pending()).toBe(0)
       expect(yield* count()).toBe(8)
       yield* promise(() => manual.execute("delete from sales"))
-      yield* promise(() => manual.execute("commit"))
+      yield* promise(() => manual.endTransaction(States.TransactionEndType.COMMIT))
+      expect(yield* pending()).toBe(0)
       expect(yield* count()).toBe(0)
     })
   )

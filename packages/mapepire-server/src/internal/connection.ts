@@ -52,6 +52,8 @@ export class Connection {
   /** A unit of work has begun; and the database has ended it by itself. */
   private begun = false
   private broken = false
+  /** It has changed something; a rollback to a savepoint does not take that back. */
+  private changed = false
   /** SET TRANSACTION has put a unit of work under commitment control. */
   private isolated: boolean
 
@@ -92,7 +94,7 @@ export class Connection {
 
   get environment() {
     const { application, user } = this.login
-    return { job: this.job, user, schema: this.schema, application }
+    return { job: this.job, user, schema: this.schema, application, changed: this.changed }
   }
 
   private get manual(): boolean {
@@ -206,7 +208,11 @@ export class Connection {
 
   /** A change in a unit of work is nothing to others before its COMMIT. */
   private counting<A, E>(writes: boolean, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return writes && !this.manual ? this.counted(work) : work
+    return !writes
+      ? work
+      : this.manual
+        ? Effect.tap(work, () => Effect.sync(() => void (this.changed = true)))
+        : this.counted(work)
   }
 
   /** Whatever becomes of it. */
@@ -287,7 +293,7 @@ export class Connection {
     return Effect.zipRight(
       this.begin(true),
       this.manual
-        ? together
+        ? this.counting(true, together)
         : this.counting(
             true,
             Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
@@ -371,6 +377,7 @@ export class Connection {
   private ended(): void {
     this.begun = false
     this.broken = false
+    this.changed = false
     this.isolated = this.login.properties.isolated
   }
 

@@ -7,6 +7,9 @@ import { parseType } from "./db2/types.js"
 import { Refused, type Db2Failure } from "./db2/failures.js"
 import type { Run, Statement } from "./db2/statement.js"
 
+/** What such a statement says is put into its text, and is true only now. */
+const ofTheMoment = /\bdb_transaction_info\b/i
+
 /** Least recently used out first. */
 const maxEntries = 500
 
@@ -50,7 +53,9 @@ export class StatementCache {
       } else {
         this.known.delete(text)
       }
-      this.known.set(text, entry)
+      if (!ofTheMoment.test(text)) {
+        this.known.set(text, entry)
+      }
       return Effect.succeed(entry)
     })
   }

@@ -6,6 +6,8 @@ export interface Environment {
   readonly user: string
   readonly schema: string
   readonly application: string
+  /** Whether the unit of work has changed anything so far. */
+  readonly changed: boolean
 }
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
@@ -59,6 +61,9 @@ export const jobName: Register = { sql: ({ job }) => `(${literal(job)})`, type: 
 /** The tables of the catalog that programs look at, as queries over SQLite's. */
 export const catalog: Readonly<Record<string, (environment: Environment) => string>> = {
   SYSDUMMY1: () => "(SELECT 'Y' AS IBMREQD)",
+  DB_TRANSACTION_INFO: ({ changed, job }) =>
+    `(SELECT ${literal(job)} AS JOB_NAME, '${changed ? "YES" : "NO"}' AS LOCAL_RECORD_CHANGES_PENDING, ` +
+    "'NO' AS LOCAL_OBJECT_CHANGES_PENDING)",
   SYSTABLES: ({ schema }) =>
     `(SELECT ${literal(schema)} AS TABLE_SCHEMA, upper(name) AS TABLE_NAME, ` +
     "CASE type WHEN 'view' THEN 'V' ELSE 'T' END AS TABLE_TYPE, upper(substr(name, 1, 10)) AS SYSTEM_TABLE_NAME, " +
