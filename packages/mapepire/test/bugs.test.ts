@@ -2,8 +2,8 @@
  * The list of what has gone wrong in clients of this daemon, and that none of it is without a test: titles name the
  * numbers, as `bug 7: …` or `… (bugs 2, 3)`.
  */
-import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
+import { named } from "./titles.js"
 
 const bugs: ReadonlyArray<string> = [
   "answers are not matched by id",
@@ -52,25 +52,9 @@ const bugs: ReadonlyArray<string> = [
   "lists are joined without commas"
 ]
 
-const folders = ["./", "../../mapepire-server/test/"].map((path) => new URL(path, import.meta.url))
-
-/** Titles of all tests of the client and of the server. */
-const titles = folders.flatMap((folder) =>
-  readdirSync(folder)
-    .filter((file) => file.endsWith(".test.ts"))
-    .flatMap((file) => [
-      ...readFileSync(new URL(file, folder), "utf8").matchAll(/^\s*(?:it[.\w]*\()?["`](.*)["`],(?: \(\) =>.*)?$/gm)
-    ])
-    .map(([, title]) => title!)
-)
-
 describe("the list of bugs", () => {
   it("has a test for each of its numbers, and no test has another number", () => {
-    const tested = new Set(
-      titles.flatMap((title) =>
-        [...title.matchAll(/\bbugs? (\d+(?:, \d+)*)/g)].flatMap(([, list]) => list!.split(", ").map(Number))
-      )
-    )
+    const tested = new Set([...named(/\bbugs? (\d+(?:, \d+)*)/g)].map(Number))
     const numbers = bugs.map((_, i) => i + 1)
     assert.strictEqual(bugs.length, 44)
     assert.deepStrictEqual(

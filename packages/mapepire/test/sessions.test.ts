@@ -1,6 +1,6 @@
 /** Sessions of the pool, against a daemon that does what it is told. */
 import { assert, describe, it } from "@effect/vitest"
-import { MapepireClient } from "@sluice/mapepire"
+import { MapepireClient, MapepireJob } from "@sluice/mapepire"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Chunk, Context, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { type Connection, type Request, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
@@ -67,5 +67,38 @@ describe("a session that nobody shares", () => {
       assert.deepStrictEqual([failed.reason, failed.outcome], ["StatementTimeout", "notExecuted"])
       assert.strictEqual(daemon.statements.at(-1), "ROLLBACK")
     })
+  )
+})
+
+describe("the driver's 9,999 statements", () => {
+  it.scopedLive(
+    "are all that a job by itself has; one more was not executed",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/^update/, { updateCount: 1 })
+        const job = yield* MapepireJob.make(daemon.config)
+        const change = job.queryAndRun("update t set a = 1")
+        yield* Effect.replicateEffect(change, 9_999, { concurrency: 64, discard: true })
+        const { outcome, reason, sqlState } = SqlFailure.from(yield* Effect.flip(change))
+        assert.deepStrictEqual([reason, outcome, sqlState], ["SessionLost", "notExecuted", "HY014"])
+        assert.strictEqual(daemon.connections.length, 1)
+      }),
+    120_000
+  )
+
+  it.scopedLive(
+    "are no limit to who has a client: the job is replaced before",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/^update/, { updateCount: 1 })
+        const sql = yield* client(daemon, { sessions: 1, transactions: 1 })
+        yield* Effect.replicateEffect(sql.unsafe("update t set a = 1"), 10_500, { concurrency: 8, discard: true })
+        const changes = daemon.statements.filter((text) => text.startsWith("update"))
+        assert.strictEqual(changes.length, 10_500)
+        assert.strictEqual(daemon.connections.length, 2)
+      }),
+    120_000
   )
 })

@@ -2,8 +2,8 @@
  * What surprises in the protocol, by number, and that nothing of it is without a test: titles of tests name the numbers,
  * as `… (section 1.2)` or `… (bug 8, section 2.3.2)`.
  */
-import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
+import { named } from "./titles.js"
 
 const traps: Readonly<Record<string, string>> = {
   "1.2": "the upgrade looks at no password: connect does; some cannot be sent at all",
@@ -61,24 +61,9 @@ const traps: Readonly<Record<string, string>> = {
   "6.5": "everything has an end in time"
 }
 
-const folders = ["./", "../../mapepire-server/test/"].map((path) => new URL(path, import.meta.url))
-
-const titles = folders.flatMap((folder) =>
-  readdirSync(folder)
-    .filter((file) => file.endsWith(".test.ts"))
-    .flatMap((file) => [
-      ...readFileSync(new URL(file, folder), "utf8").matchAll(/^\s*(?:it[.\w]*\()?["`](.*)["`],(?: \(\) =>.*)?$/gm)
-    ])
-    .map(([, title]) => title!)
-)
-
 describe("the list of traps", () => {
   it("has a test for each, and no test names another", () => {
-    const tested = new Set(
-      titles.flatMap((title) =>
-        [...title.matchAll(/\bsections? ([\d.]+(?:, [\d.]+)*)/g)].flatMap(([, list]) => list!.split(", "))
-      )
-    )
+    const tested = named(/\bsections? ([\d.]+(?:, [\d.]+)*)/g)
     assert.deepStrictEqual(
       Object.keys(traps)
         .filter((number) => !tested.has(number))
