@@ -1,7 +1,7 @@
 /** What became of a batch, and what is said of a structured request that was late. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlFailure } from "@sluice/sql"
-import type { BatchResult, ErrorMessage } from "./boundary.js"
+import type { BatchResult, ChangesResult, ErrorMessage } from "./boundary.js"
 import type { Call } from "./call.js"
 import * as failure from "./failure.js"
 import { callbackError, stoppedInCallback } from "./readPage.js"
@@ -9,16 +9,19 @@ import { callbackError, stoppedInCallback } from "./readPage.js"
 export const lateError = (call: Call, error: ErrorMessage, outcome: SqlFailure.Outcome): SqlError | undefined =>
   error.code === 9 && call.request.deadline <= performance.now() ? failure.late(call.request.text, outcome) : undefined
 
+/** The worker's result with what the event loop knows. */
+export type Settled<Result> = Result & { readonly failure: SqlError | undefined }
+
 /**
- * A batch answers its failure as a value; what only the event loop knows of it is added here. `ended` is the session's
- * own reason, where it has been ended.
+ * A batch answers its failure as a value, as changes do; what only the event loop knows of it is added here. `ended` is the
+ * session's own reason, where it has been ended.
  */
 export const batchValue = (
   call: Call,
   value: unknown,
   ended: SqlError | undefined
-): BatchResult & { readonly failure: SqlError | undefined } => {
-  const result = value as BatchResult
+): Settled<BatchResult | ChangesResult> => {
+  const result = value as BatchResult | ChangesResult
   const { error } = result
   const failed =
     error === undefined

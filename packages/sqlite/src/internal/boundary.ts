@@ -293,6 +293,7 @@ export type Command =
   | { readonly _tag: "Blob"; readonly request: BlobRequest }
   | { readonly _tag: "Recording"; readonly request: RecordingRequest }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }
+  | { readonly _tag: "Changes"; readonly statements: ReadonlyArray<ChangeStatement> }
   | { readonly _tag: "Check" }
   | { readonly _tag: "DataVersion" }
   | {
@@ -347,6 +348,19 @@ export interface BatchStatement {
   readonly text: string
   readonly parameters: ArrayBuffer
   readonly count: number
+}
+
+/** One change of `applyChangeset`. */
+export interface ChangeStatement {
+  readonly text: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/** What came of changes: so many were made; the next one failed, found no transaction, or else changed no row. */
+export interface ChangesResult {
+  readonly done: number
+  readonly error: ErrorMessage | undefined
+  readonly gone: boolean
 }
 
 /** What came of a batch: pages per statement; at `failed` the statement whose pages end with an error. */

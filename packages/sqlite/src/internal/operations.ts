@@ -9,7 +9,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
 import { makeBackup } from "./backup.js"
-import type { batchValue } from "./batchValue.js"
+import type { Settled } from "./batchValue.js"
+import type { BatchResult } from "./boundary.js"
 import { make as makeBlobs } from "./blob/make.js"
 import { makeApply } from "./changeset/apply.js"
 import { makeSession } from "./changeset/session.js"
@@ -87,7 +88,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
 
     ...makeBlobs(onWriter),
     changeSession: makeSession(onWriter),
-    applyChangeset: makeApply(client),
+    applyChangeset: makeApply(client, onWriter),
 
     counters: (statement: Statement.Fragment | string): Effect.Effect<StatementCounters, SqlError> =>
       Effect.suspend(() => {
@@ -146,7 +147,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
         const run = Effect.flatMap(deadline, (at) =>
           onWriter((session) => session.command({ _tag: "Batch", statements: members }, undefined, at))
         )
-        return Effect.flatMap(run as Effect.Effect<ReturnType<typeof batchValue>, SqlError>, (result) => {
+        return Effect.flatMap(run as Effect.Effect<Settled<BatchResult>, SqlError>, (result) => {
           const { error, failed, failure } = result
           const answer =
             error !== undefined

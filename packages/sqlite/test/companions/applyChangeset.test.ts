@@ -109,6 +109,77 @@ onEngines("applying changesets", (engine) => {
     }).pipe(Effect.timeout("60 seconds"))
   )
 
+  it.scopedLive("thousands of changes, of all sizes, with conflicts here and there", () =>
+    Effect.gen(function* () {
+      const count = 1_500
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      for (const sql of [source, target]) {
+        yield* sql`create table t (id integer primary key, v, w real)`
+      }
+      // Texts of such lengths that buffers of any size end within a number.
+      const values = (i: number) => [i, i % 7 === 0 ? 2n ** 60n + BigInt(i) : "x".repeat(i % 61), i + 0.5]
+      const recorded = (edit: Effect.Effect<unknown, unknown>) =>
+        Effect.scoped(
+          Effect.flatMap(source.changeSession(), (session) => Effect.zipRight(Effect.orDie(edit), session.changeset))
+        )
+      const inserts = yield* recorded(
+        source.many(
+          "insert into t values (?, ?, ?)",
+          Array.from({ length: count }, (_, i) => values(i))
+        )
+      )
+      assert.deepStrictEqual(yield* target.applyChangeset(inserts), { applied: count, replaced: 0, omitted: 0 })
+      const all = (sql: SqliteClient.SqliteClient) =>
+        Effect.provideService(sql`select id, v, w, typeof(w) from t order by id`.values, SqlClient.SafeIntegers, true)
+      assert.deepStrictEqual(yield* all(target), yield* all(source))
+      const mixed = yield* recorded(
+        source.batch([
+          "update t set v = v || 'y' where id % 3 = 0",
+          "delete from t where id % 3 = 1",
+          "update t set w = w + 1 where id % 3 = 2"
+        ])
+      )
+      yield* target`update t set v = 'other' where id % 300 = 0`
+      yield* target`delete from t where id % 300 = 1`
+      const asked: Array<string> = []
+      const applied = yield* target.applyChangeset(mixed, {
+        onConflict: ({ old, type }) =>
+          Effect.sync(() => {
+            asked.push(`${type} ${String(old.id)}`)
+            return type === "data" ? ("replace" as const) : ("omit" as const)
+          })
+      })
+      const conflicts = [0, 300, 600, 900, 1200]
+      assert.sameMembers(
+        asked,
+        conflicts.flatMap((id) => [`data ${id}`, `notFound ${id + 1}`])
+      )
+      assert.deepStrictEqual(applied, { applied: count - 5, replaced: 5, omitted: 5 })
+      assert.deepStrictEqual(yield* all(target), yield* all(source))
+      // All of it again meets a conflict each time; the first one that aborts undoes the others.
+      let [answers, before] = [0, yield* all(target)]
+      const aborted = yield* reasonOf(
+        target.applyChangeset(mixed, {
+          onConflict: () => Effect.sync(() => (++answers < 100 ? ("omit" as const) : ("abort" as const)))
+        })
+      )
+      assert.strictEqual(aborted.reason, "Constraint")
+      assert.strictEqual(answers, 100)
+      assert.deepStrictEqual(yield* all(target), before)
+      // A trigger that ends the transaction in their middle.
+      yield* target`create trigger ends before insert on t when new.id = 1200 begin select raise(rollback, 'ended'); end`
+      yield* target`delete from t`
+      before = yield* all(target)
+      const gone = yield* reasonOf(target.applyChangeset(inserts, { onConflict: () => Effect.succeed("omit") }))
+      assert.include(["TransactionGone", "Constraint"], gone.reason)
+      assert.deepStrictEqual(yield* all(target), before)
+      const late = yield* reasonOf(target.applyChangeset(inserts).pipe(SqlClient.withDeadline("1 millis")))
+      assert.strictEqual(late.reason, "StatementTimeout")
+      assert.deepStrictEqual(yield* all(target), before)
+      yield* assertIdle(target)
+    })
+  )
+
   it.scopedLive("concatenated changesets do what they do one after the other", () =>
     Effect.gen(function* () {
       for (const seed of [21, 22, 23]) {

@@ -1,8 +1,13 @@
-/** Makes the changes of a changeset, one statement each; the conflicts go to the program. */
+/** Makes the changes of a changeset, one statement each, many at a time; the conflicts go to the program. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Settled } from "../batchValue.js"
+import type { ChangesResult } from "../boundary.js"
+import { deadline } from "../deadline.js"
+import { noTransaction, sqliteFailure } from "../failure.js"
+import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
 import { type Change, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
@@ -68,6 +73,23 @@ const isConstraint = SqlFailure.is("Constraint", "UniqueViolation")
 const valuesOf = ({ columns }: Target, row: Row): ChangedValues =>
   Object.fromEntries(row.flatMap((value, i) => (value === undefined ? [] : [[columns[i]!, plain(value)]])))
 
+/** Changes that go to the worker at once at most, and characters and bytes of their values. */
+const maxChanges = 256
+const maxSize = 1024 * 1024
+
+const sizeOf = ({ params }: Statement): number =>
+  params.reduce<number>(
+    (size, value) => size + (typeof value === "string" ? value.length : value instanceof Uint8Array ? value.length : 8),
+    0
+  )
+
+/** A change, and what makes it. */
+interface Step {
+  readonly target: Target
+  readonly change: Change
+  readonly statement: Statement
+}
+
 class Applying<E, R> {
   private readonly targets = new Map<Table, Target | undefined>()
   private applied = 0
@@ -75,21 +97,34 @@ class Applying<E, R> {
   private omitted = 0
   /** Tried again after the others: what is in the way may be gone by then. */
   private deferred: Array<Change> = []
+  /** Changes that go to the worker at once: fewer behind a conflict, where there may be more. */
+  private window = maxChanges
 
   constructor(
     private readonly client: SqlClient.SqlClient,
+    private readonly onWriter: OnWriter,
     private readonly schema: string,
     private readonly options: ApplyOptions<E, R>
   ) {}
 
   all(bytes: Uint8Array): Effect.Effect<Applied, SqlError | E, R> {
     return Effect.gen(this, function* () {
+      let steps: Array<Step> = []
+      let size = 0
       for (const change of yield* parsed(bytes)) {
         const target = yield* this.target(change.table)
         if (target !== undefined) {
-          yield* this.make(target, change, true)
+          const statement = statementOf(target, change, false)
+          steps.push({ target, change, statement })
+          size += sizeOf(statement)
+          if (steps.length === maxChanges || size >= maxSize) {
+            yield* this.makeAll(steps)
+            steps = []
+            size = 0
+          }
         }
       }
+      yield* this.makeAll(steps)
       for (let before = Infinity; this.deferred.length > 0 && this.deferred.length < before;) {
         before = this.deferred.length
         yield* this.again(true)
@@ -144,6 +179,52 @@ class Applying<E, R> {
     return Effect.map(this.client.unsafe(text, params).raw, (raw) => (raw as { readonly changes: number }).changes)
   }
 
+  /** Many in one round trip. Where one meets a conflict the next one goes by itself, and then more and more of them again. */
+  private makeAll(steps: ReadonlyArray<Step>, from = 0): Effect.Effect<void, SqlError | E, R> {
+    const first = steps[from]
+    if (first === undefined) {
+      return Effect.void
+    }
+    if (this.window === 1) {
+      this.window = 2
+      return Effect.zipRight(
+        this.make(first.target, first.change, true),
+        Effect.suspend(() => this.makeAll(steps, from + 1))
+      )
+    }
+    const sent = steps.slice(from, from + this.window)
+    return Effect.flatMap(this.send(sent), ({ done, error, failure, gone }): Effect.Effect<void, SqlError | E, R> => {
+      this.applied += done
+      const next = sent[done]
+      if (failure !== undefined) {
+        return Effect.fail(failure)
+      }
+      if (next === undefined) {
+        this.window = Math.min(maxChanges, this.window * 2)
+        return this.makeAll(steps, from + done)
+      }
+      const { change, statement, target } = next
+      const failed = error !== undefined ? sqliteFailure(error, statement.text) : noTransaction(statement.text)
+      const settled =
+        error === undefined && !gone
+          ? this.missed(target, change, true)
+          : isConstraint(failed)
+            ? this.refused(target, change, true)
+            : Effect.fail(failed)
+      return Effect.zipRight(
+        settled,
+        Effect.suspend(() => this.makeAll(steps, from + done + 1))
+      )
+    })
+  }
+
+  private send(steps: ReadonlyArray<Step>): Effect.Effect<Settled<ChangesResult>, SqlError> {
+    const statements = steps.map(({ statement: { params, text } }) => ({ text, params }))
+    return Effect.flatMap(deadline, (at) =>
+      this.onWriter((session) => session.command({ _tag: "Changes", statements }, undefined, at))
+    ) as Effect.Effect<Settled<ChangesResult>, SqlError>
+  }
+
   private make(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
     return Effect.matchEffect(this.run(statementOf(target, change, false)), {
       onSuccess: (changes) => (changes > 0 ? this.count(false) : this.missed(target, change, deferring)),
@@ -170,12 +251,14 @@ class Applying<E, R> {
   }
 
   private missed(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
+    this.window = 1
     return Effect.flatMap(this.current(target, change), (current) =>
       this.resolve(target, change, current === undefined ? "notFound" : "data", current, deferring)
     )
   }
 
   private refused(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
+    this.window = 1
     const inTheWay = change.operation === "insert" ? this.current(target, change) : Effect.succeed(undefined)
     return Effect.flatMap(inTheWay, (current) =>
       current === undefined
@@ -218,6 +301,8 @@ class Applying<E, R> {
             : Effect.fail(invalid(`"replace" is no answer to a conflict of type ${type}: omit or abort`))
         case "abort":
           return Effect.fail(aborted(conflict))
+        default:
+          return Effect.fail(invalid("The answer to a conflict is omit, replace or abort"))
       }
     })
   }
@@ -277,14 +362,14 @@ const collect = <E, R>(changeset: Uint8Array | Stream.Stream<Uint8Array, E, R>):
       )
 
 export const makeApply =
-  (client: SqlClient.SqlClient): Changesets["applyChangeset"] =>
+  (client: SqlClient.SqlClient, onWriter: OnWriter): Changesets["applyChangeset"] =>
   (changeset, options = {}) =>
     Effect.flatMap(collect(changeset), (bytes) =>
       client.withTransaction(
         Effect.zipRight(
           // Until the commit: to take it back before would forget what is violated.
           client.unsafe("pragma defer_foreign_keys = on"),
-          new Applying(client, options.schema ?? "main", options).all(bytes)
+          new Applying(client, onWriter, options.schema ?? "main", options).all(bytes)
         )
       )
     )

@@ -257,12 +257,17 @@ export class Writer {
     switch (typeof value) {
       case "undefined":
         return this.byte(Type.nothing)
-      case "bigint":
+      case "bigint": {
         this.byte(Type.integer)
-        return this.view.setBigInt64(this.room(8), value)
-      case "number":
+        // Before the view is looked at: more room is another view.
+        const at = this.room(8)
+        return this.view.setBigInt64(at, value)
+      }
+      case "number": {
         this.byte(Type.real)
-        return this.view.setFloat64(this.room(8), value)
+        const at = this.room(8)
+        return this.view.setFloat64(at, value)
+      }
       case "string":
         return this.long(Type.text, Buffer.from(value, "utf8"))
       case "object":

@@ -4,6 +4,7 @@ import { finishBackup, startBackup, stepBackup } from "./backups.js"
 import { pack } from "../thrown.js"
 import { runBatch } from "./batchCommand.js"
 import { askBlob } from "./blobs.js"
+import { runChanges } from "./changesCommand.js"
 import type { Callbacks } from "./callbacks.js"
 import { type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
@@ -26,6 +27,8 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
       return connection.serialize()
     case "Batch":
       return runBatch(connection, command.statements)
+    case "Changes":
+      return runChanges(connection, command.statements)
     case "Deserialize":
       return connection.deserialize(command.image)
     case "BackupStart":

@@ -20,6 +20,8 @@ export class Database implements WorkerDatabase {
   private readonly idle = new Map<string, Cached>()
   private readonly used = new Set<Cached>()
   private closed = false
+  /** Read as soon as it is written. */
+  private readonly scratch = new ArrayBuffer(pageBytes)
 
   constructor(private readonly connection: Connection) {}
 
@@ -151,7 +153,7 @@ export class Database implements WorkerDatabase {
   ): boolean {
     this.usable()
     const { prepared } = cached
-    let page = new ArrayBuffer(pageBytes)
+    let page = this.scratch
     const needed = prepared.fetch(maxRows, new Uint8Array(page), 0, page.byteLength)
     if (needed < 0) {
       page = new ArrayBuffer((-needed + 7) & ~7)
