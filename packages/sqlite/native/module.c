@@ -57,7 +57,15 @@ static napi_value js_version(napi_env env, napi_callback_info info) {
   return api == NULL ? NULL : js_string(env, api->libversion(), NAPI_AUTO_LENGTH);
 }
 
+/* revision(): see REVISION */
+static napi_value js_revision(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value value;
+  return napi_create_int32(env, REVISION, &value) == napi_ok ? value : NULL;
+}
+
 NAPI_MODULE_INIT() {
+  js_define(env, exports, "revision", js_revision);
   js_define(env, exports, "library", js_take_library);
   js_define(env, exports, "version", js_version);
   js_define_connection(env, exports);

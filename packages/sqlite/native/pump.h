@@ -29,6 +29,10 @@ typedef struct Changes Changes;
 
 /* ---- control.c: may the current request go on? ---- */
 
+/* What the JavaScript side asks for when it loads the pump (`revision` in nativeEngine.ts). Raise both with every change of
+   what the two share: exports and their parameters, control words, pages, numbers of kinds and hooks. */
+enum { REVISION = 1 };
+
 enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3, WHY_CALLBACK = 9 };
 
 /* The control words that this thread shares with the event loop, and the request that they are looked up for. */

@@ -20,6 +20,8 @@ type BlobHandle = Opaque<"blob">
 
 /** What the addon exports (`native/js_*.c`). Errors thrown have SQLite's extended result code as `code`. */
 interface Pump {
+  /** Missing in pumps from before there was one. */
+  readonly revision?: () => number
   readonly library: () => Library | undefined
   readonly version: (library: Library) => string
   readonly open: (
@@ -271,9 +273,26 @@ const candidates = (): Array<string> => {
   return [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"].map(inPackage)
 }
 
+/** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
+const revision = 1
+
+/** A pump that was built from other sources, as after a `git pull`. */
+let stale: string | undefined
+
+/** Why there is no usable pump, where one is there that does not fit; undefined otherwise. */
+export const stalePump = (): string | undefined =>
+  stale === undefined
+    ? undefined
+    : `the native pump ${stale} was built from other sources than this version: build it with "npm run prepare", ` +
+      "or install the package again"
+
 const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
   try {
     const pump = createRequire(import.meta.url)(path) as Pump
+    if (pump.revision?.() !== revision) {
+      stale = path
+      return undefined
+    }
     const database = new carrier.DatabaseSync(":memory:", { allowExtension: true })
     try {
       database.enableLoadExtension(true)
@@ -299,8 +318,19 @@ export const load = (carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined
   return undefined
 }
 
+let warned = false
+
 /**
  * Loads pump and carrier on the calling thread. The main thread does so before it starts the first worker: a library
- * that only a worker has loaded is unmapped when that worker ends. Answers whether there is a usable pump.
+ * that only a worker has loaded is unmapped when that worker ends. Answers whether there is a usable pump; `tell`: warns,
+ * once, of one that is there and does not fit.
  */
-export const pin = (carrier: Pick<Carrier, "DatabaseSync">): boolean => load(carrier) !== undefined
+export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): boolean => {
+  const usable = load(carrier) !== undefined
+  const reason = usable ? undefined : stalePump()
+  if (tell && reason !== undefined && !warned) {
+    warned = true
+    process.emitWarning(`@sluice/sqlite: ${reason}; the portable engine is used instead`)
+  }
+  return usable
+}

@@ -3,7 +3,7 @@ import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
 import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
-import { load } from "./nativeEngine.js"
+import { load, stalePump } from "./nativeEngine.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
@@ -13,7 +13,10 @@ const chooseEngine = (wished: Start["engine"]): Engine => {
   const library = carrier()
   const native = wished === "portable" ? undefined : load(library)
   if (native === undefined && wished === "native") {
-    throw new EngineError(-1, "the native pump is not there; install a C compiler or use the portable engine")
+    throw new EngineError(
+      -1,
+      stalePump() ?? "the native pump is not there; install a C compiler or use the portable engine"
+    )
   }
   return native ?? portableEngine(library)
 }
