@@ -12,14 +12,17 @@ const Code = {
   perm: 3,
   busy: 5,
   locked: 6,
+  nomem: 7,
   readonly: 8,
   interrupt: 9,
   ioerr: 10,
   corrupt: 11,
   full: 13,
   cantopen: 14,
+  protocol: 15,
   toobig: 18,
   constraint: 19,
+  mismatch: 20,
   auth: 23,
   range: 25,
   notadb: 26
@@ -27,6 +30,8 @@ const Code = {
 
 const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
 const busySnapshot = 517
+/** The file has been moved or replaced since it was opened. */
+const moved = 1032
 
 const notCompiled =
   /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected|tree is too large|circularly defined|variable number|parser stack/i
@@ -34,6 +39,7 @@ const notCompiled =
 /** Of code 1, too. */
 const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$/
 const tooLarge = /pattern too complex|too many levels of trigger/
+const badValue = /^integer overflow$|^malformed JSON|^bad JSON path/
 
 const reasonOf = (code: number, message: string): SqlFailure.Reason => {
   if (uniqueCodes.has(code)) {
@@ -43,7 +49,7 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
     case Code.error:
       return refused.test(message)
         ? "Authorization"
-        : tooLarge.test(message)
+        : tooLarge.test(message) || badValue.test(message)
           ? "InvalidParameter"
           : notCompiled.test(message)
             ? "SqlSyntax"
@@ -51,17 +57,21 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
     case Code.busy:
       return code === busySnapshot ? "Serialization" : "LockTimeout"
     case Code.locked:
+    case Code.protocol:
       return "LockTimeout"
-    case Code.perm:
     case Code.readonly:
+      return code === moved ? "Connection" : "Authorization"
+    case Code.perm:
     case Code.auth:
       return "Authorization"
     case Code.interrupt:
       return "Interrupted"
+    case Code.ioerr:
     case Code.cantopen:
     case Code.notadb:
       return "Connection"
     case Code.constraint:
+    case Code.mismatch:
       return "Constraint"
     case Code.toobig:
     case Code.range:
@@ -87,9 +97,34 @@ const constraintOf = (message: string): Partial<SqlFailure.Details> => {
     : { constraint: what }
 }
 
-const advice: Partial<Record<SqlFailure.Reason, string>> = {
-  LockTimeout: "another connection kept its lock longer than the busy timeout",
-  Serialization: "another connection has written since this transaction began to read; run the transaction again"
+/** What to do, for codes whose message does not say it. */
+const advice = (code: number): string | undefined => {
+  switch (code) {
+    case busySnapshot:
+      return "another connection has written since this transaction began to read; run the transaction again"
+    case moved:
+      return "the file was moved or replaced since it was opened; make the client anew"
+  }
+  switch (code & 0xff) {
+    case Code.busy:
+      return "another connection kept its lock longer than the busy timeout"
+    case Code.locked:
+      return "an open result on the same session reads it; end its stream first"
+    case Code.nomem:
+      return "SQLite got no memory, or the statement is beyond the limit vdbeOps"
+    case Code.readonly:
+      return "the file or its folder may not be written to, or the connection only reads"
+    case Code.ioerr:
+      return "reading or writing the files of the database failed; look at the disk, its mount and its rights"
+    case Code.corrupt:
+      return "the file is damaged; pragma integrity_check tells where, a backup brings it back"
+    case Code.full:
+      return "make room on the disk, or raise max_page_count, and run it again"
+    case Code.cantopen:
+      return "look at the path, the rights, and how many files the process may open"
+    default:
+      return undefined
+  }
 }
 
 /** A failure of SQLite itself. */
@@ -107,13 +142,14 @@ export const sqliteFailure = (
     return SqlFailure.make({ reason: "Unsupported", message: error.message, statement, outcome })
   }
   const reason = reasonOf(error.code, error.message)
-  const more = advice[reason]
+  const more = advice(error.code)
   return SqlFailure.make({
     reason,
     message: more === undefined ? error.message : `${error.message}: ${more}`,
     code: error.code,
     statement,
-    outcome,
+    // What was on its way to the disk may be there.
+    outcome: (error.code & 0xff) === Code.ioerr ? "unknown" : outcome,
     ...((error.code & 0xff) === Code.constraint ? constraintOf(error.message) : undefined)
   })
 }
@@ -195,8 +231,9 @@ export const noTransaction = (statement: string): SqlError =>
 /** A SQL function, collation or hook of the program has failed; with what is the failure's cause. */
 export const callbackFailed = (cause: unknown, statement: string, outcome: SqlFailure.Outcome): SqlError =>
   SqlFailure.make({
-    reason: "Unknown",
-    message: "A callback of the statement failed; its failure is the cause of this one",
+    ...(SqlFailure.is("ReentrantCall")(cause)
+      ? { reason: "ReentrantCall", message: SqlFailure.from(cause).message }
+      : { reason: "Unknown", message: "A callback of the statement failed; its failure is the cause of this one" }),
     statement: statement || undefined,
     outcome,
     cause

@@ -196,6 +196,7 @@ onEngines("SQL functions as Effects", (engine) => {
       for (const name of ["again", "child", "streams", "transacts"]) {
         const [took, failure] = yield* timed(reasonOf(sql.unsafe(`select ${name}()`)))
         assert.isBelow(took, 2_000, name)
+        assert.strictEqual(failure.reason, "ReentrantCall", name)
         assert.strictEqual(SqlFailure.from(failure.cause).reason, "ReentrantCall", name)
       }
       const inside = yield* reasonOf(sql.withTransaction(sql`select again()`))
