@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
+import { stopAtExit } from "./atExit.js"
 import { cancelWord, sharedBytes, type Start, type ToLoop } from "./boundary.js"
 import * as failure from "./failure.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
@@ -111,8 +112,10 @@ class Thread {
     this.worker.on("error", (error) => {
       this.lastError = error instanceof Error ? error.message : String(error)
     })
+    const forget = stopAtExit(this.session)
     this.ended = new Promise((resolve) => {
       this.worker.on("exit", (code) => {
+        forget()
         const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
         // Its last word may still be on the way: the two come by different ways.
         for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {
@@ -175,7 +178,7 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
   Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
     try {
       // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
-      pin(carrier())
+      pin(carrier(), options.engine === "auto")
       own(new Thread(options, `sluice-sqlite-${++sessions}`, onLost, resume))
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)

@@ -68,7 +68,8 @@ export class WorkerSession {
       value: (slot, value) => {
         const call = this.calls[slot]!
         this.release(call)
-        const made = call.command?._tag === "Batch" ? batchValue(call, value, this.failed) : value
+        const tag = call.command?._tag
+        const made = tag === "Batch" || tag === "Changes" ? batchValue(call, value, this.failed) : value
         this.afterCallback(call, () => this.finish(call, undefined, undefined, made))
       },
       error: (slot, error) => {
@@ -319,6 +320,21 @@ export class WorkerSession {
   /** Whether the worker has not let go of the call. */
   holds(call: Call): boolean {
     return call.slot >= 0 && this.calls[call.slot] === call
+  }
+
+  /** Stops all that was sent, and tells nobody: the process is about to end. */
+  stopAll(): void {
+    for (const call of this.calls) {
+      if (call !== undefined) {
+        Atomics.store(this.control, cancelWord + call.slot, call.seq)
+      }
+    }
+    this.rouse()
+  }
+
+  /** Whether the worker is within a request. */
+  runs(): boolean {
+    return Atomics.load(this.control, Word.running) !== 0
   }
 
   /** Makes the worker look at its words, wherever it waits. */

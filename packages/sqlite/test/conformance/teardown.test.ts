@@ -74,6 +74,31 @@ ${source}
   })
 
 onEngines("teardown", (engine) => {
+  it.scopedLive("a process that exits in the middle of statements ends", () =>
+    Effect.gen(function* () {
+      const directory = dirname(yield* tempFile)
+      for (const end of ["process.exit(7)", 'setImmediate(() => { process.exitCode = 7; throw "out" })']) {
+        // One runs, the other two wait behind it; on the portable engine they can be stopped between rows only.
+        const [took, result] = yield* timed(
+          child(
+            `process.on("uncaughtException", () => process.exit(7))
+Effect.runFork(Effect.gen(function*() {
+  const sql = yield* open({ filename: ":memory:", engine: "${engine}" })
+  const endless = sql.unsafe(${JSON.stringify(endless(engine))})
+  yield* Effect.fork(Effect.all([endless, endless, endless], { concurrency: "unbounded" }))
+  yield* Effect.sleep(100)
+  ${end}
+  yield* Effect.never
+}).pipe(Effect.scoped))`,
+            directory
+          ).pipe(Effect.timeout("20 seconds"))
+        )
+        assert.strictEqual(result.code, 7, end)
+        assert.isBelow(took, 20_000)
+      }
+    })
+  )
+
   it.scopedLive("row 35: closing in the interrupting way", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile
