@@ -261,6 +261,7 @@ const makeWith = (
       { ...config, statementCacheSize: config.statementCacheSize ?? config.prepareCacheSize },
       rules
     )
+    yield* Effect.addFinalizer(() => Effect.sync(() => transport.close()))
     const client = yield* SqlClient.make({
       spanAttributes: config.spanAttributes,
       telemetry: config.telemetry,

@@ -122,6 +122,10 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly sessions: () => ReadonlyArray<Opened>
   /** Loaded into every session that is open, and into those that open later. */
   readonly addExtension: (path: string) => Effect.Effect<void, SqlError>
+  /** Succeeds until the client is closed, then fails with reason `Closed`. @internal */
+  readonly open: Effect.Effect<void, SqlError>
+  /** Told when the client is closed. @internal */
+  readonly close: () => void
   /** @internal */
   readonly register: Register
   /** Registers a callback that sessions which are open ask for themselves. @internal */
@@ -193,6 +197,9 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
   const sessions: Array<Opened> = []
   let readersPossible = false
   let opened = false
+  let closed = false
+
+  const isOpen = Effect.suspend(() => (closed ? Effect.fail(failure.closed()) : Effect.void))
 
   const open = (profile: SqlTransport.Profile): Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope> =>
     Effect.suspend(() => {
@@ -247,26 +254,36 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
     connect: open,
     config,
     sessions: () => sessions,
+    open: isOpen,
+    close: () => {
+      closed = true
+    },
     addExtension: (path) =>
-      Effect.suspend(() => {
-        extensions.push(path)
-        return Effect.forEach(sessions, ({ session }) => session.command({ _tag: "LoadExtension", path }), {
-          discard: true
-        })
-      }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1)))),
+      Effect.zipRight(
+        isOpen,
+        Effect.suspend(() => {
+          extensions.push(path)
+          return Effect.forEach(sessions, ({ session }) => session.command({ _tag: "LoadExtension", path }), {
+            discard: true
+          })
+        }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1))))
+      ),
     onChanges: (changed) => {
       registry.changed = changed
     },
     enlist,
     register: (make, handler) =>
-      Effect.suspend(() => {
-        const { registration, remove } = enlist(make, handler)
-        // Half of the sessions may have it by then.
-        return Effect.as(
-          Effect.onError(tell(registration), () => Effect.ignore(remove)),
-          { remove }
-        )
-      })
+      Effect.zipRight(
+        isOpen,
+        Effect.suspend(() => {
+          const { registration, remove } = enlist(make, handler)
+          // Half of the sessions may have it by then.
+          return Effect.as(
+            Effect.onError(tell(registration), () => Effect.ignore(remove)),
+            { remove }
+          )
+        })
+      )
   }
 }
 

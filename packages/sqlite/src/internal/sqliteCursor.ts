@@ -17,6 +17,7 @@ export class SqliteCursor implements SqlTransport.Cursor {
   private readonly entry: StatementEntry | undefined
   private ended: boolean
   private poisoned = false
+  private interrupted = false
   /** Pages that came, and pages that somebody got: a page in between was lost to an interrupt. */
   private arrived = 0
   private taken = 0
@@ -49,6 +50,9 @@ export class SqliteCursor implements SqlTransport.Cursor {
       if (this.ended) {
         return Effect.succeed(endOf(this.first))
       }
+      if (this.interrupted) {
+        return Effect.fail(failure.withOutcome(failure.interrupted(this.request.text), "unknown"))
+      }
       return Effect.map(this.ahead === undefined ? this.pull() : this.takeAhead(this.ahead), (page) => {
         this.taken++
         this.ended = page.done || page.error !== undefined
@@ -57,6 +61,11 @@ export class SqliteCursor implements SqlTransport.Cursor {
       })
     }
   )
+
+  /** Its next page fails. One that is on its way still comes. */
+  interrupt(): void {
+    this.interrupted = true
+  }
 
   private pull(): Effect.Effect<SqliteAnswer, SqlError> {
     return this.session.pull(

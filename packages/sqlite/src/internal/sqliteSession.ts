@@ -66,7 +66,13 @@ export class SqliteSession implements SqlTransport.Session {
     return this.worker.state
   }
 
-  readonly interrupt: Effect.Effect<void> = Effect.sync(() => this.worker.interrupt())
+  /** Results that are being read: they are under way between their pages, too. */
+  private readonly cursors = new Set<SqliteCursor>()
+
+  readonly interrupt: Effect.Effect<void> = Effect.sync(() => {
+    this.worker.interrupt()
+    this.cursors.forEach((cursor) => cursor.interrupt())
+  })
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
@@ -90,12 +96,18 @@ export class SqliteSession implements SqlTransport.Session {
               return Effect.fail(page.error)
             }
             const made = new SqliteCursor(this, cursor, request, page, opening!.entry)
-            return page.done || page.error !== undefined
-              ? Effect.succeed(made)
-              : Effect.as(
-                  Effect.addFinalizer(() => made.close),
-                  made
-                )
+            if (page.done || page.error !== undefined) {
+              return Effect.succeed(made)
+            }
+            this.cursors.add(made)
+            const close = Effect.zipRight(
+              Effect.sync(() => this.cursors.delete(made)),
+              made.close
+            )
+            return Effect.as(
+              Effect.addFinalizer(() => close),
+              made
+            )
           }
         )
       })

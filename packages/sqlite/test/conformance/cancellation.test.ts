@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { countTo, type EngineName, onEngines, reasonOf, spinFor, tempFile } from "../support.js"
 import { assertIdle, endless, open, random, slowInsert, timed } from "./stopping.js"
 
@@ -364,6 +364,29 @@ onEngines("cancellation", (engine) => {
       assert.strictEqual(failure.reason, "Interrupted")
       assert.strictEqual(failure.outcome, "notExecuted")
       assert.deepStrictEqual(yield* Fiber.join(second), [{ two: 2 }])
+    })
+  )
+
+  it.scopedLive("row 87: interrupt() ends results that are being read, also between two pages", () =>
+    Effect.gen(function* () {
+      for (const config of [{}, { filename: yield* tempFile, readers: 1 }]) {
+        const sql = yield* open(engine, config)
+        for (const stop of [sql.interrupt, Effect.zipRight(Effect.yieldNow(), sql.interrupt)]) {
+          const scope = yield* Scope.make()
+          const pull = yield* Scope.extend(
+            Stream.toPull(sql.unsafe(countTo(1_000)).pipe(SqlClient.withPrefetch(1)).stream),
+            scope
+          )
+          yield* pull
+          yield* stop
+          const end = yield* Effect.flip(pull)
+          assert.isTrue(Option.isSome(end) && SqlFailure.is("Interrupted")(end.value))
+          yield* Scope.close(scope, Exit.void)
+        }
+        // One that has ended, and one that begins afterwards, are not hit.
+        assert.strictEqual(yield* Stream.runCount(sql.unsafe(countTo(100)).stream), 100)
+        yield* assertIdle(sql)
+      }
     })
   )
 

@@ -109,7 +109,14 @@ onEngines("closing", (engine) => {
           Effect.scoped(sql.reserve),
           sql.export,
           sql.pragma("user_version"),
-          sql.batch(["select 1"])
+          sql.batch(["select 1"]),
+          sql.function("late", () => Effect.succeed(1)),
+          sql.updateHook(() => Effect.void),
+          sql.loadExtension("/nowhere"),
+          sql.workerModule(new URL("file:///nowhere.mjs")),
+          Stream.runDrain(sql.changes),
+          Stream.runDrain(sql.reactive(["t"], sql`select 1`)),
+          Effect.scoped(sql.reactiveMailbox(["t"], sql`select 1`))
         ]
         for (const [index, call] of calls.entries()) {
           const exit = Effect.runSyncExit(call)

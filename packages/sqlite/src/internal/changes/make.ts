@@ -100,6 +100,8 @@ export const make = (
 
     const changes = Stream.unwrapScoped(
       Effect.gen(function* () {
+        // Of what has ended with the client one could only be interrupted.
+        yield* transport.open
         const subscriber = new Subscriber(Math.max(1, options.capacity ?? 16_384))
         yield* Effect.acquireRelease(
           Effect.sync(() => void subscribers.add(subscriber)),
@@ -114,16 +116,15 @@ export const make = (
     const feed = new Feed(reactivity)
     /** Until the scope closes. On an engine that cannot tell of rows, only commits of others are heard of. */
     const feeding = (keys: Parameters<Feed["add"]>[0]) =>
-      Effect.zipRight(
-        Effect.acquireRelease(
+      Effect.gen(function* () {
+        yield* transport.open
+        yield* Effect.acquireRelease(
           Effect.sync(() => feed.add(keys)),
           (remove) => Effect.sync(remove)
-        ),
-        Effect.zipRight(
-          Effect.ignore(RcRef.get(noting)),
-          listen((changes) => feed.take(changes))
         )
-      )
+        yield* Effect.ignore(RcRef.get(noting))
+        yield* listen((changes) => feed.take(changes))
+      })
 
     return {
       changes,
