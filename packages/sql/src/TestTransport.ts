@@ -143,6 +143,8 @@ export const scripted = (
  * - `rows: true` takes all cells, a function replaces whole rows: `(row, text) => row`.
  *
  * A parameter that was left out equals any value when the file is replayed; a cell becomes an empty value of its type.
+ * Statements that only such parameters tell apart get their answers in the order in which they were recorded: run them
+ * one after the other, or leave the parameters that tell them apart (a number of the row) to the file.
  * A column that a query renames is not known by its name any more: use a function there.
  *
  * @since 0.1.0

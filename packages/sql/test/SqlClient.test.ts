@@ -173,6 +173,20 @@ describe("SqlClient", () => {
       )
     )
 
+    it.effect("cover the rows that `many` waits for", () =>
+      using({}, (sql, seen) =>
+        Effect.gen(function* () {
+          const rows = Stream.concat(Stream.make([1]), Stream.never)
+          const waiter = yield* Effect.fork(
+            reasonOf(sql.many("insert into t values (?)", rows).pipe(SqlClient.withDeadline("1 seconds")))
+          )
+          yield* TestClock.adjust("2 seconds")
+          assert.strictEqual((yield* Fiber.join(waiter)).reason, "StatementTimeout")
+          assert.deepStrictEqual(seen.sessions[0]!.texts, [])
+        })
+      )
+    )
+
     it.effect("cover waiting for a turn", () =>
       using({}, (sql, seen) =>
         Effect.gen(function* () {

@@ -137,6 +137,35 @@ describe("TestTransport.rolledBack", () => {
 })
 
 describe("TestTransport.recording on SQLite", () => {
+  it.scopedLive("is the same file, whatever the order of the fibers", () =>
+    Effect.gen(function* () {
+      const folder = yield* tempDirectory
+      const record = (file: string, ids: ReadonlyArray<number>) =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`create table v (id integer primary key, n)`
+          const insert = (id: number) => sql`insert into v values (${id}, ${id})`
+          const update = (id: number) => sql.withTransaction(sql`update v set n = n + ${id} where id = ${id}`)
+          yield* Effect.forEach(ids, insert, { concurrency: "unbounded" })
+          yield* Effect.forEach(ids, update, { concurrency: "unbounded" })
+          yield* Effect.forEach(ids, (id) => sql`select n from v where id = ${id}`, { concurrency: "unbounded" })
+          return yield* sql`delete from v where id = 3`.raw
+        }).pipe(
+          Effect.provide(SqlClient.layer),
+          Effect.provide(TestTransport.recording(join(folder, file))),
+          Effect.provide(SqliteTransport.layer({ filename: join(folder, `${file}.db`), readers: 2 })),
+          Effect.provide(NodeFileSystem.layer)
+        )
+      const raw = yield* record("up", [1, 2, 3])
+      assert.deepInclude(raw, { changes: 1 })
+      yield* record("down", [3, 2, 1])
+      // What SQLite says of the last inserted row, whoever inserted it, is written for the statement that asked alone.
+      const without = (file: string) => readFileSync(join(folder, file), "utf8").replace(/"lastInsertRowid":\d/g, "")
+      assert.strictEqual(without("down"), without("up"))
+      assert.lengthOf(readFileSync(join(folder, "up"), "utf8").match(/lastInsertRowid/g)!, 1)
+    })
+  )
+
   it.scopedLive("replays values, failures, transactions, streams and a stopped statement as they were", () =>
     Effect.gen(function* () {
       const folder = yield* tempDirectory

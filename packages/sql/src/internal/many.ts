@@ -7,6 +7,8 @@ import * as Stream from "effect/Stream"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
+import { within } from "./deadline.js"
+import { monotonicDeadline } from "./settings.js"
 import { transaction } from "./transaction.js"
 
 /** Rows in one chunk, and what they may weigh together. */
@@ -75,9 +77,13 @@ export const many = <E, R>(
   Effect.withFiberRuntime((self) => {
     const fiber = self as unknown as AnyFiber
     const sum: Sum = { rows: 0, changes: 0 }
-    const all: Effect.Effect<void, SqlError | E, R> = isStream(rows)
-      ? Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
-          sendAll(core, text, Chunk.toReadonlyArray(chunk), sum)
+    const all = isStream(rows)
+      ? inTime(
+          fiber,
+          text,
+          Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
+            sendAll(core, text, Chunk.toReadonlyArray(chunk), sum)
+          )
         )
       : sendAll(core, text, rows, sum)
     // Inside a transaction the whole call is one step: all of it or nothing. A batch alone is that already.
@@ -85,6 +91,16 @@ export const many = <E, R>(
       core.levelOf(fiber.currentContext) === undefined || isOneChunk(rows) ? all : inSavepoint(core, fiber, all)
     return Effect.map(whole, () => ({ changes: sum.changes }))
   })
+
+/** A Stream may take its time between two rows: no statement is there to keep the deadline then. */
+const inTime = <E, R>(
+  fiber: AnyFiber,
+  text: string,
+  effect: Effect.Effect<void, SqlError | E, R>
+): Effect.Effect<void, SqlError | E, R> => {
+  const deadline = monotonicDeadline(fiber)
+  return deadline === Infinity ? effect : within(effect, deadline, text, "unknown")
+}
 
 const inSavepoint = <A, E, R>(core: Core, fiber: AnyFiber, effect: Effect.Effect<A, E, R>) =>
   core.levelOf(fiber.currentContext)?.root.use === "required" ? transaction(core, {})(effect) : effect

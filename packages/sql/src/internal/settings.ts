@@ -112,3 +112,9 @@ export const isLive = (clock: Clock.Clock): boolean => clock === liveClock
 
 /** Milliseconds that no change of the wall clock moves (with a TestClock: its own time). */
 export const nowOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+
+/** The fiber's deadline as `performance.now()` counts; `Infinity`: none. */
+export const monotonicDeadline = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number => {
+  const deadline = deadlineOf(fiber.currentContext)
+  return deadline === Infinity ? Infinity : performance.now() + (deadline - nowOf(clockOf(fiber)))
+}

@@ -22,7 +22,7 @@ import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
 import { Level, type Root } from "./level.js"
 import { failAfterLoss } from "./lost.js"
-import { clockOf, deadlineOf, nowOf, withDeadline } from "./settings.js"
+import { monotonicDeadline, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
@@ -119,12 +119,6 @@ const boundedBy =
   (text: string) =>
   <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     deadline === Infinity ? effect : within(effect, deadline, text, "notExecuted")
-
-/** The fiber's deadline as `performance.now()` counts. */
-const monotonicDeadline = (fiber: AnyFiber): number => {
-  const deadline = deadlineOf(fiber.currentContext)
-  return deadline === Infinity ? Infinity : performance.now() + (deadline - nowOf(clockOf(fiber)))
-}
 
 const onSession = <A, E, R>(
   core: Core,

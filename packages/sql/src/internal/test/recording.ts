@@ -95,11 +95,17 @@ class Entry {
     }
   }
 
-  answer(answer: SqlTransport.Answer): void {
+  /** The driver's own result is written where somebody looks at it: it tells of other fibers' statements, too. */
+  answer(answer: SqlTransport.Answer): SqlTransport.Answer {
     this.page(answer)
-    if (answer.columns.length === 0) {
-      this.data.raw = encode(answer.raw())
+    const raw = () => {
+      const result = answer.raw()
+      if (answer.columns.length === 0) {
+        this.data.raw = encode(result)
+      }
+      return result
     }
+    return wrapped.answer(answer, raw)
   }
 
   fail(error: SqlError): void {
@@ -158,10 +164,7 @@ const recorded = (inner: SqlTransport.Session, recorder: Recorder): SqlTransport
       )
     })
 
-  const whole = (answer: SqlTransport.Answer, entry: Entry): SqlTransport.Answer => {
-    entry.answer(answer)
-    return answer
-  }
+  const whole = (answer: SqlTransport.Answer, entry: Entry): SqlTransport.Answer => entry.answer(answer)
 
   const growing = (cursor: SqlTransport.Cursor, entry: Entry): SqlTransport.Cursor => {
     entry.page(cursor.first)

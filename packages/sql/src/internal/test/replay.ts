@@ -136,7 +136,7 @@ class ReplaySession implements SqlTransport.Session {
       changes,
       routable,
       private: own,
-      raw: raw === undefined ? [] : decode(raw)
+      raw: raw !== undefined ? decode(raw) : changes === undefined ? [] : { changes }
     }
   }
 }

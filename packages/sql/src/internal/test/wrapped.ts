@@ -37,3 +37,21 @@ export const session = (
     : {}),
   ...own
 })
+
+/** The same answer, of which somebody wants to know when the driver's own result is asked for. */
+export const answer = (inner: SqlTransport.Answer, raw: () => unknown): SqlTransport.Answer => ({
+  columns: inner.columns,
+  length: inner.length,
+  objects: () => inner.objects(),
+  arrays: () => inner.arrays(),
+  raw,
+  error: inner.error,
+  done: inner.done,
+  inTransaction: inner.inTransaction,
+  changes: inner.changes,
+  queueNanos: inner.queueNanos,
+  engineNanos: inner.engineNanos,
+  routable: inner.routable,
+  private: inner.private,
+  ...(inner.counters === undefined ? {} : { counters: inner.counters })
+})
