@@ -10,8 +10,8 @@
  * | `` select ${7} as n `` | `select CAST(? AS BIGINT) as n`: Db2 wants to know the type |
  * | `` merge into t using ${sql.updateValues(rows, "v")} on … `` | `(VALUES (CAST(? AS …), …)) AS v(…)` |
  *
- * The dialect is called `db2`, which `@effect/sql` does not know: `onDialectOrElse` takes a branch of that name, else
- * `orElse`.
+ * The dialect is called `db2`, which `@effect/sql` does not know: `onDialectOrElse` of our client takes a branch of that
+ * name, else `orElse`.
  *
  * @since 0.1.0
  */

@@ -90,6 +90,36 @@ export interface SqlClient extends EffectSql.SqlClient {
    */
   readonly session: Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope>
 
+  /**
+   * Chooses by the database's dialect, where two want other words. As `@effect/sql` has it, and with `db2`, which is none
+   * of its dialects.
+   *
+   * @example
+   * ```ts
+   * import { SqlClient } from "@sluice/sql"
+   * import { Effect } from "effect"
+   *
+   * const today = Effect.gen(function*() {
+   *   const sql = yield* SqlClient.SqlClient
+   *   return yield* sql.onDialectOrElse({
+   *     db2: () => sql`values current date`,
+   *     orElse: () => sql`select current_date`
+   *   })
+   * })
+   * ```
+   */
+  readonly onDialectOrElse: {
+    <A, B, C = never, D = never, E = never, F = never, G = never>(options: {
+      readonly orElse: () => A
+      readonly db2: () => B
+      readonly sqlite?: () => C
+      readonly pg?: () => D
+      readonly mysql?: () => E
+      readonly mssql?: () => F
+      readonly clickhouse?: () => G
+    }): A | B | C | D | E | F | G
+  } & EffectSql.SqlClient["onDialectOrElse"]
+
   /** Figures of the session pools. */
   readonly statistics: Effect.Effect<ReadonlyArray<SessionPool.Statistics>>
 }
