@@ -37,7 +37,9 @@ export const rowId = (unit: number, index: number): number => unit * rowsPerUnit
 
 export class Ledger {
   private readonly units = new Map<number, Unit>()
-  private last = 0
+
+  /** `last`: the unit behind which its own begin. */
+  constructor(private last = 0) {}
 
   /** The number of a new unit. */
   begin(): number {

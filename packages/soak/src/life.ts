@@ -23,7 +23,7 @@ export interface Place {
   readonly endless: string
   /** Whether such a query has its session for itself: one that shares it is not stopped, and holds up the others. */
   readonly alone: boolean
-  /** Failures that the trouble of this scenario may bring, beside those that every life brings on itself. */
+  /** Failures that the trouble of this scenario may bring, beside those that a statement brings on itself. */
   readonly expected: (failure: SqlFailure.SqlFailure) => boolean
   /** Whether a call of `many` outside of a transaction is all or nothing. */
   readonly manyIsWhole: boolean
@@ -34,8 +34,12 @@ export interface Place {
 /** A transaction that gives itself up. */
 class OnPurpose extends Data.TaggedError("OnPurpose") {}
 
-/** What statements that are stopped at random, and unique ids that are used twice, bring with them. */
-const ordinary: ReadonlySet<SqlFailure.Reason> = new Set(["StatementTimeout", "TransactionGone", "UniqueViolation"])
+type Reasons = ReadonlySet<SqlFailure.Reason>
+
+/** Of who has a deadline, and of nobody else. In a transaction it may be the next statement that tells. */
+const ofDeadline: Reasons = new Set(["StatementTimeout", "TransactionGone"])
+const ofDuplicate: Reasons = new Set(["UniqueViolation"])
+const nothing: Reasons = new Set()
 
 const kinds = [
   ["insert", 20],
@@ -70,16 +74,27 @@ class Life {
     private readonly next: Random
   ) {}
 
-  /** Runs it, with a deadline perhaps, stops it perhaps, and answers how it ended. */
-  private chance<A>(what: string, effect: Effect.Effect<A, unknown>): Effect.Effect<Exit.Exit<A, unknown>> {
+  /**
+   * Runs it, with a deadline perhaps, stops it perhaps, and answers how it ended. Complains about failures that neither
+   * that nor what it brings on itself (`own`, asked when it has ended) explains.
+   */
+  private chance<A>(
+    what: string,
+    effect: Effect.Effect<A, unknown>,
+    own: () => Reasons = () => nothing
+  ): Effect.Effect<Exit.Exit<A, unknown>> {
     const { next, soak } = this
     return Effect.gen(this, function* () {
-      const late = next.chance(0.08)
-      const bounded = late ? SqlClient.withDeadline(next() * 6)(effect) : effect
+      const isLate = next.chance(0.08)
+      const bounded = isLate ? SqlClient.withDeadline(next() * 6)(effect) : effect
+      const looked = (exit: Exit.Exit<A, unknown>) => {
+        this.look(what, exit, (reason) => (isLate && ofDeadline.has(reason)) || own().has(reason))
+        return exit
+      }
       const fiber = yield* Effect.fork(
         next.chance(0.2) ? Effect.withMaxOpsBeforeYield(bounded, next.between(12, 42)) : bounded
       )
-      if (late) {
+      if (isLate) {
         soak.count("deadlines")
       }
       if (next.chance(0.25)) {
@@ -90,14 +105,14 @@ class Life {
           yield* Effect.sleep(next() * 5)
         }
         soak.count("interrupts")
-        return yield* soak.watched(`the interrupt of ${what}`, Fiber.interrupt(fiber))
+        return looked(yield* soak.watched(`the interrupt of ${what}`, Fiber.interrupt(fiber)))
       }
-      return yield* soak.watched(what, Fiber.await(fiber))
+      return looked(yield* soak.watched(what, Fiber.await(fiber)))
     })
   }
 
-  /** Complains about failures that nothing explains. */
-  private look(what: string, exit: Exit.Exit<unknown, unknown>): void {
+  /** `own`: what it brings on itself. */
+  private look(what: string, exit: Exit.Exit<unknown, unknown>, own: (reason: SqlFailure.Reason) => boolean): void {
     if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) {
       return
     }
@@ -110,7 +125,7 @@ class Life {
     }
     const failure = SqlFailure.from(error)
     this.soak.count(`failed ${failure.reason}`)
-    if (!ordinary.has(failure.reason) && !this.place.expected(failure)) {
+    if (!own(failure.reason) && !this.place.expected(failure)) {
       this.soak.breach(`${what} failed: ${failure.reason} (${failure.outcome}) ${failure.message}`)
     }
   }
@@ -131,14 +146,12 @@ class Life {
     const unit = this.ledger.begin()
     const id = rowId(unit, 0)
     const exit = yield* this.chance("an insert", this.insert(id))
-    this.look("an insert", exit)
     this.note(unit, [id], exit)
   }
 
   private *point() {
     const wanted = this.next.between(1, numbers + 1)
     const exit = yield* this.chance("a query", this.place.sql<{ n: number }>`select n from numbers where n = ${wanted}`)
-    this.look("a query", exit)
     if (Exit.isSuccess(exit) && (exit.value.length !== 1 || exit.value[0]?.n !== wanted)) {
       this.soak.breach(`the query for ${wanted} was answered ${JSON.stringify(exit.value)}`)
     }
@@ -152,12 +165,19 @@ class Life {
       rows.map((id) => [id])
     )
     const exit = yield* this.chance("many inserts", call)
-    this.look("many inserts", exit)
+    if (Exit.isSuccess(exit) && (exit.value.changes ?? rows.length) !== rows.length) {
+      this.soak.breach(`many inserts of ${rows.length} rows told ${exit.value.changes} changes`)
+    }
     this.note(unit, rows, exit, this.place.manyIsWhole)
   }
 
   /** Savepoints within a transaction; answers the rows that they leave. Some give themselves up, some are stopped. */
-  private nested(unit: number, from: number, depth: number): Effect.Effect<ReadonlyArray<number>, unknown> {
+  private nested(
+    unit: number,
+    from: number,
+    depth: number,
+    stopping: () => void
+  ): Effect.Effect<ReadonlyArray<number>, unknown> {
     const { next, place, soak } = this
     return Effect.gen(this, function* () {
       const rows: Array<number> = [rowId(unit, from)]
@@ -167,9 +187,10 @@ class Life {
       const body = Effect.gen(this, function* () {
         yield* this.insert(rowId(unit, from))
         if (depth > 0) {
-          rows.push(...(yield* this.nested(unit, from + 10, depth - 1)))
+          rows.push(...(yield* this.nested(unit, from + 10, depth - 1, stopping)))
         }
         if (stopped) {
+          stopping()
           yield* SqlClient.withDeadline(next() * 4)(place.sql.unsafe(place.endless))
         }
         if (undone) {
@@ -199,11 +220,12 @@ class Life {
     let rows: ReadonlyArray<number> = []
     let ended = false
     let committed = false
+    let stopped = false
     const body = Effect.gen(this, function* () {
       ended = false
       yield* sql`update accounts set balance = balance - ${amount} where id = ${from}`
       yield* this.insert(rowId(unit, 0))
-      const inner = depth < 0 ? [] : yield* this.nested(unit, 1, depth)
+      const inner = depth < 0 ? [] : yield* this.nested(unit, 1, depth, () => (stopped = true))
       yield* sql`update accounts set balance = balance + ${amount} where id = ${to}`
       yield* sql.afterCommit(Effect.sync(() => void (committed = true)))
       if (undone) {
@@ -214,8 +236,9 @@ class Life {
     })
     soak.count("transactions")
     const retry = Schedule.intersect(Schedule.exponential(5), Schedule.recurs(5))
-    const exit = yield* this.chance("a transaction", sql.transaction({ retry })(body))
-    this.look("a transaction", exit)
+    const exit = yield* this.chance("a transaction", sql.transaction({ retry })(body), () =>
+      stopped ? ofDeadline : nothing
+    )
     this.settle(unit, rows, exit, { ended, committed })
   }
 
@@ -257,7 +280,6 @@ class Life {
     this.soak.count("transactions")
     const retry = Schedule.intersect(Schedule.exponential(5), Schedule.recurs(5))
     const exit = yield* this.chance("a counting transaction", sql.transaction({ retry })(body))
-    this.look("a counting transaction", exit)
     this.settle(unit, rows, exit, { ended, committed, counted: true })
   }
 
@@ -279,7 +301,6 @@ class Life {
     })
     soak.count("streams")
     const exit = yield* this.chance("a stream", consumed)
-    this.look("a stream", exit)
     if (Exit.isSuccess(exit) && last !== take) {
       soak.breach(`a stream ended after ${last} of ${take} rows`)
     }
@@ -288,7 +309,6 @@ class Life {
   private *sum() {
     const { sql } = this.place
     const exit = yield* this.chance("a sum", sql<{ s: number }>`select sum(balance) as s from accounts`)
-    this.look("a sum", exit)
     if (Exit.isSuccess(exit) && Number(exit.value[0]?.s) !== total) {
       this.soak.breach(`half of a transaction was seen: the accounts held ${exit.value[0]?.s} instead of ${total}`)
     }
@@ -304,15 +324,17 @@ class Life {
     const { sql } = this.place
     const count = sql<{ c: number }>`select count(*) as c from ledger where id >= ${low} and id < ${high}`
     const exit = yield* this.chance("a look at what was committed", count)
-    this.look("a look at what was committed", exit)
     if (Exit.isSuccess(exit) && Number(exit.value[0]?.c) !== seen.rows) {
       this.soak.breach(`${exit.value[0]?.c} of the ${seen.rows} rows of unit ${seen.unit} were seen after its commit`)
     }
   }
 
   private *duplicate() {
-    const exit = yield* this.chance("a duplicate", this.place.sql`insert into numbers (n) values (${1})`)
-    this.look("a duplicate", exit)
+    const exit = yield* this.chance(
+      "a duplicate",
+      this.place.sql`insert into numbers (n) values (${1})`,
+      () => ofDuplicate
+    )
     if (Exit.isSuccess(exit)) {
       this.soak.breach("a unique key was not kept")
     }
@@ -325,15 +347,15 @@ class Life {
     }
     const statement = place.sql.unsafe(place.endless)
     const millis = next() * 10
-    const late = next.chance(0.5)
-    soak.count(late ? "deadlines" : "interrupts")
+    const isLate = next.chance(0.5)
+    soak.count(isLate ? "deadlines" : "interrupts")
     const exit = yield* soak.watched(
       "the end of an endless statement",
       Effect.exit(
-        late ? Effect.asSome(SqlClient.withDeadline(millis)(statement)) : Effect.timeoutOption(statement, millis)
+        isLate ? Effect.asSome(SqlClient.withDeadline(millis)(statement)) : Effect.timeoutOption(statement, millis)
       )
     )
-    this.look("an endless statement", exit)
+    this.look("an endless statement", exit, (reason) => isLate && reason === "StatementTimeout")
     if (Exit.isSuccess(exit) && Option.isSome(exit.value)) {
       soak.breach("an endless statement ended")
     }

@@ -16,9 +16,16 @@ import { open, setUp } from "./sqlite.js"
 
 const program = fileURLToPath(new URL("../programs/committer.js", import.meta.url))
 
-/** Runs it until it is killed; answers the lines that it has told. */
-const killed = (task: Commits, afterMillis: number): Effect.Effect<ReadonlyArray<string>, Error> =>
-  Effect.async<ReadonlyArray<string>>((resume) => {
+interface Killed {
+  /** The lines that it has told. */
+  readonly lines: ReadonlyArray<string>
+  /** Whether it has ended before it was killed, and how. */
+  readonly byItself: string | undefined
+}
+
+/** Runs it until it is killed. */
+const killed = (task: Commits, afterMillis: number): Effect.Effect<Killed, Error> =>
+  Effect.async<Killed>((resume) => {
     const child = spawn(process.execPath, [program, JSON.stringify(task)], { stdio: ["ignore", "pipe", "inherit"] })
     let output = ""
     let timer: NodeJS.Timeout | undefined
@@ -32,9 +39,10 @@ const killed = (task: Commits, afterMillis: number): Effect.Effect<ReadonlyArray
       }
     })
     // Told when the pipe has been read to its end, too.
-    child.on("close", () => {
+    child.on("close", (code, signal) => {
       clearTimeout(timer)
-      resume(Effect.succeed(output.split("\n")))
+      const byItself = signal === "SIGKILL" ? undefined : (signal ?? `code ${code}`)
+      resume(Effect.succeed({ lines: output.split("\n"), byItself }))
     })
     return Effect.sync(() => void child.kill("SIGKILL"))
   }).pipe(
@@ -105,8 +113,14 @@ const once = (soak: Soak, lane: Lane) =>
       fibers,
       readers: (lane.config.readers ?? 0) > 0 ? 2 : random.between(0, 2)
     }
-    const lines = yield* soak.watched("a process that is to be killed", killed(task, random() * random.between(5, 150)))
+    const { byItself, lines } = yield* soak.watched(
+      "a process that is to be killed",
+      killed(task, random() * random.between(5, 150))
+    )
     soak.count("kill -9")
+    if (byItself !== undefined) {
+      soak.breach(`the process ended by itself with ${byItself}`)
+    }
     const words = lines.find((line) => line.startsWith("!"))
     if (words !== undefined) {
       soak.breach(`the process said: ${words.slice(1)}`)

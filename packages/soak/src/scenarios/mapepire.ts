@@ -22,6 +22,7 @@ const endless =
 /** What losing the line brings, and what Db2 and the server answer to those who write at the same time. */
 const reasons: ReadonlySet<SqlFailure.Reason> = new Set([
   "SessionLost",
+  "TransactionGone",
   "Connection",
   "Deadlock",
   "Serialization",

@@ -51,7 +51,8 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> =>
       rmSync(`${config.filename}-shm`, { force: true })
       soak.count("files replaced")
       // Without a WAL nothing is written any more. With one it is, to a file that only this client has.
-      yield* lives(place(sql, expected), config.disableWAL === true ? ledger : new Ledger(), soak, 3)
+      const later = config.disableWAL === true ? ledger : new Ledger(ledger.begin())
+      yield* lives(place(sql, expected), later, soak, 3)
     })
     yield* Effect.scoped(worked)
     compare(soak, config.filename, otherLedger)

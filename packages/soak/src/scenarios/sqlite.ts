@@ -18,13 +18,18 @@ export const open = (config: SqliteClient.SqliteClientConfig) =>
 export const endless =
   "with recursive spin(n) as (select 1 union all select n + 1 from spin) select n from spin where n % 1000 = 0"
 
-/** No failures but those that a life brings on itself. */
-export const nothingElse = (): boolean => false
-
+/** `expected`: the failures of the trouble. One that ends a transaction may be told by its next statement. */
 export const place = (
   sql: SqliteClient.SqliteClient,
-  expected: (failure: SqlFailure.SqlFailure) => boolean = nothingElse
-): Place => ({ sql, endless, alone: true, expected, manyIsWhole: true, seesItsCommits: true })
+  expected?: (failure: SqlFailure.SqlFailure) => boolean
+): Place => ({
+  sql,
+  endless,
+  alone: true,
+  expected: (failure) => expected !== undefined && (failure.reason === "TransactionGone" || expected(failure)),
+  manyIsWhole: true,
+  seesItsCommits: true
+})
 
 export const fileIn = (soak: Soak): string => join(soak.directory, "soak.db")
 
