@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { afterAll, assert, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Effect, Fiber, Ref, Stream } from "effect"
@@ -18,6 +18,22 @@ const count = (sql: SqliteClient.SqliteClient) =>
   Effect.map(sql<{ n: number }>`select count(*) as n from t`, (rows) => rows[0]!.n)
 
 onEngines("backup as a stream", (engine) => {
+  it.scopedLive("a database is not copied over itself, by whatever path", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const link = `${filename}-link`
+      symlinkSync(filename, link)
+      const sql = yield* open(engine, { filename })
+      yield* fill(sql)
+      for (const path of [filename, link]) {
+        assert.strictEqual((yield* reasonOf(sql.backup(path))).reason, "InvalidParameter")
+      }
+      yield* sql`insert into t (b) values ('after')`
+      const other = yield* open(engine, { filename })
+      assert.strictEqual(yield* count(other), 501)
+    })
+  )
+
   it.scopedLive("row 93: completes while the source is written to, and tells how far it is", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile })

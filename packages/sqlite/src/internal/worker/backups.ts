@@ -1,6 +1,7 @@
 /** The backup that a connection is making. One that is given up leaves its destination as it was. */
-import { existsSync, rmSync } from "node:fs"
+import { existsSync, rmSync, statSync } from "node:fs"
 import { type Backup, type Connection, EngineError } from "./engine.js"
+import { queryRows } from "./queryRows.js"
 
 interface Running {
   readonly backup: Backup
@@ -9,13 +10,38 @@ interface Running {
   done: boolean
 }
 
-/** SQLITE_MISUSE */
+/** SQLITE_MISUSE and SQLITE_RANGE: the order of calls is wrong; what is given is. */
 const misuse = 21
+const range = 25
 
 const running = new WeakMap<Connection, Running>()
 
+/** Undefined where there is none, or SQLite shall say what is wrong with the path. */
+const fileAt = (path: string) => {
+  try {
+    return statSync(path, { bigint: true })
+  } catch {
+    return undefined
+  }
+}
+
+/** By whatever path: a copy would take the place of what the connection has open. */
+const isOpen = (connection: Connection, destination: string): boolean => {
+  const there = fileAt(destination)
+  return (
+    there !== undefined &&
+    queryRows(connection, "PRAGMA database_list").some(([, , file]) => {
+      const own = fileAt(String(file))
+      return own !== undefined && own.ino === there.ino && own.dev === there.dev
+    })
+  )
+}
+
 export const startBackup = (connection: Connection, destination: string): void => {
   finishBackup(connection)
+  if (isOpen(connection, destination)) {
+    throw new EngineError(range, "A backup must go to another file than a database that is open here")
+  }
   const fresh = destination.startsWith("file:") || existsSync(destination) ? undefined : destination
   running.set(connection, { backup: connection.backup(destination), fresh, done: false })
 }
