@@ -65,5 +65,6 @@ void js_define_backup(napi_env env, napi_value exports);
 void js_define_blob(napi_env env, napi_value exports);
 void js_define_callbacks(napi_env env, napi_value exports);
 void js_define_changes(napi_env env, napi_value exports);
+void js_define_wake(napi_env env, napi_value exports);
 
 #endif

@@ -74,5 +74,6 @@ NAPI_MODULE_INIT() {
   js_define_blob(env, exports);
   js_define_callbacks(env, exports);
   js_define_changes(env, exports);
+  js_define_wake(env, exports);
   return exports;
 }

@@ -49,7 +49,7 @@ export const Word = {
   requestHead: 0,
   /** Replies published by the worker, ever (wraps). */
   replyHead: 1,
-  /** 1 while a wake message is under way to the loop. The worker sets it, the loop clears it before it drains. */
+  /** 1 while a wake is under way to the loop. The worker sets it, the loop clears it before it drains. */
   wakePending: 2,
   /** Number of the request that the worker is running, 0 when none. */
   running: 3,
@@ -63,11 +63,36 @@ export const Word = {
   callback: 7,
   /** 1 while page slot i is in use: words 8 … 8 + pageSlots − 1. The worker sets, the loop clears. */
   page: 8,
-  /** 1 while the worker sleeps on `requestHead` and must be notified. */
-  sleeping: 12,
+  /** How the worker sleeps on `requestHead`: see `Sleep`. */
+  requestSleep: 12,
   /** Number of the callback whose answer was written last. */
-  answered: 13
+  answered: 13,
+  /** How the worker sleeps on `credit`. */
+  creditSleep: 14,
+  /** How the worker sleeps on `callback`. */
+  callbackSleep: 15
 } as const
+
+/**
+ * How the worker sleeps, so that the loop knows whether and how to wake it. It changes its word first and takes the sleep
+ * away then; the worker announces its sleep first and looks at the word then.
+ */
+export const Sleep = {
+  awake: 0,
+  /** In `Atomics.wait`, which also ends when the thread is terminated. */
+  atomics: 1,
+  /** In the pump's `sleep`. */
+  pump: 2
+} as const
+
+/** The words that the worker sleeps on, and where it says how. */
+export const sleepWord = {
+  [Word.requestHead]: Word.requestSleep,
+  [Word.credit]: Word.creditSleep,
+  [Word.callback]: Word.callbackSleep
+} as const
+
+export type SleepWord = keyof typeof sleepWord
 
 /** Word index of cancel[slot]. */
 export const cancelWord = cancelOffset / 4
@@ -453,4 +478,6 @@ export interface Start {
   readonly extensions: ReadonlyArray<string>
   readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"
+  /** Of the pump: what wakes the loop. Without it a message does. */
+  readonly bell: bigint | undefined
 }

@@ -11,6 +11,7 @@ import * as failure from "./failure.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 import { carrier } from "./worker/carrier.js"
+import type { Signals } from "./worker/engine.js"
 import { pin } from "./worker/nativeEngine.js"
 import { openSeq, openSlot } from "./worker/openSeq.js"
 
@@ -21,7 +22,8 @@ export interface Opened {
   readonly journalMode: string
 }
 
-export interface ConnectOptions extends Omit<SessionOptions, "onLost">, Omit<Start, "shared" | "port" | "callbacks"> {
+export interface ConnectOptions
+  extends Omit<SessionOptions, "onLost" | "signals">, Omit<Start, "shared" | "port" | "callbacks" | "bell"> {
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -50,6 +52,7 @@ class Thread {
 
   constructor(
     options: ConnectOptions,
+    signals: Signals | undefined,
     readonly id: string,
     onLost: (error: SqlError) => void,
     settle: (result: Exit.Exit<Omit<Opened, "session">, SqlError>) => void
@@ -74,6 +77,7 @@ class Thread {
       wal,
       busyTimeout
     } = options
+    this.session = new WorkerSession(this.memory, port1, { ...options, signals, onLost })
     const start: Start = {
       shared: this.memory,
       port: port2,
@@ -88,6 +92,7 @@ class Thread {
       untrusted,
       wal,
       busyTimeout,
+      bell: this.session.bell,
       callbacks: options.registry.registrations()
     }
     const hear = (message: ToLoop) => {
@@ -99,14 +104,18 @@ class Thread {
       }
     }
     port1.on("message", hear)
-    this.session = new WorkerSession(this.memory, port1, { ...options, onLost })
-    this.worker = new Worker(workerEntry(options.workerUrl), {
-      name: id,
-      workerData: start,
-      transferList: [port2],
-      // Loaders and inspectors of the main thread are not for this one: they would only make it start slower.
-      execArgv: []
-    })
+    try {
+      this.worker = new Worker(workerEntry(options.workerUrl), {
+        name: id,
+        workerData: start,
+        transferList: [port2],
+        // Loaders and inspectors of the main thread are not for this one: they would only make it start slower.
+        execArgv: []
+      })
+    } catch (error) {
+      this.session.dispose()
+      throw error
+    }
     // The worker is ending. Whoever waits for it must hear of that, even if nothing else keeps the process alive.
     port1.on("close", () => this.worker.ref())
     this.worker.on("error", (error) => {
@@ -178,8 +187,16 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
   Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
     try {
       // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
-      pin(carrier(), options.engine === "auto")
-      own(new Thread(options, `sluice-sqlite-${++sessions}`, onLost, resume))
+      const signals = pin(carrier(), options.engine === "auto")
+      own(
+        new Thread(
+          options,
+          options.engine === "portable" ? undefined : signals,
+          `sluice-sqlite-${++sessions}`,
+          onLost,
+          resume
+        )
+      )
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       resume(Effect.fail(failure.openFailure({ code: -1, message }, options.filename)))

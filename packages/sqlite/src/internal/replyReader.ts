@@ -14,6 +14,7 @@ import {
   Word
 } from "./boundary.js"
 import { type PageSource, views } from "./decoder.js"
+import type { Waker } from "./waker.js"
 
 /**
  * Large pages decoded in one go before the event loop gets its turn again. At least `pageSlots`: then no request has two
@@ -41,7 +42,7 @@ export class ReplyReader {
   private readonly ring: Int32Array
   private readonly shared: PageSource
   private tail = 0
-  private resuming = false
+  private turning = false
   /** Pages and values that came as messages before their reply was drained. */
   private readonly messages = new Map<number, ToLoop>()
   /** The same of callbacks, by their serial numbers. */
@@ -58,6 +59,7 @@ export class ReplyReader {
   constructor(
     memory: SharedArrayBuffer,
     private readonly port: MessagePort,
+    private readonly waker: Waker,
     private readonly taker: Taker
   ) {
     this.control = new Int32Array(memory, 0, 1024)
@@ -69,6 +71,32 @@ export class ReplyReader {
   private receive(message: ToLoop): void {
     if (message !== null) {
       this.keep(message)
+    }
+    this.woken()
+  }
+
+  /**
+   * The worker has announced something. What it answers while our fibers run is taken in this turn of the event loop and
+   * the next ones, without a wake for each; it is to wake us again after a turn in which there was nothing.
+   */
+  woken(): void {
+    this.drain(pagesPerTurn)
+    this.again()
+  }
+
+  private again(): void {
+    if (!this.turning) {
+      this.turning = true
+      setImmediate(this.turn)
+    }
+  }
+
+  private readonly turn = (): void => {
+    this.turning = false
+    const { tail } = this
+    this.drain(pagesPerTurn)
+    if (this.tail !== tail) {
+      return this.again()
     }
     Atomics.store(this.control, Word.wakePending, 0)
     this.drain(pagesPerTurn)
@@ -122,7 +150,7 @@ export class ReplyReader {
     let pages = 0
     while (this.tail !== Atomics.load(control, Word.replyHead)) {
       if (pages >= budget) {
-        return this.resume()
+        return this.again()
       }
       const reply = Atomics.load(this.ring, this.tail & (replyRingSize - 1))
       this.tail = (this.tail + 1) | 0
@@ -131,16 +159,6 @@ export class ReplyReader {
         pages++
       }
       this.take(reply)
-    }
-  }
-
-  private resume(): void {
-    if (!this.resuming) {
-      this.resuming = true
-      setImmediate(() => {
-        this.resuming = false
-        this.drain(pagesPerTurn)
-      })
     }
   }
 
@@ -165,7 +183,7 @@ export class ReplyReader {
         taker.page(slot, this.shared, pageOffset + page * pageBytes)
         Atomics.store(this.control, Word.page + page, 0)
         Atomics.add(this.control, Word.credit, 1)
-        Atomics.notify(this.control, Word.credit)
+        this.waker.wake(Word.credit)
         return
       }
       case Reply.buffer: {

@@ -18,6 +18,7 @@ import {
 import type { Call } from "./call.js"
 import { encode, encodeInto, encodeRows, parameterView } from "./parameters.js"
 import { StatementCache, type StatementEntry } from "./statementCache.js"
+import type { Waker } from "./waker.js"
 
 /** `performance.now()` 0 in ns of `process.hrtime`: deadlines come in the first, workers read the second. */
 const origin = Number(process.hrtime.bigint()) - performance.now() * 1e6
@@ -38,6 +39,7 @@ export class RequestWriter {
   constructor(
     memory: SharedArrayBuffer,
     private readonly port: MessagePort,
+    private readonly waker: Waker,
     statementCacheSize: number
   ) {
     this.control = new Int32Array(memory, 0, 1024)
@@ -144,9 +146,7 @@ export class RequestWriter {
     Atomics.store(this.control, Word.requestHead, this.head)
     // Waking a thread costs more than a statement, so only the first of a burst does; the worker is under way when the
     // next are written.
-    if (Atomics.exchange(this.control, Word.sleeping, 0) === 1) {
-      Atomics.notify(this.control, Word.requestHead)
-    }
+    this.waker.wake(Word.requestHead)
   }
 
   private post(message: ToWorker, transfer: Array<ArrayBuffer> = []): void {

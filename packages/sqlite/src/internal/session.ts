@@ -19,6 +19,8 @@ import { callbackError, readPage } from "./readPage.js"
 import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
 import { NulInText } from "./statementCache.js"
+import { Waker } from "./waker.js"
+import type { Signals } from "./worker/engine.js"
 
 export interface SessionOptions {
   readonly statementCacheSize: number
@@ -26,6 +28,8 @@ export interface SessionOptions {
   readonly maxQueuedBytes: number
   /** Milliseconds that a stopped statement may take to stop. */
   readonly grace: number
+  /** Of the pump; undefined: the two threads wake each other without it. */
+  readonly signals: Signals | undefined
   /** The callbacks of its client. */
   readonly registry: Registry
   /** Told once when the session can be used no more. */
@@ -34,9 +38,13 @@ export interface SessionOptions {
 
 export class WorkerSession {
   private readonly control: Int32Array
+  private readonly waker: Waker
   private readonly requests: RequestWriter
   private readonly replies: ReplyReader
   private readonly callbacks: CallbackRunner
+
+  /** By which the worker wakes us. */
+  readonly bell: bigint | undefined
 
   private readonly calls: Array<Call | undefined> = new Array<Call | undefined>(slots).fill(undefined)
   private readonly freeStatementSlots: Array<number> = []
@@ -58,11 +66,12 @@ export class WorkerSession {
     private readonly options: SessionOptions
   ) {
     this.control = new Int32Array(memory, 0, 1024)
-    this.requests = new RequestWriter(memory, port, options.statementCacheSize)
+    this.waker = new Waker(memory, options.signals)
+    this.requests = new RequestWriter(memory, port, this.waker, options.statementCacheSize)
     for (let slot = slots - 1; slot >= 0; slot--) {
       ;(slot < statementSlots ? this.freeStatementSlots : this.freeCursorSlots).push(slot)
     }
-    this.replies = new ReplyReader(memory, port, {
+    this.replies = new ReplyReader(memory, port, this.waker, {
       seqOf: (slot) => this.calls[slot]!.seq,
       page: (slot, source, base) => this.page(slot, source, base),
       value: (slot, value) => {
@@ -88,8 +97,9 @@ export class WorkerSession {
       },
       changes: (changes) => options.registry.changed?.(changes)
     })
-    this.callbacks = new CallbackRunner(memory, port, this, options.registry)
+    this.callbacks = new CallbackRunner(memory, port, this.waker, this, options.registry)
     port.unref()
+    this.bell = options.signals?.bell(() => this.replies.woken())
   }
 
   get inTransaction(): boolean {
@@ -339,9 +349,9 @@ export class WorkerSession {
 
   /** Makes the worker look at its words, wherever it waits. */
   private rouse(): void {
-    for (const word of [Word.credit, Word.callback]) {
+    for (const word of [Word.credit, Word.callback] as const) {
       Atomics.add(this.control, word, 1)
-      Atomics.notify(this.control, word)
+      this.waker.wake(word)
     }
   }
 
@@ -502,6 +512,9 @@ export class WorkerSession {
 
   dispose(): void {
     this.callbacks.end()
+    if (this.bell !== undefined) {
+      this.options.signals!.silence(this.bell)
+    }
     clearTimeout(this.timer)
     this.timer = undefined
     this.port.close()

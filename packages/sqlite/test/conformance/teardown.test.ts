@@ -30,13 +30,13 @@ const dyingWorker = (directory: string, code: string) => {
   writeFileSync(
     path,
     `import { existsSync } from "node:fs"
-import { MessagePort, workerData } from "node:worker_threads"
-const postMessage = MessagePort.prototype.postMessage
-MessagePort.prototype.postMessage = function (...args) {
+// What wakes the loop when an answer has been written.
+const exchange = Atomics.exchange
+Atomics.exchange = function (...args) {
   if (existsSync(${JSON.stringify(join(directory, "die"))})) {
     ${code}
   }
-  return postMessage.apply(this, args)
+  return exchange(...args)
 }
 await import(${JSON.stringify(realWorker.href)})
 `

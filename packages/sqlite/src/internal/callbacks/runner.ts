@@ -15,6 +15,7 @@ import type { Call } from "../call.js"
 import * as failure from "../failure.js"
 import { decodeValues } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
+import type { Waker } from "../waker.js"
 import { enter } from "./inside.js"
 import type { Handler, Registry } from "./registry.js"
 import { Scan } from "./table.js"
@@ -29,6 +30,7 @@ export class CallbackRunner {
   constructor(
     memory: SharedArrayBuffer,
     private readonly port: MessagePort,
+    private readonly waker: Waker,
     private readonly session: object,
     private readonly registry: Registry
   ) {
@@ -182,7 +184,7 @@ export class CallbackRunner {
 
   private rouse(): void {
     Atomics.add(this.control, Word.callback, 1)
-    Atomics.notify(this.control, Word.callback)
+    this.waker.wake(Word.callback)
   }
 }
 

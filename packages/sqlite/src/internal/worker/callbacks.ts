@@ -20,6 +20,7 @@ import { type Callback, type Connection, EngineError } from "./engine.js"
 import type { Inbox } from "./inbox.js"
 import type { Modules } from "./modules.js"
 import type { Outbox } from "./outbox.js"
+import type { Sleeper } from "./sleeper.js"
 
 /** SQLITE_ERROR: what SQLite is told when a callback fails. The loop knows the reason. */
 const failedCode = 1
@@ -42,7 +43,8 @@ export class Callbacks {
     private readonly connection: Connection,
     readonly modules: Modules,
     private readonly inbox: Inbox,
-    private readonly outbox: Outbox
+    private readonly outbox: Outbox,
+    private readonly sleeper: Sleeper
   ) {
     this.control = new Int32Array(shared, 0, 64)
     this.ask = new Int32Array(shared, callbackOffset, callbackBytes / 4)
@@ -132,7 +134,7 @@ export class Callbacks {
       if (Atomics.load(this.answer, Answer.taken) === serial && this.connection.check() !== Why.none) {
         return
       }
-      Atomics.wait(control, Word.callback, heard, longestSleep)
+      this.sleeper.sleep(Word.callback, heard, longestSleep)
     }
     this.failed ||= this.answer[Answer.failed] === 1
   }
@@ -176,7 +178,7 @@ export class Callbacks {
       if (this.connection.check() !== Why.none) {
         throw this.fail()
       }
-      Atomics.wait(control, Word.callback, heard, longestSleep)
+      this.sleeper.sleep(Word.callback, heard, longestSleep)
     }
   }
 

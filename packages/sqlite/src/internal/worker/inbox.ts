@@ -12,10 +12,14 @@ import {
   type ToWorker,
   Word
 } from "../boundary.js"
+import type { Sleeper } from "./sleeper.js"
 import type { Statements } from "./statements.js"
 
-/** Looks at the ring before the worker sleeps: at some 10 ns each, up to about 40 µs; one where the loop needs the core. */
-const maxPatience = availableParallelism() > 1 ? 4_096 : 1
+/**
+ * Looks at the ring before the worker sleeps, at some 10 ns each: no longer than sleeping and being woken takes, as the
+ * core may be wanted by the loop or by the compiler. One where there is one core.
+ */
+const maxPatience = availableParallelism() > 1 ? 256 : 1
 const minPatience = Math.min(64, maxPatience)
 
 export class Inbox {
@@ -32,7 +36,8 @@ export class Inbox {
   constructor(
     shared: SharedArrayBuffer,
     private readonly port: MessagePort,
-    private readonly statements: Statements
+    private readonly statements: Statements,
+    private readonly sleeper: Sleeper
   ) {
     this.control = new Int32Array(shared, 0, 64)
     this.ring = new Int32Array(shared, requestRingOffset, requestRingSize)
@@ -42,17 +47,13 @@ export class Inbox {
 
   /** The next slot; sleeps until there is one, at most `timeout` milliseconds, then undefined. */
   next(timeout: number): number | undefined {
-    const { control } = this
     for (;;) {
       if (this.arrived()) {
         const slot = Atomics.load(this.ring, this.tail & (requestRingSize - 1))
         this.tail = (this.tail + 1) | 0
         return slot
       }
-      Atomics.store(control, Word.sleeping, 1)
-      const woken = Atomics.wait(control, Word.requestHead, this.tail, timeout)
-      Atomics.store(control, Word.sleeping, 0)
-      if (woken === "timed-out") {
+      if (!this.sleeper.sleep(Word.requestHead, this.tail, timeout)) {
         return undefined
       }
     }

@@ -4,17 +4,24 @@ import { Why } from "../page.js"
 import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursors } from "./cursors.js"
-import type { Connection, Engine } from "./engine.js"
+import type { Connection, Engine, Signals } from "./engine.js"
 import { Inbox } from "./inbox.js"
 import { Modules } from "./modules.js"
 import { Outbox } from "./outbox.js"
 import { Runner } from "./runner.js"
+import { Sleeper } from "./sleeper.js"
 import { Statements } from "./statements.js"
 
 /** A request that waits until a held session is free again. */
 interface Deferred {
   readonly slot: number
   readonly since: number
+}
+
+/** Wakes the event loop. */
+const wakeOf = ({ bell, port }: Start, signals: Signals | undefined): (() => void) => {
+  const rope = bell === undefined ? undefined : signals?.rope(bell)
+  return rope === undefined ? () => port.postMessage(null) : () => signals!.ring(rope)
 }
 
 export class Loop {
@@ -33,17 +40,19 @@ export class Loop {
   constructor(
     private readonly start: Start,
     private readonly connection: Connection,
-    engine: Engine["kind"]
+    { kind, signals }: Pick<Engine, "kind" | "signals">
   ) {
     this.statements = new Statements(connection)
-    this.inbox = new Inbox(start.shared, start.port, this.statements)
-    this.outbox = new Outbox(start.shared, start.port)
+    const sleeper = new Sleeper(start.shared, signals)
+    this.inbox = new Inbox(start.shared, start.port, this.statements, sleeper)
+    this.outbox = new Outbox(start.shared, start.port, sleeper, wakeOf(start, signals))
     this.callbacks = new Callbacks(
       start.shared,
       connection,
-      new Modules(connection, engine === "native"),
+      new Modules(connection, kind === "native"),
       this.inbox,
-      this.outbox
+      this.outbox,
+      sleeper
     )
     this.control = new Int32Array(start.shared, 0, 64)
     this.runner = new Runner(start.shared, connection, this.statements, this.inbox, this.outbox)

@@ -7,7 +7,17 @@ import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { hookKinds, limitNames, type Safety } from "../boundary.js"
 import type { Carrier } from "./carrier.js"
-import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
+import type {
+  Backup,
+  Blob,
+  Callback,
+  Connection,
+  Engine,
+  OpenOptions,
+  Prepared,
+  Signals,
+  TableDefinition
+} from "./engine.js"
 import { EngineError } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 
@@ -19,7 +29,7 @@ type BackupHandle = Opaque<"backup">
 type BlobHandle = Opaque<"blob">
 
 /** What the addon exports (`native/js_*.c`). Errors thrown have SQLite's extended result code as `code`. */
-interface Pump {
+interface Pump extends Signals {
   /** Missing in pumps from before there was one. */
   readonly revision?: () => number
   readonly library: () => Library | undefined
@@ -254,6 +264,7 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
 const makeEngine = (pump: Pump, library: Library): Engine => ({
   kind: "native",
   version: pump.version(library),
+  signals: pump,
   open: ({ busyTimeout, create, filename, progressSteps, readonly, safety, shared }: OpenOptions) => {
     const words = new Int32Array(shared)
     return attempt(() => {
@@ -322,15 +333,15 @@ let warned = false
 
 /**
  * Loads pump and carrier on the calling thread. The main thread does so before it starts the first worker: a library
- * that only a worker has loaded is unmapped when that worker ends. Answers whether there is a usable pump; `tell`: warns,
- * once, of one that is there and does not fit.
+ * that only a worker has loaded is unmapped when that worker ends. Answers what a usable pump offers to the two;
+ * `tell`: warns, once, of one that is there and does not fit.
  */
-export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): boolean => {
-  const usable = load(carrier) !== undefined
-  const reason = usable ? undefined : stalePump()
+export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): Signals | undefined => {
+  const engine = load(carrier)
+  const reason = engine === undefined ? stalePump() : undefined
   if (tell && reason !== undefined && !warned) {
     warned = true
     process.emitWarning(`@sluice/sqlite: ${reason}; the portable engine is used instead`)
   }
-  return usable
+  return engine?.signals
 }

@@ -16,6 +16,7 @@ import {
 } from "../boundary.js"
 import { Flag, Header, Header8 } from "../page.js"
 import type { Place } from "./place.js"
+import type { Sleeper } from "./sleeper.js"
 
 export class Outbox {
   private readonly control: Int32Array
@@ -31,7 +32,9 @@ export class Outbox {
 
   constructor(
     shared: SharedArrayBuffer,
-    private readonly port: MessagePort
+    private readonly port: MessagePort,
+    private readonly sleeper: Sleeper,
+    private readonly wake: () => void
   ) {
     this.control = new Int32Array(shared, 0, 64)
     this.ring = new Int32Array(shared, replyRingOffset, replyRingSize)
@@ -66,7 +69,7 @@ export class Outbox {
         return undefined
       }
       // Cancel bumps the credit word, too; a deadline is looked at ten times a second.
-      Atomics.wait(this.control, Word.credit, credit, 100)
+      this.sleeper.sleep(Word.credit, credit, 100)
     }
   }
 
@@ -147,13 +150,13 @@ export class Outbox {
     const { control } = this
     // The ring holds twice the slots and all page slots, so it is only ever full when the loop has not drained for long.
     while (((this.head - Atomics.load(control, Word.replyTail)) | 0) >= replyRingSize) {
-      Atomics.wait(control, Word.credit, Atomics.load(control, Word.credit), 10)
+      this.sleeper.sleep(Word.credit, Atomics.load(control, Word.credit), 10)
     }
     Atomics.store(this.ring, this.head & (replyRingSize - 1), reply)
     this.head = (this.head + 1) | 0
     Atomics.store(control, Word.replyHead, this.head)
     if (Atomics.exchange(control, Word.wakePending, 1) === 0) {
-      this.port.postMessage(null)
+      this.wake()
     }
   }
 }

@@ -71,7 +71,7 @@ export const serve = (start: Start): void => {
     connection.start(openSeq, openSlot)
     const journalMode = configure(connection, start)
     const opened = start.untrusted === undefined ? connection : restrict(connection, start.untrusted)
-    const loop = new Loop(start, opened, engine.kind)
+    const loop = new Loop(start, opened, engine)
     ready = () => {
       opened.end()
       post(["ready", engine.kind, engine.version, journalMode])

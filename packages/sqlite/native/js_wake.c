@@ -1,0 +1,174 @@
+/* The binding of sleeping and waking: a thread that waits for a word, and an event loop that another thread wakes. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
+#include "js.h"
+
+#include <stdlib.h>
+
+#if defined(__linux__)
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One word of an Int32Array; NULL with an exception pending. */
+static int32_t *word_of(napi_env env, napi_value words, napi_value index) {
+  size_t bytes = 0;
+  int32_t at = js_to_int32(env, index);
+  uint8_t *start = js_to_bytes(env, words, at < 0 ? -1 : (int64_t)at * 4, &bytes);
+  return start == NULL || bytes < 4 ? NULL : (int32_t *)(void *)start;
+}
+
+/* sleep(words, index, value, milliseconds): sleeps while the word has this value; false: the time is over. Unlike
+   Atomics.wait it takes no lock that the waking thread still holds, but nothing else ends it: so never for long. */
+static napi_value js_sleep(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  int32_t *word = word_of(env, args[0], args[1]);
+  if (word == NULL) return NULL;
+  int32_t millis = js_to_int32(env, args[3]);
+  struct timespec timeout = {.tv_sec = millis / 1000, .tv_nsec = millis % 1000 * 1000000L};
+  long result = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, js_to_int32(env, args[2]), &timeout, NULL, 0);
+  return js_boolean(env, result == 0 || errno != ETIMEDOUT);
+}
+
+/* wake(words, index): wakes the thread that sleeps there */
+static napi_value js_wake(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int32_t *word = word_of(env, args[0], args[1]);
+  if (word != NULL) syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  return NULL;
+}
+#endif
+
+/* ---- bells ---- */
+
+/* Of libuv, whose header is not among those that we are built with: all of them are in its stable interface. */
+typedef struct uv_handle uv_handle;
+typedef struct uv_async uv_async;
+enum { UV_ASYNC_HANDLE = 1 };
+extern size_t uv_handle_size(int type);
+extern int uv_async_init(void *loop, uv_async *async, void (*run)(uv_async *));
+extern int uv_async_send(uv_async *async);
+extern void uv_unref(uv_handle *handle);
+extern void uv_close(uv_handle *handle, void (*closed)(uv_handle *));
+extern void *uv_handle_get_data(const uv_handle *handle);
+extern void uv_handle_set_data(uv_handle *handle, void *data);
+
+/* What other threads ring, and whom it calls. Unlike a thread-safe function it has no lock that both sides meet at. */
+typedef struct Bell {
+  uv_async *async;
+  napi_env env;
+  napi_ref run;
+  napi_async_context context;
+  napi_async_cleanup_hook_handle hook;
+  bool silent;
+} Bell;
+
+static void on_ring(uv_async *async) {
+  Bell *bell = uv_handle_get_data((uv_handle *)async);
+  napi_env env = bell->env;
+  if (bell->silent) return;
+  napi_handle_scope scope = NULL;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  napi_value run = NULL;
+  napi_value receiver = NULL;
+  napi_value error = NULL;
+  napi_get_reference_value(env, bell->run, &run);
+  napi_get_global(env, &receiver);
+  if (napi_make_callback(env, bell->context, receiver, run, 0, NULL, NULL) == napi_pending_exception &&
+      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
+    napi_fatal_exception(env, error);
+  }
+  napi_close_handle_scope(env, scope);
+}
+
+static void on_closed(uv_handle *handle) {
+  Bell *bell = uv_handle_get_data(handle);
+  napi_remove_async_cleanup_hook(bell->hook);
+  free(bell->async);
+  free(bell);
+}
+
+static void silence(Bell *bell) {
+  if (bell->silent) return;
+  bell->silent = true;
+  napi_delete_reference(bell->env, bell->run);
+  napi_async_destroy(bell->env, bell->context);
+  uv_close((uv_handle *)bell->async, on_closed);
+}
+
+static void on_teardown(napi_async_cleanup_hook_handle hook, void *bell) {
+  (void)hook;
+  silence(bell);
+}
+
+/* bell(run): the number of a bell; whenever another thread rings it, this thread's event loop calls `run`, once for
+   several in a row. It keeps no process alive. Undefined: there is none to be had. */
+static napi_value js_bell(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  napi_value result = NULL;
+  napi_value name = js_string(env, "SluiceBell", NAPI_AUTO_LENGTH);
+  struct uv_loop_s *loop = NULL;
+  Bell *bell = calloc(1, sizeof(Bell));
+  uv_async *async = calloc(1, uv_handle_size(UV_ASYNC_HANDLE));
+  if (bell == NULL || async == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok ||
+      uv_async_init(loop, async, on_ring) != 0) {
+    free(bell);
+    free(async);
+    return NULL;
+  }
+  uv_handle_set_data((uv_handle *)async, bell);
+  uv_unref((uv_handle *)async);
+  bell->async = async;
+  bell->env = env;
+  napi_create_reference(env, args[0], 1, &bell->run);
+  napi_async_init(env, NULL, name, &bell->context);
+  napi_add_async_cleanup_hook(env, on_teardown, bell, &bell->hook);
+  napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)bell, &result);
+  return result;
+}
+
+static Bell *bell_of(napi_env env, napi_value number) {
+  uint64_t address = 0;
+  bool whole = false;
+  napi_get_value_bigint_uint64(env, number, &address, &whole);
+  return (Bell *)(uintptr_t)address;
+}
+
+/* rope(bell): by which this thread rings a bell; no longer than it is there */
+static napi_value js_rope(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  napi_value result = NULL;
+  Bell *bell = bell_of(env, args[0]);
+  if (bell != NULL) napi_create_external(env, bell->async, NULL, NULL, &result);
+  return result;
+}
+
+/* ring(rope) */
+static napi_value js_ring(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  void *async = NULL;
+  if (napi_get_value_external(env, args[0], &async) == napi_ok) uv_async_send(async);
+  return NULL;
+}
+
+/* silence(bell): once, by the thread that has it, when nobody rings it any more */
+static napi_value js_silence(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  Bell *bell = bell_of(env, args[0]);
+  if (bell != NULL) silence(bell);
+  return NULL;
+}
+
+void js_define_wake(napi_env env, napi_value exports) {
+#if defined(__linux__)
+  js_define(env, exports, "sleep", js_sleep);
+  js_define(env, exports, "wake", js_wake);
+#endif
+  js_define(env, exports, "bell", js_bell);
+  js_define(env, exports, "rope", js_rope);
+  js_define(env, exports, "ring", js_ring);
+  js_define(env, exports, "silence", js_silence);
+}
