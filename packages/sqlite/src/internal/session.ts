@@ -5,6 +5,7 @@
 import type { MessagePort } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as FiberId from "effect/FiberId"
+import { Alarm } from "./alarm.js"
 import type { SqliteAnswer } from "./answer.js"
 import { cancelWord, Op, slots, statementSlots, Word } from "./boundary.js"
 import { Call } from "./call.js"
@@ -57,8 +58,7 @@ export class WorkerSession {
 
   private failed: SqlError | undefined
   private transaction = false
-  private timer: NodeJS.Timeout | undefined
-  private timerAt = Infinity
+  private readonly alarm = new Alarm(() => this.tick())
 
   constructor(
     memory: SharedArrayBuffer,
@@ -134,9 +134,7 @@ export class WorkerSession {
       return this.refuse(call, this.failed)
     }
     this.activate()
-    if (call.request.deadline !== Infinity) {
-      this.watch(call.request.deadline)
-    }
+    this.alarm.set(call.request.deadline)
     if (call.op === Op.fetch || call.op === Op.closeCursor) {
       const slot = this.cursorQueue.length === 0 ? this.freeCursorSlots.pop() : undefined
       return slot === undefined ? void this.cursorQueue.push(call) : this.send(call, slot)
@@ -411,21 +409,8 @@ export class WorkerSession {
 
   // ------------------------------------------------------------------------------------------------------ deadlines
 
-  /** One timer per session, for the earliest deadline. The worker stops what runs; this one ends what waits. */
-  private watch(at: number): void {
-    if (at >= this.timerAt) {
-      return
-    }
-    clearTimeout(this.timer)
-    this.timerAt = at
-    this.timer = setTimeout(() => this.tick(), Math.min(Math.max(0, at - performance.now()) + 0.5, 0x7fffffff))
-    // Calls under way keep the process alive, their deadlines do not.
-    this.timer.unref()
-  }
-
+  /** The worker stops what runs at its deadline; this ends what waits. */
   private tick(): void {
-    this.timer = undefined
-    this.timerAt = Infinity
     const now = performance.now()
     let next = Infinity
     for (const call of [...this.cursorQueue, ...this.queue, ...this.calls]) {
@@ -447,9 +432,7 @@ export class WorkerSession {
         return
       }
     }
-    if (next !== Infinity) {
-      this.watch(next)
-    }
+    this.alarm.set(next)
   }
 
   /** The deadline of a call that has not begun: it never will. */
@@ -460,7 +443,7 @@ export class WorkerSession {
       }
     } else {
       // It began in this very moment, and has been told to stop.
-      this.watch(performance.now() + this.options.grace)
+      this.alarm.set(performance.now() + this.options.grace)
     }
   }
 
@@ -515,8 +498,7 @@ export class WorkerSession {
     if (this.bell !== undefined) {
       this.options.signals!.silence(this.bell)
     }
-    clearTimeout(this.timer)
-    this.timer = undefined
+    this.alarm.clear()
     this.port.close()
   }
 }
