@@ -58,7 +58,27 @@ static napi_value js_column_count(napi_env env, napi_callback_info info) {
   return js_integer(env, statement->connection->api->column_count(statement->stmt));
 }
 
-/* columns(statement): name, declared type (or undefined), name, … */
+/* Whether the schema lets a result's column be NULL. A NOT NULL one may be NULL, too, behind an outer join: so "no" is not
+   said. An INTEGER PRIMARY KEY is the rowid. */
+static bool is_nullable(const Statement *statement, int column) {
+  const Api *api = statement->connection->api;
+  /* Of libraries built with SQLITE_ENABLE_COLUMN_METADATA. */
+  if (api->column_origin_name == NULL || api->column_table_name == NULL || api->column_database_name == NULL) return false;
+  const char *schema = api->column_database_name(statement->stmt, column);
+  const char *table = api->column_table_name(statement->stmt, column);
+  const char *origin = api->column_origin_name(statement->stmt, column);
+  const char *type = NULL;
+  int notNull = 0;
+  int primaryKey = 0;
+  if (schema == NULL || table == NULL || origin == NULL) return false;
+  if (api->table_column_metadata(statement->connection->db, schema, table, origin, &type, NULL, &notNull, &primaryKey,
+                                 NULL) != SQLITE_OK) {
+    return false;
+  }
+  return !notNull && !(primaryKey && type != NULL && api->stricmp(type, "INTEGER") == 0);
+}
+
+/* columns(statement): name, declared type (or undefined), whether it is nullable, name, … */
 static napi_value js_columns(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   Statement *statement = js_statement(env, args[0]);
@@ -66,12 +86,13 @@ static napi_value js_columns(napi_env env, napi_callback_info info) {
   const Api *api = statement->connection->api;
   int count = api->column_count(statement->stmt);
   napi_value result = NULL;
-  napi_create_array_with_length(env, (size_t)count * 2, &result);
+  napi_create_array_with_length(env, (size_t)count * 3, &result);
   for (int i = 0; i < count; i++) {
     const char *name = api->column_name(statement->stmt, i);
     const char *type = api->column_decltype(statement->stmt, i);
-    napi_set_element(env, result, (uint32_t)i * 2, js_string(env, name, NAPI_AUTO_LENGTH));
-    napi_set_element(env, result, (uint32_t)i * 2 + 1, js_string(env, type, NAPI_AUTO_LENGTH));
+    napi_set_element(env, result, (uint32_t)i * 3, js_string(env, name, NAPI_AUTO_LENGTH));
+    napi_set_element(env, result, (uint32_t)i * 3 + 1, js_string(env, type, NAPI_AUTO_LENGTH));
+    napi_set_element(env, result, (uint32_t)i * 3 + 2, js_boolean(env, is_nullable(statement, i)));
   }
   return result;
 }

@@ -155,7 +155,13 @@ it.layer(SqliteClient.layerMemory)("Query on SQLite", (it) => {
   it.effect("check finds nothing where nothing is wrong, and runs nothing", () =>
     Effect.gen(function* () {
       yield* setUp
-      assert.deepStrictEqual((yield* Query.check(flight)).problems, [])
+      const certain = Query.one({
+        name: "certain",
+        Request: Schema.Number,
+        Result: Schema.Struct({ id: Schema.Number, origin: Schema.String, delay: Schema.NullOr(Schema.Int) }),
+        execute: (sql, id) => sql`select id, origin, delay from flights where id = ${id}`
+      })
+      assert.deepStrictEqual((yield* Query.check(certain)).problems, [])
       assert.deepStrictEqual(yield* Query.assertChecked(remove, 5), {
         name: "remove",
         text: "delete from flights where id = ?",
@@ -222,3 +228,43 @@ it.layer(SqliteClient.layerMemory)("Query on SQLite", (it) => {
     })
   )
 })
+
+for (const engine of ["native", "portable"] as const) {
+  it.layer(SqliteClient.layer({ filename: ":memory:", engine }))(`Query.check on SQLite (${engine})`, (it) => {
+    it.effect("tells columns that the schema of the database lets be null", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`create table people (id integer primary key, name text not null, born text)`
+        yield* sql`create table codes (code text primary key, n integer not null) without rowid`
+        yield* sql`create view adults as select id, born as birthday from people`
+        const check = (fields: Schema.Struct.Fields, text: string) =>
+          Effect.map(
+            Query.check(
+              Query.all({
+                name: "q",
+                Request: Schema.Void,
+                Result: Schema.Struct(fields),
+                execute: (sql) => sql.unsafe(text)
+              })
+            ),
+            ({ problems }) => problems.map(({ _tag, column }) => [_tag, column])
+          )
+        const { Number, String } = Schema
+        assert.deepStrictEqual(
+          yield* check({ id: Number, name: String, born: String }, "select id, name, born from people"),
+          [["NullableColumn", "born"]]
+        )
+        assert.deepStrictEqual(
+          yield* check({ id: Number, born: Schema.NullOr(String) }, "select id, born from people p"),
+          []
+        )
+        assert.deepStrictEqual(yield* check({ birthday: String }, "select birthday from adults"), [
+          ["NullableColumn", "birthday"]
+        ])
+        assert.deepStrictEqual(yield* check({ code: String, n: Number }, "select * from codes"), [])
+        // Computed: the engine does not know.
+        assert.deepStrictEqual(yield* check({ b: String }, "select upper(born) as b from people"), [])
+      })
+    )
+  })
+}

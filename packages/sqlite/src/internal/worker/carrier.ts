@@ -7,6 +7,15 @@ import { createRequire } from "node:module"
 
 export type CarrierValue = null | number | bigint | string | Uint8Array
 
+export interface CarrierColumn {
+  readonly name: string
+  readonly type: string | null
+  /** Where it comes from; null: it is computed. */
+  readonly database: string | null
+  readonly table: string | null
+  readonly column: string | null
+}
+
 export interface CarrierStatement {
   readonly run: (...parameters: Array<unknown>) => {
     readonly changes: number | bigint
@@ -14,7 +23,7 @@ export interface CarrierStatement {
   }
   readonly get: (...parameters: Array<unknown>) => unknown
   readonly iterate: (...parameters: Array<unknown>) => Iterator<unknown>
-  readonly columns: () => ReadonlyArray<{ readonly name: string; readonly type: string | null }>
+  readonly columns: () => ReadonlyArray<CarrierColumn>
   readonly setReadBigInts: (enabled: boolean) => void
   readonly setReturnArrays: (enabled: boolean) => void
   readonly setAllowBareNamedParameters: (enabled: boolean) => void

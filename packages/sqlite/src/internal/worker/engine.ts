@@ -104,7 +104,7 @@ export interface Prepared {
   readonly parameterCount: number
   /** 0 for a statement without result. May change when the schema changes. */
   readonly columnCount: () => number
-  readonly columns: () => ReadonlyArray<{ readonly name: string; readonly type: string | undefined }>
+  readonly columns: () => ReadonlyArray<DescribedColumn>
   readonly readonly: boolean
   /**
    * May run on another connection that only reads: it reads nothing but `main`, by SELECT, and calls nothing that
@@ -162,6 +162,13 @@ export interface Signals {
 
 export interface Rope {
   readonly _handle: "rope"
+}
+
+export interface DescribedColumn {
+  readonly name: string
+  readonly type: string | undefined
+  /** The schema lets it be NULL. Never false: behind an outer join any column may be. */
+  readonly nullable: true | undefined
 }
 
 /** An error of SQLite: its extended result code and message. */

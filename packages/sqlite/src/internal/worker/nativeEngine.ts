@@ -62,7 +62,7 @@ interface Pump extends Signals {
     | readonly [statement: StatementHandle, tail: string, parameterCount: number, readonly: boolean, routable: boolean]
     | undefined
   readonly columnCount: (statement: StatementHandle) => number
-  readonly columns: (statement: StatementHandle) => ReadonlyArray<string | undefined>
+  readonly columns: (statement: StatementHandle) => ReadonlyArray<string | boolean | undefined>
   readonly bind: (statement: StatementHandle, bytes: Uint8Array, offset: number, count: number, keep: boolean) => number
   readonly fetch: (
     statement: StatementHandle,
@@ -191,7 +191,10 @@ const makePrepared = (
   columnCount: () => pump.columnCount(handle),
   columns: () => {
     const flat = pump.columns(handle)
-    return Array.from({ length: flat.length / 2 }, (_, i) => ({ name: flat[2 * i] ?? "", type: flat[2 * i + 1] }))
+    return Array.from({ length: flat.length / 3 }, (_, i) => {
+      const [name, type, nullable] = flat.slice(3 * i) as [string | undefined, string | undefined, boolean]
+      return { name: name ?? "", type, nullable: nullable || undefined }
+    })
   },
   bind: (bytes, offset, count, keep) => attempt(() => pump.bind(handle, bytes, offset, count, keep)),
   fetch: (maxRows, out, offset, capacity) => pump.fetch(handle, maxRows, out, offset, capacity),
@@ -285,7 +288,7 @@ const candidates = (): Array<string> => {
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 1
+const revision = 2
 
 /** A pump that was built from other sources, as after a `git pull`. */
 let stale: string | undefined

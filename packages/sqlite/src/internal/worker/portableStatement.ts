@@ -1,9 +1,9 @@
 /** A prepared statement over a carrier's JavaScript API. */
 import { Flag, Why } from "../page.js"
 import { bindAround, carrierArguments, readParameters } from "./bindings.js"
-import type { CarrierStatement, CarrierValue } from "./carrier.js"
+import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "./carrier.js"
 import { type PageColumn, PageWriter, type Value } from "./encodePage.js"
-import { EngineError, type Prepared } from "./engine.js"
+import { type DescribedColumn, EngineError, type Prepared } from "./engine.js"
 import type { PortableConnection } from "./portableConnection.js"
 import { engineError, Stopped } from "./portableErrors.js"
 import type { Statement } from "./split.js"
@@ -68,11 +68,16 @@ export class PortableStatement implements Prepared {
   }
 
   columnCount(): number {
-    return this.columns().length
+    return this.current.length
   }
 
-  columns(): ReadonlyArray<PageColumn> {
-    return this.current
+  columns(): ReadonlyArray<DescribedColumn> {
+    const { database } = this.connection
+    return this.prepared.columns().map((column) => ({
+      name: column.name,
+      type: column.type ?? undefined,
+      nullable: isNullable(database, column) ? true : undefined
+    }))
   }
 
   bind(bytes: Uint8Array, offset: number, count: number, _keep: boolean): number {
@@ -319,6 +324,17 @@ const setUp = (statement: CarrierStatement): void => {
 
 const readColumns = (statement: CarrierStatement): ReadonlyArray<PageColumn> =>
   statement.columns().map(({ name, type }) => ({ name, type: type ?? undefined }))
+
+/** As the pump's: an INTEGER PRIMARY KEY is the rowid, and NOT NULL says nothing behind an outer join. */
+const isNullable = (database: CarrierDatabase, { column, database: schema, table }: CarrierColumn): boolean => {
+  if (column === null || schema === null || table === null) {
+    return false
+  }
+  const found = database
+    .prepare(`SELECT "notnull", pk, type FROM pragma_table_xinfo(?, ?) WHERE name = ?`)
+    .get(table, schema, column) as { readonly notnull: number; readonly pk: number; readonly type: string } | undefined
+  return found !== undefined && found.notnull === 0 && !(found.pk !== 0 && found.type.toUpperCase() === "INTEGER")
+}
 
 const signature = (columns: ReadonlyArray<PageColumn>): string =>
   columns.length === 0 ? "" : JSON.stringify(columns.map(({ name, type }) => [name, type]))
