@@ -19,7 +19,7 @@ export default defineConfig({
     // Many tests wait for time, processes or threads: one file more than there are processors.
     maxWorkers: availableParallelism() + 1,
     minWorkers: 1,
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     coverage: { provider: "v8", include: ["packages/*/src/**"] }
   }
 })

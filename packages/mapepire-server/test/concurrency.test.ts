@@ -154,6 +154,8 @@ describe("CANCEL_SQL", () => {
       yield* target.sql("update sales set sales = 0")
       target.send({ id: "spin", type: "sql", sql: `insert into sales (sales) ${spin}` })
       yield* target.ask({ type: "ping" })
+      // It shall have begun: one that never ran undoes nothing.
+      yield* Effect.sleep(500)
       yield* control.run("call qsys2.cancel_sql(?)", [target.job])
       expect((yield* target.answerTo("spin")).sql_rc).toBe(-952)
       expect((yield* target.sql("commit")).sql_rc).toBe(-911)

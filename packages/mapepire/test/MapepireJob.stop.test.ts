@@ -171,6 +171,7 @@ describe("MapepireJob: interruption", () => {
     Effect.gen(function* () {
       const daemon = yield* withEndless()
       daemon.on(/neighbour/, { ...numbers(3), delay: 150 })
+      daemon.on(/ten/, { ...numbers(10), delay: 150 })
       const job = yield* MapepireJob.make(daemon.config)
       const fiber = yield* Effect.fork(job.queryAndRun("select neighbour"))
       yield* running(daemon, "neighbour")

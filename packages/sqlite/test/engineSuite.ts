@@ -119,13 +119,13 @@ export const engineSuite = (name: string, make: () => Engine, options: EngineSui
       at.connection.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, \"b c\" VARCHAR(10)); INSERT INTO t VALUES (1, 'x')")
       const select = prepare(at, "SELECT *, a + 1 AS é, 2 FROM t")
       expect(select.columns()).toStrictEqual([
-        { name: "a", type: "INTEGER" },
-        { name: "b c", type: "VARCHAR(10)" },
-        { name: "é", type: undefined },
-        { name: "2", type: undefined }
+        { name: "a", type: "INTEGER", nullable: undefined },
+        { name: "b c", type: "VARCHAR(10)", nullable: true },
+        { name: "é", type: undefined, nullable: undefined },
+        { name: "2", type: undefined, nullable: undefined }
       ])
       expect(select.columnCount()).toBe(4)
-      expect(page(select).columns).toStrictEqual(select.columns())
+      expect(page(select).columns).toStrictEqual(select.columns().map(({ name, type }) => ({ name, type })))
       expect(page(select).columns).toBeUndefined()
       at.connection.exec("ALTER TABLE t ADD COLUMN d DEFAULT 5")
       const wider = page(select)

@@ -33,7 +33,7 @@ export interface Subject {
 /** A client over a transport. */
 export const clientOf = (
   transport: Layer.Layer<SqlTransport.SqlTransport, SqlError>,
-  acquireTimeout = 5_000
+  acquireTimeout = 30_000
 ): Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope> =>
   Effect.map(Layer.build(SqlClient.layerWith({ pool: { acquireTimeout } }).pipe(Layer.provide(transport))), (context) =>
     Context.get(context, SqlClient.SqlClient)

@@ -183,12 +183,13 @@ export const Reply = {
 
 /**
  * A callback that the loop shall answer, as Int32 words of its area; tagged arguments follow at byte `Ask.bytes`. One at
- * a time: the worker waits for the answer.
+ * a time: the worker waits for the answer. When the statement is stopped it does not, and may write the next question over
+ * one that the loop has not read yet: whoever reads compares slot and number, the latter once more when all is read.
  */
 export const Ask = {
   /** Which callback: the number it was registered with. */
   id: 0,
-  /** Counts callbacks, so that a late answer is not taken for the next one's. */
+  /** Counts callbacks, so that a late answer is not taken for the next one's. 0 while the area is written. */
   serial: 1,
   /** What is asked of it, see `AggregateOp`; 0 for anything but aggregates. */
   op: 2,
@@ -198,6 +199,8 @@ export const Ask = {
   count: 4,
   /** Bytes of arguments, or −1 when they come as a message. */
   length: 5,
+  /** Slot of the request that asks. */
+  slot: 6,
   bytes: 32
 } as const
 

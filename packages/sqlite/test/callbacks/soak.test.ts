@@ -191,6 +191,11 @@ const round = (engine: EngineName, seed: number, counts: Counts) =>
         { concurrency: "unbounded", discard: true }
       )
     )
+    // However slow the machine: there shall be something to disturb.
+    const enough = counts.callbacksBegun + 50
+    for (let wait = 0; wait < 2_000 && counts.callbacksBegun < enough; wait++) {
+      yield* Effect.sleep(5)
+    }
     const chaos = Effect.gen(function* () {
       // A carrier's own call must not be cut off: it would take the process with it.
       while (engine === "native" && next() < 0.6) {

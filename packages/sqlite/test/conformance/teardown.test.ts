@@ -109,7 +109,7 @@ Effect.runFork(Effect.gen(function*() {
         const queued = yield* Effect.forEach(Array.from({ length: 100 }), () => Effect.fork(reasonOf(sql`select 1`)))
         yield* Effect.sleep(20)
         const [took] = yield* timed(Scope.close(scope, Exit.void))
-        assert.isBelow(took, 500)
+        assert.isBelow(took, 5_000)
         assert.strictEqual((yield* Fiber.join(running)).reason, "Closed")
         for (const fiber of queued) {
           const { message, outcome, reason } = yield* Fiber.join(fiber)
@@ -183,7 +183,7 @@ Effect.runFork(Effect.gen(function*() {
         const sql = yield* open(engine, { filename })
         assert.deepStrictEqual(yield* sql`pragma integrity_check`, [{ integrity_check: "ok" }])
       }),
-    60_000
+    240_000
   )
 
   for (const [how, code] of [

@@ -461,15 +461,15 @@ onEngines("transactions", (engine) => {
             const waiting = yield* Effect.fork(add(patient, 3))
             yield* Effect.sleep(30)
             const [stopped] = yield* timed(Fiber.interrupt(waiting))
-            assert.isBelow(stopped, 500)
+            assert.isBelow(stopped, 5_000)
             const beginning = yield* Effect.fork(patient.withTransaction(add(patient, 3)))
             yield* Effect.sleep(30)
             const [ended] = yield* timed(Fiber.interrupt(beginning))
-            assert.isBelow(ended, 500)
+            assert.isBelow(ended, 5_000)
             for (const late of [add(patient, 4), patient.withTransaction(add(patient, 5))]) {
               const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline(50)(Effect.asVoid(late))))
               assert.strictEqual(failure.reason, "StatementTimeout")
-              assert.isBelow(took, 1_000)
+              assert.isBelow(took, 5_000)
             }
           }).pipe((effect) => Effect.provideService(effect, SqlClient.Prefetch, 64))
         )
@@ -492,7 +492,7 @@ onEngines("transactions", (engine) => {
           yield* Effect.sleep(400)
           assert.strictEqual((yield* Fiber.poll(opening))._tag, "None")
           const [took] = yield* timed(Fiber.interrupt(opening))
-          assert.isBelow(took, 1_000)
+          assert.isBelow(took, 5_000)
         })
       )
     })
@@ -542,7 +542,7 @@ onEngines("transactions", (engine) => {
   it.scopedLive("the acquire timeout names who holds the session", () =>
     Effect.gen(function* () {
       // The open must keep it, too.
-      const sql = yield* open(engine, { pool: { acquireTimeout: "2 seconds" } })
+      const sql = yield* open(engine, { pool: { acquireTimeout: "5 seconds" } })
       const holder = yield* Effect.fork(sql.withTransaction(Effect.sleep("1 minute")))
       yield* Effect.sleep(20)
       const failure = yield* reasonOf(sql`select 1`)

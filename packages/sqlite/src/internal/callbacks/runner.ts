@@ -42,32 +42,25 @@ export class CallbackRunner {
 
   /** Runs the callback whose question lies in shared memory; `long` reads arguments that came as a message. */
   run(call: Call, long: (serial: number) => ArrayBuffer): void {
-    const { ask } = this
-    const serial = ask[Ask.serial]!
-    if (serial === this.answer[Answer.taken]) {
-      // Announced twice: the first was a question whose statement was stopped, and this one was written over it.
+    const question = this.read(call.slot, long)
+    if (question === undefined) {
       return
     }
-    const count = ask[Ask.count]!
-    const args =
-      ask[Ask.length]! < 0
-        ? decodeValues(parameterView(long(serial)), 0, count)
-        : decodeValues(this.view, callbackOffset + Ask.bytes, count)
+    const { args, group, id, op, serial } = question
     Atomics.store(this.answer, Answer.taken, serial)
-    const state = this.groups.get(ask[Ask.group]!)
-    if (state instanceof Scan && ask[Ask.op] === TableOp.close) {
-      return this.endScan(call, serial, ask[Ask.group]!, state)
+    const state = this.groups.get(group)
+    if (state instanceof Scan && op === TableOp.close) {
+      return this.endScan(call, serial, group, state)
     }
-    const handler = this.registry.get(ask[Ask.id]!)
+    const handler = this.registry.get(id)
     // It was taken away, or nobody waits for the statement any more: the worker is about to hear of that.
     if (handler === undefined || isStopped(call)) {
       return this.fail(serial)
     }
-    const question = { args, op: ask[Ask.op]!, group: ask[Ask.group]!, groups: this.groups }
     const fiber = this.fork(
       handler,
       call,
-      Effect.suspend(() => handler.run(question))
+      Effect.suspend(() => handler.run({ args, op, group, groups: this.groups }))
     )
     call.callback = fiber
     fiber.addObserver((exit) => {
@@ -76,6 +69,23 @@ export class CallbackRunner {
       }
       this.settle(call, handler, serial, exit)
     })
+  }
+
+  /** Undefined: its statement was stopped, and another question has been written over it; or it is read already. */
+  private read(slot: number, long: (serial: number) => ArrayBuffer) {
+    const { ask } = this
+    const serial = Atomics.load(ask, Ask.serial)
+    if (serial === 0 || serial === this.answer[Answer.taken] || ask[Ask.slot] !== slot) {
+      return undefined
+    }
+    const [id, op, group] = [ask[Ask.id]!, ask[Ask.op]!, ask[Ask.group]!]
+    const count = ask[Ask.count]!
+    const length = ask[Ask.length]!
+    const start = callbackOffset + Ask.bytes
+    const bytes = length < 0 ? long(serial) : this.view.bytes.slice(start, start + length).buffer
+    return this.isAwaited(serial)
+      ? { id, op, group, serial, args: decodeValues(parameterView(bytes), 0, count) }
+      : undefined
   }
 
   /** Its finalisers run before the statement goes on, or, where it was stopped, before its caller does. */

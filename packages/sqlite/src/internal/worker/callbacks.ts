@@ -153,16 +153,18 @@ export class Callbacks {
   private put(id: number, op: number, group: number, args: ReadonlyArray<unknown>): number {
     const { ask } = this
     const serial = (this.serial = (this.serial % 0x7ffffffe) + 1)
+    Atomics.store(ask, Ask.serial, 0)
     ask[Ask.id] = id
-    ask[Ask.serial] = serial
     ask[Ask.op] = op
     ask[Ask.group] = group
+    ask[Ask.slot] = this.slot
     ask[Ask.count] = args.length
     ask[Ask.length] = encodeInto(args, this.view, callbackOffset + Ask.bytes, callbackBytes - Ask.bytes)
     if (ask[Ask.length]! < 0) {
       const bytes = encode(args)
       this.outbox.post(["arguments", serial, bytes], [bytes])
     }
+    Atomics.store(ask, Ask.serial, serial)
     this.outbox.ask(this.slot)
     return serial
   }

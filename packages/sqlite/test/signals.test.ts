@@ -1,0 +1,128 @@
+/** How the two threads of a session sleep and wake each other: by the pump, and without it. */
+import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
+import { afterEach, describe, expect, it } from "vitest"
+import { Sleep, sleepWord, Word } from "../src/internal/boundary.js"
+import { Waker } from "../src/internal/waker.js"
+import { carrier } from "../src/internal/worker/carrier.js"
+import { pin } from "../src/internal/worker/nativeEngine.js"
+import { Sleeper } from "../src/internal/worker/sleeper.js"
+
+const pump = fileURLToPath(new URL("../native/build/pump.node", import.meta.url))
+const signals = pin(carrier())!
+const workers: Array<Worker> = []
+
+afterEach(() => Promise.all(workers.splice(0).map((worker) => worker.terminate())))
+
+const inWorker = async (source: string, workerData: object): Promise<Worker> => {
+  const worker = new Worker(
+    `const { workerData, parentPort } = require("node:worker_threads")
+     const pump = require(workerData.pump)
+     ${source}`,
+    { eval: true, workerData: { pump, ...workerData } }
+  )
+  workers.push(worker)
+  await new Promise((resolve, reject) => worker.once("online", resolve).once("error", reject))
+  return worker
+}
+
+const message = (worker: Worker) =>
+  new Promise<unknown>((resolve, reject) => worker.once("message", resolve).once("error", reject))
+
+/** Until it holds; at most some seconds. */
+const until = async (holds: () => boolean): Promise<void> => {
+  for (let i = 0; i < 1_000 && !holds(); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(holds()).toBe(true)
+}
+
+const control = () => new Int32Array(new SharedArrayBuffer(256))
+
+describe.runIf(signals.sleep !== undefined)("sleeping in the pump", () => {
+  it("ends when it is woken, and tells that from the time being over", async () => {
+    const words = control()
+    const worker = await inWorker(
+      `parentPort.postMessage([pump.sleep(workerData.words, 1, 0, 20), pump.sleep(workerData.words, 0, 0, 30_000)])`,
+      { words }
+    )
+    const woken = message(worker)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    words[0] = 1
+    signals.wake!(words, 0)
+    expect(await woken).toEqual([false, true])
+  })
+
+  it("does not begin where the word has another value", () => {
+    const words = control()
+    words[3] = 7
+    expect(signals.sleep!(words, 3, 6, 30_000)).toBe(true)
+    expect(() => signals.sleep!(words, 64, 0, 1)).not.toThrow()
+    expect(() => signals.sleep!(words, 65, 0, 1)).toThrow("bounds")
+    expect(() => signals.wake!(words, -1)).toThrow("bounds")
+  })
+})
+
+describe.each([
+  ["with the pump", signals],
+  ["without it", undefined]
+])("a sleeper and its waker, %s", (_, given) => {
+  it("says how it sleeps, and nothing when it is awake", () => {
+    const words = control()
+    const sleeper = new Sleeper(words.buffer as SharedArrayBuffer, given)
+    const waker = new Waker(words.buffer as SharedArrayBuffer, given)
+    expect(sleeper.sleep(Word.credit, 0, 15)).toBe(false)
+    expect(words[sleepWord[Word.credit]]).toBe(Sleep.awake)
+    expect(sleeper.sleep(Word.credit, 1, Infinity)).toBe(true)
+    // Nobody sleeps: nothing to do.
+    waker.wake(Word.requestHead)
+    for (const how of [Sleep.atomics, ...(given?.wake === undefined ? [] : [Sleep.pump])]) {
+      words[sleepWord[Word.callback]] = how
+      waker.wake(Word.callback)
+      expect(words[sleepWord[Word.callback]]).toBe(Sleep.awake)
+    }
+  })
+})
+
+describe("a bell", () => {
+  it("calls on the event loop what it was made for, and errors are uncaught exceptions of the process", async () => {
+    let rung = 0
+    const bell = signals.bell(() => {
+      if (++rung === 2) throw new Error("out of the bell")
+    })!
+    const uncaught: Array<unknown> = []
+    const hear = (error: unknown) => void uncaught.push(error)
+    const others = process.listeners("uncaughtException")
+    process.removeAllListeners("uncaughtException")
+    process.on("uncaughtException", hear)
+    try {
+      const worker = await inWorker(
+        `const rope = pump.rope(workerData.bell)
+         parentPort.on("message", () => pump.ring(rope))`,
+        { bell }
+      )
+      for (let i = 1; i <= 3; i++) {
+        worker.postMessage("ring")
+        await until(() => rung === i)
+      }
+      expect(uncaught).toMatchObject([{ message: "out of the bell" }])
+      await worker.terminate()
+      signals.silence(bell)
+    } finally {
+      process.off("uncaughtException", hear)
+      others.forEach((listener) => process.on("uncaughtException", listener))
+    }
+  })
+
+  it("goes with the thread that has it", async () => {
+    const worker = await inWorker(`globalThis.bell = pump.bell(() => {}); parentPort.postMessage("there")`, {})
+    await message(worker)
+    await new Promise((resolve) => worker.once("exit", resolve))
+    const kept = await inWorker(
+      `globalThis.bell = pump.bell(() => {}); parentPort.on("message", () => {}); parentPort.postMessage("there")`,
+      {}
+    )
+    await message(kept)
+    expect(await kept.terminate()).toBe(1)
+  })
+})
