@@ -69,8 +69,8 @@ describe.each([
 ])("a sleeper and its waker, %s", (_, given) => {
   it("says how it sleeps, and nothing when it is awake", () => {
     const words = control()
-    const sleeper = new Sleeper(words.buffer as SharedArrayBuffer, given)
-    const waker = new Waker(words.buffer as SharedArrayBuffer, given)
+    const sleeper = new Sleeper(words.buffer, given)
+    const waker = new Waker(words.buffer, given)
     expect(sleeper.sleep(Word.credit, 0, 15)).toBe(false)
     expect(words[sleepWord[Word.credit]]).toBe(Sleep.awake)
     expect(sleeper.sleep(Word.credit, 1, Infinity)).toBe(true)
