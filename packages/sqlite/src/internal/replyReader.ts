@@ -16,10 +16,7 @@ import {
 import { type PageSource, views } from "./decoder.js"
 import type { Waker } from "./waker.js"
 
-/**
- * Large pages decoded in one go before the event loop gets its turn again. At least `pageSlots`: then no request has two
- * messages waiting here.
- */
+/** Large pages decoded in one go before the event loop gets its turn again. */
 const pagesPerTurn = 4
 
 /** Who gets what was taken. */
@@ -43,8 +40,8 @@ export class ReplyReader {
   private readonly shared: PageSource
   private tail = 0
   private turning = false
-  /** Pages and values that came as messages before their reply was drained. */
-  private readonly messages = new Map<number, ToLoop>()
+  /** Pages and values that came as messages before their reply was drained: of one request in their order. */
+  private readonly messages = new Map<number, Array<ToLoop>>()
   /** The same of callbacks, by their serial numbers. */
   private readonly arguments = new Map<number, ArrayBuffer>()
   private readonly changes = new Map<number, ChangesMessage>()
@@ -107,7 +104,7 @@ export class ReplyReader {
       case "buffer":
       case "value":
       case "error":
-        this.messages.set(message[1], message)
+        this.messages.set(message[1], [...(this.messages.get(message[1]) ?? []), message])
         break
       case "arguments":
         // Those of a question that was never read are nobody's: there is one at a time.
@@ -142,6 +139,14 @@ export class ReplyReader {
         this.keep(received.message)
       }
     }
+  }
+
+  private message(seq: number): ToLoop {
+    const [first, ...rest] = this.taken(this.messages, seq)
+    if (rest.length > 0) {
+      this.messages.set(seq, rest)
+    }
+    return first!
   }
 
   /** Takes replies in order. After `budget` large pages the rest waits for the next turn of the event loop. */
@@ -187,7 +192,7 @@ export class ReplyReader {
         return
       }
       case Reply.buffer: {
-        const message = this.taken(this.messages, taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
+        const message = this.message(taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
         return taker.page(slot, views(message[2], true), 0)
       }
       case Reply.callback:
@@ -199,7 +204,7 @@ export class ReplyReader {
         this.committed = this.taken(this.changes, ++this.lastChanges)
         return
       default: {
-        const message = this.taken(this.messages, taker.seqOf(slot)) as
+        const message = this.message(taker.seqOf(slot)) as
           readonly ["value", number, unknown] | readonly ["error", number, ErrorMessage]
         return message[0] === "error" ? taker.error(slot, message[2]) : taker.value(slot, message[2])
       }
