@@ -8,10 +8,17 @@
 
 #if defined(__linux__)
 #include <errno.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#endif
+
+/* Where time_t has 32 bits the C library and the kernel need not agree about a timespec: Atomics.wait is used there. */
+#if defined(SYS_futex) && defined(__LP64__)
+#define HAS_FUTEX
+
+/* Of the kernel's linux/futex.h, which a C library alone (musl's, without linux-headers) does not bring. */
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
 
 /* One word of an Int32Array; NULL with an exception pending. */
 static int32_t *word_of(napi_env env, napi_value words, napi_value index) {
@@ -163,7 +170,7 @@ static napi_value js_silence(napi_env env, napi_callback_info info) {
 }
 
 void js_define_wake(napi_env env, napi_value exports) {
-#if defined(__linux__)
+#if defined(HAS_FUTEX)
   js_define(env, exports, "sleep", js_sleep);
   js_define(env, exports, "wake", js_wake);
 #endif

@@ -39,7 +39,7 @@ export class ReplyReader {
   private readonly ring: Int32Array
   private readonly shared: PageSource
   private tail = 0
-  private turning = false
+  private turning: NodeJS.Immediate | undefined
   /** Pages and values that came as messages before their reply was drained: of one request in their order. */
   private readonly messages = new Map<number, Array<ToLoop>>()
   /** The same of callbacks, by their serial numbers. */
@@ -82,14 +82,17 @@ export class ReplyReader {
   }
 
   private again(): void {
-    if (!this.turning) {
-      this.turning = true
-      setImmediate(this.turn)
-    }
+    this.turning ??= setImmediate(this.turn)
+  }
+
+  /** The worker is gone, and what could be read of its answers has been. */
+  end(): void {
+    clearImmediate(this.turning)
+    this.turning = undefined
   }
 
   private readonly turn = (): void => {
-    this.turning = false
+    this.turning = undefined
     const { tail } = this
     this.drain(pagesPerTurn)
     if (this.tail !== tail) {

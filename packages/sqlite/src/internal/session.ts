@@ -495,6 +495,7 @@ export class WorkerSession {
 
   dispose(): void {
     this.callbacks.end()
+    this.replies.end()
     if (this.bell !== undefined) {
       this.options.signals!.silence(this.bell)
     }
