@@ -38,7 +38,7 @@ const run = (...parameters) => spawnSync(node, parameters, { cwd: root, env, std
 
 // Said before anything is tested: a fallback to the other carrier would make all of this worthless. The environment
 // variable lets workers fail instead of falling back.
-const built = run(require.resolve("typescript/bin/tsc"), "-b", "packages/sqlite/tsconfig.src.json")
+const built = run("scripts/build.mjs", "packages/sqlite/tsconfig.src.json")
 if (built !== 0) process.exit(built)
 const told = run(
   "--input-type=module",

@@ -24,12 +24,13 @@ const checkContents = (name, paths, pump) => {
     if (/^(test|node_modules|\.tsbuild)\/|\.tsbuildinfo$|^native\/build\//.test(path)) {
       fail(`@sluice/${name}: ${path} has no business in the tarball`)
     }
-    if (path.startsWith("dist/") && path.endsWith(".js")) {
+    if (path.startsWith("dist/") && path.endsWith(".js") && !path.endsWith("/bundle.js")) {
       has(path.replace(/\.js$/, ".d.ts"))
       has(path.replace(/^dist\/(.*)\.js$/, "src/$1.ts"))
     }
   }
   if (name === "sqlite") {
+    has("dist/internal/worker/bundle.js")
     has("native/pump.h")
     has("native/build.mjs")
     if (pump && !paths.some((path) => /^prebuilds\/.*\.node$/.test(path))) fail("@sluice/sqlite: no prebuilt pump")

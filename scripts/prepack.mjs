@@ -3,8 +3,8 @@
 // out again: in the repository the freshly compiled one must be found, not a copy from the last time.
 import { execFileSync } from "node:child_process"
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
+import { root } from "./lib/workspace.mjs"
 import { prebuild, pumpName } from "./prebuild.mjs"
 
 const here = process.cwd()
@@ -25,7 +25,7 @@ if (process.argv.includes("--undo")) {
   if (existsSync(prebuilds) && readdirSync(prebuilds).length === 0) rmdirSync(prebuilds)
 } else {
   removeStale()
-  node(createRequire(import.meta.url).resolve("typescript/bin/tsc"), "-b", "tsconfig.src.json")
+  node(join(root, "scripts/build.mjs"), join(here, "tsconfig.src.json"))
   if (existsSync(join(here, "native")) && prebuild(prebuilds) === undefined) {
     process.stderr.write("No pump was built here: the package will have none for this platform.\n")
   }

@@ -119,7 +119,7 @@ const { build, chosen, options, report: wanted } = readArguments()
 if (build) {
   run(
     process.execPath,
-    [join(root, "node_modules/typescript/bin/tsc"), "-b", "packages/mapepire-server/tsconfig.src.json"],
+    [join(root, "scripts/build.mjs"), "packages/mapepire-server/tsconfig.src.json"],
     root
   )
 }

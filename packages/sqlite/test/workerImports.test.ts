@@ -7,19 +7,31 @@ const importsOf = (file: URL): Array<string> =>
     (found) => found[1]!
   )
 
-it("loads no packages but what Node brings", () => {
-  const files = new Map<string, URL>()
+/** All files that a module loads, and the names of the packages. */
+const loadedBy = (entry: string) => {
+  const files = new Set<string>()
   const packages = new Set<string>()
   const visit = (file: URL): void => {
     if (files.has(file.href)) return
-    files.set(file.href, file)
+    files.add(file.href)
     for (const name of importsOf(file)) {
       if (name.startsWith(".")) visit(new URL(name, file))
       else packages.add(name)
     }
   }
-  // The built files: types are gone, what remains is really loaded.
-  visit(new URL("../dist/worker.js", import.meta.url))
+  visit(new URL(entry, import.meta.url))
+  return { files, packages: [...packages].filter((name) => !name.startsWith("node:")) }
+}
+
+// The built files: types are gone, what remains is really loaded.
+it("loads no packages but what Node brings", () => {
+  const { files, packages } = loadedBy("../dist/worker.js")
   expect(files.size).toBeGreaterThan(10)
-  expect([...packages].filter((name) => !name.startsWith("node:"))).toEqual([])
+  expect(packages).toEqual([])
+})
+
+it("is one file", () => {
+  const { files, packages } = loadedBy("../dist/internal/worker/bundle.js")
+  expect(files.size).toBe(1)
+  expect(packages).toEqual([])
 })

@@ -28,8 +28,8 @@ export interface ConnectOptions
   readonly workerUrl: URL | string | undefined
 }
 
-/** The built entry, from the sources as well as from the package: both lie two folders below its root. */
-const defaultWorkerUrl = new URL("../../dist/worker.js", import.meta.url)
+/** `worker.ts` as one file, from the sources as well as from the package: both lie two folders below its root. */
+const defaultWorkerUrl = new URL("../../dist/internal/worker/bundle.js", import.meta.url)
 
 /** Node takes a string for a path, also one that begins with `file:`. */
 const workerEntry = (url: URL | string | undefined): URL | string =>
