@@ -117,11 +117,7 @@ const installPeers = () => {
 
 const { build, chosen, options, report: wanted } = readArguments()
 if (build) {
-  run(
-    process.execPath,
-    [join(root, "scripts/build.mjs"), "packages/mapepire-server/tsconfig.src.json"],
-    root
-  )
+  run(process.execPath, [join(root, "scripts/build.mjs"), "packages/mapepire-server/tsconfig.src.json"], root)
 }
 installPeers()
 

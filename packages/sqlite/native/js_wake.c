@@ -28,9 +28,9 @@ static int32_t *word_of(napi_env env, napi_value words, napi_value index) {
   return start == NULL || bytes < 4 ? NULL : (int32_t *)(void *)start;
 }
 
-/* sleep(words, index, value, milliseconds): sleeps while the word has this value; false: the time is over. Unlike
+/* futexWait(words, index, value, milliseconds): sleeps while the word has this value; false: the time is over. Unlike
    Atomics.wait it takes no lock that the waking thread still holds, but nothing else ends it: so never for long. */
-static napi_value js_sleep(napi_env env, napi_callback_info info) {
+static napi_value js_futex_wait(napi_env env, napi_callback_info info) {
   ARGUMENTS(4);
   int32_t *word = word_of(env, args[0], args[1]);
   if (word == NULL) return NULL;
@@ -40,8 +40,8 @@ static napi_value js_sleep(napi_env env, napi_callback_info info) {
   return js_boolean(env, result == 0 || errno != ETIMEDOUT);
 }
 
-/* wake(words, index): wakes the thread that sleeps there */
-static napi_value js_wake(napi_env env, napi_callback_info info) {
+/* futexWake(words, index): wakes the thread that sleeps there */
+static napi_value js_futex_wake(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   int32_t *word = word_of(env, args[0], args[1]);
   if (word != NULL) syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
@@ -49,7 +49,7 @@ static napi_value js_wake(napi_env env, napi_callback_info info) {
 }
 #endif
 
-/* ---- bells ---- */
+/* ---- async handles ---- */
 
 /* Of libuv, whose header is not among those that we are built with: all of them are in its stable interface. */
 typedef struct uv_handle uv_handle;
@@ -63,119 +63,119 @@ extern void uv_close(uv_handle *handle, void (*closed)(uv_handle *));
 extern void *uv_handle_get_data(const uv_handle *handle);
 extern void uv_handle_set_data(uv_handle *handle, void *data);
 
-/* What other threads ring, and whom it calls. Unlike a thread-safe function it has no lock that both sides meet at. */
-typedef struct Bell {
+/* What other threads send to, and whom that calls. Unlike a thread-safe function it has no lock that both sides meet at. */
+typedef struct Async {
   uv_async *async;
   napi_env env;
   napi_ref run;
   napi_async_context context;
   napi_async_cleanup_hook_handle hook;
-  bool silent;
-} Bell;
+  bool closed;
+} Async;
 
-static void on_ring(uv_async *async) {
-  Bell *bell = uv_handle_get_data((uv_handle *)async);
-  napi_env env = bell->env;
-  if (bell->silent) return;
+static void on_send(uv_async *async) {
+  Async *handle = uv_handle_get_data((uv_handle *)async);
+  napi_env env = handle->env;
+  if (handle->closed) return;
   napi_handle_scope scope = NULL;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value run = NULL;
   napi_value receiver = NULL;
   napi_value error = NULL;
-  napi_get_reference_value(env, bell->run, &run);
+  napi_get_reference_value(env, handle->run, &run);
   napi_get_global(env, &receiver);
-  if (napi_make_callback(env, bell->context, receiver, run, 0, NULL, NULL) == napi_pending_exception &&
+  if (napi_make_callback(env, handle->context, receiver, run, 0, NULL, NULL) == napi_pending_exception &&
       napi_get_and_clear_last_exception(env, &error) == napi_ok) {
     napi_fatal_exception(env, error);
   }
   napi_close_handle_scope(env, scope);
 }
 
-static void on_closed(uv_handle *handle) {
-  Bell *bell = uv_handle_get_data(handle);
-  napi_remove_async_cleanup_hook(bell->hook);
-  free(bell->async);
-  free(bell);
+static void on_closed(uv_handle *uv) {
+  Async *handle = uv_handle_get_data(uv);
+  napi_remove_async_cleanup_hook(handle->hook);
+  free(handle->async);
+  free(handle);
 }
 
-static void silence(Bell *bell) {
-  if (bell->silent) return;
-  bell->silent = true;
-  napi_delete_reference(bell->env, bell->run);
-  napi_async_destroy(bell->env, bell->context);
-  uv_close((uv_handle *)bell->async, on_closed);
+static void close_async(Async *handle) {
+  if (handle->closed) return;
+  handle->closed = true;
+  napi_delete_reference(handle->env, handle->run);
+  napi_async_destroy(handle->env, handle->context);
+  uv_close((uv_handle *)handle->async, on_closed);
 }
 
-static void on_teardown(napi_async_cleanup_hook_handle hook, void *bell) {
+static void on_teardown(napi_async_cleanup_hook_handle hook, void *handle) {
   (void)hook;
-  silence(bell);
+  close_async(handle);
 }
 
-/* bell(run): the number of a bell; whenever another thread rings it, this thread's event loop calls `run`, once for
-   several in a row. It keeps no process alive. Undefined: there is none to be had. */
-static napi_value js_bell(napi_env env, napi_callback_info info) {
+/* openAsync(run): the number of a handle; whenever another thread sends to it, this thread's event loop calls `run`, once
+   for several in a row. It keeps no process alive. Undefined: there is none to be had. */
+static napi_value js_open_async(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   napi_value result = NULL;
-  napi_value name = js_string(env, "SluiceBell", NAPI_AUTO_LENGTH);
+  napi_value name = js_string(env, "SluiceAsync", NAPI_AUTO_LENGTH);
   struct uv_loop_s *loop = NULL;
-  Bell *bell = calloc(1, sizeof(Bell));
+  Async *handle = calloc(1, sizeof(Async));
   uv_async *async = calloc(1, uv_handle_size(UV_ASYNC_HANDLE));
-  if (bell == NULL || async == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok ||
-      uv_async_init(loop, async, on_ring) != 0) {
-    free(bell);
+  if (handle == NULL || async == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok ||
+      uv_async_init(loop, async, on_send) != 0) {
+    free(handle);
     free(async);
     return NULL;
   }
-  uv_handle_set_data((uv_handle *)async, bell);
+  uv_handle_set_data((uv_handle *)async, handle);
   uv_unref((uv_handle *)async);
-  bell->async = async;
-  bell->env = env;
-  napi_create_reference(env, args[0], 1, &bell->run);
-  napi_async_init(env, NULL, name, &bell->context);
-  napi_add_async_cleanup_hook(env, on_teardown, bell, &bell->hook);
-  napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)bell, &result);
+  handle->async = async;
+  handle->env = env;
+  napi_create_reference(env, args[0], 1, &handle->run);
+  napi_async_init(env, NULL, name, &handle->context);
+  napi_add_async_cleanup_hook(env, on_teardown, handle, &handle->hook);
+  napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)handle, &result);
   return result;
 }
 
-static Bell *bell_of(napi_env env, napi_value number) {
+static Async *handle_of(napi_env env, napi_value number) {
   uint64_t address = 0;
   bool whole = false;
   napi_get_value_bigint_uint64(env, number, &address, &whole);
-  return (Bell *)(uintptr_t)address;
+  return (Async *)(uintptr_t)address;
 }
 
-/* rope(bell): by which this thread rings a bell; no longer than it is there */
-static napi_value js_rope(napi_env env, napi_callback_info info) {
+/* senderOf(handle): by which this thread sends to it, no longer than it is open */
+static napi_value js_sender_of(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   napi_value result = NULL;
-  Bell *bell = bell_of(env, args[0]);
-  if (bell != NULL) napi_create_external(env, bell->async, NULL, NULL, &result);
+  Async *handle = handle_of(env, args[0]);
+  if (handle != NULL) napi_create_external(env, handle->async, NULL, NULL, &result);
   return result;
 }
 
-/* ring(rope) */
-static napi_value js_ring(napi_env env, napi_callback_info info) {
+/* send(sender) */
+static napi_value js_send(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   void *async = NULL;
   if (napi_get_value_external(env, args[0], &async) == napi_ok) uv_async_send(async);
   return NULL;
 }
 
-/* silence(bell): once, by the thread that has it, when nobody rings it any more */
-static napi_value js_silence(napi_env env, napi_callback_info info) {
+/* close_async(handle): once, by the thread that has it, when nobody rings it any more */
+static napi_value js_close_async(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
-  Bell *bell = bell_of(env, args[0]);
-  if (bell != NULL) silence(bell);
+  Async *handle = handle_of(env, args[0]);
+  if (handle != NULL) close_async(handle);
   return NULL;
 }
 
 void js_define_wake(napi_env env, napi_value exports) {
 #if defined(HAS_FUTEX)
-  js_define(env, exports, "sleep", js_sleep);
-  js_define(env, exports, "wake", js_wake);
+  js_define(env, exports, "futexWait", js_futex_wait);
+  js_define(env, exports, "futexWake", js_futex_wake);
 #endif
-  js_define(env, exports, "bell", js_bell);
-  js_define(env, exports, "rope", js_rope);
-  js_define(env, exports, "ring", js_ring);
-  js_define(env, exports, "silence", js_silence);
+  js_define(env, exports, "openAsync", js_open_async);
+  js_define(env, exports, "senderOf", js_sender_of);
+  js_define(env, exports, "send", js_send);
+  js_define(env, exports, "closeAsync", js_close_async);
 }

@@ -39,27 +39,27 @@ const until = async (holds: () => boolean): Promise<void> => {
 
 const control = () => new Int32Array(new SharedArrayBuffer(256))
 
-describe.runIf(signals.sleep !== undefined)("sleeping in the pump", () => {
+describe.runIf(signals.futexWait !== undefined)("sleeping in the pump", () => {
   it("ends when it is woken, and tells that from the time being over", async () => {
     const words = control()
     const worker = await inWorker(
-      `parentPort.postMessage([pump.sleep(workerData.words, 1, 0, 20), pump.sleep(workerData.words, 0, 0, 30_000)])`,
+      `parentPort.postMessage([pump.futexWait(workerData.words, 1, 0, 20), pump.futexWait(workerData.words, 0, 0, 30_000)])`,
       { words }
     )
     const woken = message(worker)
     await new Promise((resolve) => setTimeout(resolve, 100))
     words[0] = 1
-    signals.wake!(words, 0)
+    signals.futexWake!(words, 0)
     expect(await woken).toEqual([false, true])
   })
 
   it("does not begin where the word has another value", () => {
     const words = control()
     words[3] = 7
-    expect(signals.sleep!(words, 3, 6, 30_000)).toBe(true)
-    expect(() => signals.sleep!(words, 64, 0, 1)).not.toThrow()
-    expect(() => signals.sleep!(words, 65, 0, 1)).toThrow("bounds")
-    expect(() => signals.wake!(words, -1)).toThrow("bounds")
+    expect(signals.futexWait!(words, 3, 6, 30_000)).toBe(true)
+    expect(() => signals.futexWait!(words, 64, 0, 1)).not.toThrow()
+    expect(() => signals.futexWait!(words, 65, 0, 1)).toThrow("bounds")
+    expect(() => signals.futexWake!(words, -1)).toThrow("bounds")
   })
 })
 
@@ -76,7 +76,7 @@ describe.each([
     expect(sleeper.sleep(Word.credit, 1, Infinity)).toBe(true)
     // Nobody sleeps: nothing to do.
     waker.wake(Word.requestHead)
-    for (const how of [Sleep.atomics, ...(given?.wake === undefined ? [] : [Sleep.pump])]) {
+    for (const how of [Sleep.atomics, ...(given?.futexWake === undefined ? [] : [Sleep.pump])]) {
       words[sleepWord[Word.callback]] = how
       waker.wake(Word.callback)
       expect(words[sleepWord[Word.callback]]).toBe(Sleep.awake)
@@ -84,11 +84,11 @@ describe.each([
   })
 })
 
-describe("a bell", () => {
+describe("an async handle", () => {
   it("calls on the event loop what it was made for, and errors are uncaught exceptions of the process", async () => {
-    let rung = 0
-    const bell = signals.bell(() => {
-      if (++rung === 2) throw new Error("out of the bell")
+    let called = 0
+    const handle = signals.openAsync(() => {
+      if (++called === 2) throw new Error("out of the callback")
     })!
     const uncaught: Array<unknown> = []
     const hear = (error: unknown) => void uncaught.push(error)
@@ -97,17 +97,17 @@ describe("a bell", () => {
     process.on("uncaughtException", hear)
     try {
       const worker = await inWorker(
-        `const rope = pump.rope(workerData.bell)
-         parentPort.on("message", () => pump.ring(rope))`,
-        { bell }
+        `const sender = pump.senderOf(workerData.handle)
+         parentPort.on("message", () => pump.send(sender))`,
+        { handle }
       )
       for (let i = 1; i <= 3; i++) {
-        worker.postMessage("ring")
-        await until(() => rung === i)
+        worker.postMessage("send")
+        await until(() => called === i)
       }
-      expect(uncaught).toMatchObject([{ message: "out of the bell" }])
+      expect(uncaught).toMatchObject([{ message: "out of the callback" }])
       await worker.terminate()
-      signals.silence(bell)
+      signals.closeAsync(handle)
     } finally {
       process.off("uncaughtException", hear)
       others.forEach((listener) => process.on("uncaughtException", listener))
@@ -115,11 +115,11 @@ describe("a bell", () => {
   })
 
   it("goes with the thread that has it", async () => {
-    const worker = await inWorker(`globalThis.bell = pump.bell(() => {}); parentPort.postMessage("there")`, {})
+    const worker = await inWorker(`globalThis.handle = pump.openAsync(() => {}); parentPort.postMessage("there")`, {})
     await message(worker)
     await new Promise((resolve) => worker.once("exit", resolve))
     const kept = await inWorker(
-      `globalThis.bell = pump.bell(() => {}); parentPort.on("message", () => {}); parentPort.postMessage("there")`,
+      `globalThis.handle = pump.openAsync(() => {}); parentPort.on("message", () => {}); parentPort.postMessage("there")`,
       {}
     )
     await message(kept)

@@ -481,6 +481,6 @@ export interface Start {
   readonly extensions: ReadonlyArray<string>
   readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"
-  /** Of the pump: what wakes the loop. Without it a message does. */
-  readonly bell: bigint | undefined
+  /** Of the pump: what wakes the loop (`Signals`). Without it a message does. */
+  readonly asyncHandle: bigint | undefined
 }

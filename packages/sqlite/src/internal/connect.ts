@@ -11,7 +11,7 @@ import * as failure from "./failure.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 import { carrier } from "./worker/carrier.js"
-import type { Signals } from "./worker/engine.js"
+import type { Signals } from "./signals.js"
 import { pin } from "./worker/nativeEngine.js"
 import { openSeq, openSlot } from "./worker/openSeq.js"
 
@@ -23,7 +23,7 @@ export interface Opened {
 }
 
 export interface ConnectOptions
-  extends Omit<SessionOptions, "onLost" | "signals">, Omit<Start, "shared" | "port" | "callbacks" | "bell"> {
+  extends Omit<SessionOptions, "onLost" | "signals">, Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle"> {
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -92,7 +92,7 @@ class Thread {
       untrusted,
       wal,
       busyTimeout,
-      bell: this.session.bell,
+      asyncHandle: this.session.asyncHandle,
       callbacks: options.registry.registrations()
     }
     const hear = (message: ToLoop) => {

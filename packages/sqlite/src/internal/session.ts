@@ -21,7 +21,7 @@ import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
 import { NulInText } from "./statementCache.js"
 import { Waker } from "./waker.js"
-import type { Signals } from "./worker/engine.js"
+import type { Signals } from "./signals.js"
 
 export interface SessionOptions {
   readonly statementCacheSize: number
@@ -45,7 +45,7 @@ export class WorkerSession {
   private readonly callbacks: CallbackRunner
 
   /** By which the worker wakes us. */
-  readonly bell: bigint | undefined
+  readonly asyncHandle: bigint | undefined
 
   private readonly calls: Array<Call | undefined> = new Array<Call | undefined>(slots).fill(undefined)
   private readonly freeStatementSlots: Array<number> = []
@@ -99,7 +99,7 @@ export class WorkerSession {
     })
     this.callbacks = new CallbackRunner(memory, port, this.waker, this, options.registry)
     port.unref()
-    this.bell = options.signals?.bell(() => this.replies.woken())
+    this.asyncHandle = options.signals?.openAsync(() => this.replies.woken())
   }
 
   get inTransaction(): boolean {
@@ -496,8 +496,8 @@ export class WorkerSession {
   dispose(): void {
     this.callbacks.end()
     this.replies.end()
-    if (this.bell !== undefined) {
-      this.options.signals!.silence(this.bell)
+    if (this.asyncHandle !== undefined) {
+      this.options.signals!.closeAsync(this.asyncHandle)
     }
     this.alarm.clear()
     this.port.close()

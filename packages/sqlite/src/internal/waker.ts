@@ -1,6 +1,6 @@
 /** How the loop wakes the worker that sleeps on a word of the shared memory. */
 import { Sleep, type SleepWord, sleepWord } from "./boundary.js"
-import type { Signals } from "./worker/engine.js"
+import type { Signals } from "./signals.js"
 
 export class Waker {
   private readonly control: Int32Array
@@ -19,7 +19,7 @@ export class Waker {
       case Sleep.atomics:
         return void Atomics.notify(control, word)
       case Sleep.pump:
-        return this.signals!.wake!(control, word)
+        return this.signals!.futexWake!(control, word)
     }
   }
 }

@@ -3,6 +3,7 @@
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
 import type { BlobPlace, ChangesMessage, HookKind, Registration, Safety } from "../boundary.js"
+import type { Signals } from "../signals.js"
 
 export interface Engine {
   readonly kind: "native" | "portable"
@@ -141,27 +142,6 @@ export interface Prepared {
   /** Ends the run and drops the parameters. */
   readonly reset: () => void
   readonly finalize: () => void
-}
-
-/**
- * What the pump offers to the two threads of a session to wake each other: faster than `Atomics.wait` and messages, of
- * which the first takes a lock that the waking thread still holds, and the second encodes and dispatches an event.
- */
-export interface Signals {
-  /** Where there are futexes: sleeps while the word has this value. False: the time is over. */
-  readonly sleep?: (words: Int32Array, index: number, value: number, millis: number) => boolean
-  readonly wake?: (words: Int32Array, index: number) => void
-  /** A bell by which other threads have the calling thread's event loop call `run`; undefined: there is none to be had. */
-  readonly bell: (run: () => void) => bigint | undefined
-  /** To be called once by the thread that has the bell, when nobody will ring it any more. */
-  readonly silence: (bell: bigint) => void
-  /** By which the calling thread rings a bell. */
-  readonly rope: (bell: bigint) => Rope | undefined
-  readonly ring: (rope: Rope) => void
-}
-
-export interface Rope {
-  readonly _handle: "rope"
 }
 
 export interface DescribedColumn {

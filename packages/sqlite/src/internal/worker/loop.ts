@@ -1,10 +1,11 @@
 /** The worker's loop: takes requests in order and gives each to whoever answers it. */
 import { Op, type Registration, Request, RequestFlag, type Start, Transaction, Word } from "../boundary.js"
 import { Why } from "../page.js"
+import type { Signals } from "../signals.js"
 import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursors } from "./cursors.js"
-import type { Connection, Engine, Signals } from "./engine.js"
+import type { Connection, Engine } from "./engine.js"
 import { Inbox } from "./inbox.js"
 import { Modules } from "./modules.js"
 import { Outbox } from "./outbox.js"
@@ -19,9 +20,9 @@ interface Deferred {
 }
 
 /** Wakes the event loop. */
-const wakeOf = ({ bell, port }: Start, signals: Signals | undefined): (() => void) => {
-  const rope = bell === undefined ? undefined : signals?.rope(bell)
-  return rope === undefined ? () => port.postMessage(null) : () => signals!.ring(rope)
+const wakeOf = ({ asyncHandle, port }: Start, signals: Signals | undefined): (() => void) => {
+  const sender = asyncHandle === undefined ? undefined : signals?.senderOf(asyncHandle)
+  return sender === undefined ? () => port.postMessage(null) : () => signals!.send(sender)
 }
 
 export class Loop {

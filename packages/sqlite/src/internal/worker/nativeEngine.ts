@@ -6,18 +6,9 @@ import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { hookKinds, limitNames, type Safety } from "../boundary.js"
+import type { Signals } from "../signals.js"
 import type { Carrier } from "./carrier.js"
-import type {
-  Backup,
-  Blob,
-  Callback,
-  Connection,
-  Engine,
-  OpenOptions,
-  Prepared,
-  Signals,
-  TableDefinition
-} from "./engine.js"
+import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { prepareLimited } from "./limitedWrites.js"
 
@@ -288,7 +279,7 @@ const candidates = (): Array<string> => {
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 2
+const revision = 3
 
 /** A pump that was built from other sources, as after a `git pull`. */
 let stale: string | undefined

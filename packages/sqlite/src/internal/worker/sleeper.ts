@@ -1,6 +1,6 @@
 /** How the worker sleeps on a word of the shared memory until the loop changes it. */
 import { Sleep, type SleepWord, sleepWord } from "../boundary.js"
-import type { Signals } from "./engine.js"
+import type { Signals } from "../signals.js"
 
 /**
  * The longest sleep in the pump, in milliseconds. It is the faster one, but `worker.terminate()` and `process.exit()` do
@@ -23,9 +23,9 @@ export class Sleeper {
     const { control, signals } = this
     const how = sleepWord[word]
     let changed = false
-    if (signals?.sleep !== undefined) {
+    if (signals?.futexWait !== undefined) {
       Atomics.store(control, how, Sleep.pump)
-      changed = signals.sleep(control, word, value, Math.min(millis, longestInPump))
+      changed = signals.futexWait(control, word, value, Math.min(millis, longestInPump))
       millis -= longestInPump
     }
     if (!changed && millis > 0) {
