@@ -96,7 +96,7 @@ const trial = ({ control, pieces, seed, statements, transport }: Trial) =>
       const onFault = ({ fault, kind, number, text }: TestTransport.Injected) =>
         void faults.push(`${kind} ${number}: ${JSON.stringify(fault)} ${text}`)
       const shared = { delay: 4, onFault, reason: "Serialization" } as const
-      const client = SqlClient.layerWith({ statementTimeout: 150 }).pipe(
+      const client = SqlClient.layer.pipe(
         // A lost answer to COMMIT would be waited for without end: control has faults of its own. A rollback that fails
         // costs the session, which a database in memory does not survive.
         Layer.provide(
@@ -123,7 +123,8 @@ const trial = ({ control, pieces, seed, statements, transport }: Trial) =>
         ({ after, piece, start }) =>
           Effect.gen(function* () {
             yield* Effect.sleep(start)
-            const fiber = yield* Effect.fork(piece.run(sql))
+            // Not what comes before and after: a machine may need longer than that to start a worker.
+            const fiber = yield* Effect.fork(SqlClient.withDeadline(250)(piece.run(sql)))
             if (after !== undefined) {
               yield* Effect.sleep(after)
               return yield* Fiber.interrupt(fiber)
