@@ -30,6 +30,9 @@ const stop = ({ quick }) =>
     })
   )
 
+/** What a thread may use without having run the statement, in nanoseconds: one that waits turns over now and then. */
+const turningOver = 300_000
+
 /** The other thread that has used most CPU since, 0 when none has used any. */
 const busiest = (before) => {
   let [busy, most] = [0, 0]
@@ -63,7 +66,7 @@ const blockAndWatch = (ms) => {
   let [cpu, last] = [threadCpu(busy), performance.now()]
   while (performance.now() - start < ms) {
     const now = threadCpu(busy)
-    if (now !== cpu) {
+    if (now - cpu > turningOver) {
       cpu = now
       last = performance.now()
     }
