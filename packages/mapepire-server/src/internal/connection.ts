@@ -292,12 +292,12 @@ export class Connection {
     )
     return Effect.zipRight(
       this.begin(true),
-      this.manual
-        ? this.counting(true, together)
-        : this.counting(
-            true,
-            Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
-          )
+      this.counting(
+        true,
+        this.manual
+          ? together
+          : Effect.catchIf(together, SqlFailure.is("UniqueViolation", "Constraint"), () => onebyone)
+      )
     )
   }
 

@@ -4,29 +4,8 @@ import { SqlFailure, SqlTransport } from "@sluice/sql"
 import { type ErrorMessage, unsupportedCode } from "./boundary.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
+import { ResultCode } from "./resultCode.js"
 import { type Thrown, unpack } from "./thrown.js"
-
-/** Primary result codes, the low byte of extended ones. */
-const Code = {
-  error: 1,
-  perm: 3,
-  busy: 5,
-  locked: 6,
-  nomem: 7,
-  readonly: 8,
-  interrupt: 9,
-  ioerr: 10,
-  corrupt: 11,
-  full: 13,
-  cantopen: 14,
-  protocol: 15,
-  toobig: 18,
-  constraint: 19,
-  mismatch: 20,
-  auth: 23,
-  range: 25,
-  notadb: 26
-} as const
 
 const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
 const busySnapshot = 517
@@ -46,7 +25,7 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
     return "UniqueViolation"
   }
   switch (code & 0xff) {
-    case Code.error:
+    case ResultCode.error:
       return refused.test(message)
         ? "Authorization"
         : tooLarge.test(message) || badValue.test(message)
@@ -54,27 +33,27 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
           : notCompiled.test(message)
             ? "SqlSyntax"
             : "Unknown"
-    case Code.busy:
+    case ResultCode.busy:
       return code === busySnapshot ? "Serialization" : "LockTimeout"
-    case Code.locked:
-    case Code.protocol:
+    case ResultCode.locked:
+    case ResultCode.protocol:
       return "LockTimeout"
-    case Code.readonly:
+    case ResultCode.readonly:
       return code === moved ? "Connection" : "Authorization"
-    case Code.perm:
-    case Code.auth:
+    case ResultCode.perm:
+    case ResultCode.auth:
       return "Authorization"
-    case Code.interrupt:
+    case ResultCode.interrupt:
       return "Interrupted"
-    case Code.ioerr:
-    case Code.cantopen:
-    case Code.notadb:
+    case ResultCode.ioerr:
+    case ResultCode.cantopen:
+    case ResultCode.notadb:
       return "Connection"
-    case Code.constraint:
-    case Code.mismatch:
+    case ResultCode.constraint:
+    case ResultCode.mismatch:
       return "Constraint"
-    case Code.toobig:
-    case Code.range:
+    case ResultCode.toobig:
+    case ResultCode.range:
       return "InvalidParameter"
     default:
       return "Unknown"
@@ -106,21 +85,21 @@ const advice = (code: number): string | undefined => {
       return "the file was moved or replaced since it was opened; make the client anew"
   }
   switch (code & 0xff) {
-    case Code.busy:
+    case ResultCode.busy:
       return "another connection kept its lock longer than the busy timeout"
-    case Code.locked:
+    case ResultCode.locked:
       return "an open result on the same session reads it; end its stream first"
-    case Code.nomem:
+    case ResultCode.nomem:
       return "SQLite got no memory, or the statement is beyond the limit vdbeOps"
-    case Code.readonly:
+    case ResultCode.readonly:
       return "the file or its folder may not be written to, or the connection only reads"
-    case Code.ioerr:
+    case ResultCode.ioerr:
       return "reading or writing the files of the database failed; look at the disk, its mount and its rights"
-    case Code.corrupt:
+    case ResultCode.corrupt:
       return "the file is damaged; pragma integrity_check tells where, a backup brings it back"
-    case Code.full:
+    case ResultCode.full:
       return "make room on the disk, or raise max_page_count, and run it again"
-    case Code.cantopen:
+    case ResultCode.cantopen:
       return "look at the path, the rights, and how many files the process may open"
     default:
       return undefined
@@ -149,8 +128,8 @@ export const sqliteFailure = (
     code: error.code,
     statement,
     // What was on its way to the disk may be there.
-    outcome: (error.code & 0xff) === Code.ioerr ? "unknown" : outcome,
-    ...((error.code & 0xff) === Code.constraint ? constraintOf(error.message) : undefined)
+    outcome: (error.code & 0xff) === ResultCode.ioerr ? "unknown" : outcome,
+    ...((error.code & 0xff) === ResultCode.constraint ? constraintOf(error.message) : undefined)
   })
 }
 

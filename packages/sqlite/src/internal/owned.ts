@@ -6,10 +6,8 @@ import type { Command } from "./boundary.js"
 import { deadline } from "./deadline.js"
 import * as failure from "./failure.js"
 import type { OnWriter } from "./onWriter.js"
+import { ResultCode } from "./resultCode.js"
 import type { SqliteSession } from "./sqliteSession.js"
-
-/** SQLITE_ABORT: what the worker answers when it is of no use any more. */
-export const abort = 4
 
 export class Owned {
   private session: SqliteSession | undefined
@@ -34,7 +32,9 @@ export class Owned {
         return session.command(command, transfer, at)
       })
     )
-    return Effect.mapError(asked, (error) => (SqlFailure.from(error).code === abort ? this.expired() : error))
+    return Effect.mapError(asked, (error) =>
+      SqlFailure.from(error).code === ResultCode.abort ? this.expired() : error
+    )
   }
 
   /** Asked of the session itself: a close waits for nobody's transaction. Nothing to do where it never opened. */

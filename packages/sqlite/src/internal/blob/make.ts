@@ -8,7 +8,8 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { BlobRequest } from "../boundary.js"
 import type { OnWriter } from "../onWriter.js"
-import { abort, Owned } from "../owned.js"
+import { Owned } from "../owned.js"
+import { ResultCode } from "../resultCode.js"
 import type { Blob, Blobs, BlobStreamOptions } from "./model.js"
 
 /** SQLite's largest value is smaller (SQLITE_MAX_LENGTH). */
@@ -21,7 +22,7 @@ const expired = (): SqlError =>
     reason: "Closed",
     message:
       "The blob handle has expired: its row was changed or deleted, or could not be reopened. Reopen it on a row",
-    code: abort
+    code: ResultCode.abort
   })
 
 const isBytes = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= most

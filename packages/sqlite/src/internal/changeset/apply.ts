@@ -9,11 +9,9 @@ import { deadline } from "../deadline.js"
 import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
+import { ResultCode } from "../resultCode.js"
 import { type Change, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
-
-/** SQLITE_ABORT */
-const abort = 4
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
@@ -331,7 +329,7 @@ const aborted = ({ operation, table, type }: Conflict): SqlError =>
     message:
       `The changeset was not applied: its ${operation} of a row of ${table} met a conflict (${type}). ` +
       "Answer it in onConflict, or bring the database to where the changeset begins",
-    code: abort
+    code: ResultCode.abort
   })
 
 /** What a function of changesets answers, or the failure for bytes that are none. */

@@ -1,5 +1,6 @@
 /** The backup that a connection is making. One that is given up leaves its destination as it was. */
 import { existsSync, rmSync, statSync } from "node:fs"
+import { ResultCode } from "../resultCode.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
 import { queryRows } from "./queryRows.js"
 
@@ -9,10 +10,6 @@ interface Running {
   readonly fresh: string | undefined
   done: boolean
 }
-
-/** SQLITE_MISUSE and SQLITE_RANGE: the order of calls is wrong; what is given is. */
-const misuse = 21
-const range = 25
 
 const running = new WeakMap<Connection, Running>()
 
@@ -40,7 +37,7 @@ const isOpen = (connection: Connection, destination: string): boolean => {
 export const startBackup = (connection: Connection, destination: string): void => {
   finishBackup(connection)
   if (isOpen(connection, destination)) {
-    throw new EngineError(range, "A backup must go to another file than a database that is open here")
+    throw new EngineError(ResultCode.range, "A backup must go to another file than a database that is open here")
   }
   const fresh = destination.startsWith("file:") || existsSync(destination) ? undefined : destination
   running.set(connection, { backup: connection.backup(destination), fresh, done: false })
@@ -49,7 +46,7 @@ export const startBackup = (connection: Connection, destination: string): void =
 export const stepBackup = (connection: Connection, pages: number) => {
   const current = running.get(connection)
   if (current === undefined) {
-    throw new EngineError(misuse, "the backup is gone with the session that made it: start it again")
+    throw new EngineError(ResultCode.misuse, "the backup is gone with the session that made it: start it again")
   }
   const { backup } = current
   current.done = backup.step(pages)

@@ -1,10 +1,9 @@
 /** The blob handles of a connection, by the numbers that the loop has given them. */
 import type { BlobRequest } from "../boundary.js"
+import { ResultCode } from "../resultCode.js"
 import { type Blob, type Connection, EngineError } from "./engine.js"
 
-/** SQLITE_ABORT, SQLITE_RANGE, and no code of SQLite's: what cannot be done at all. */
-const abort = 4
-const range = 25
+/** No code of SQLite's: what cannot be done at all. */
 const unsupported = -1
 
 const handles = new WeakMap<Connection, Map<number, Blob>>()
@@ -16,7 +15,7 @@ const opening = <A>(open: () => A): A => {
   } catch (error) {
     if (error instanceof EngineError && (error.code & 0xff) === 1) {
       if (/^no such rowid|^cannot open value of type/.test(error.message)) {
-        throw new EngineError(range, error.message)
+        throw new EngineError(ResultCode.range, error.message)
       }
       if (error.message.startsWith("cannot open ")) {
         throw new EngineError(unsupported, error.message)
@@ -29,7 +28,10 @@ const opening = <A>(open: () => A): A => {
 const outside = (blob: Blob, offset: number, length: number): void => {
   const size = blob.size()
   if (offset + length > size) {
-    throw new EngineError(range, `bytes ${offset} to ${offset + length} of a value that has ${size}: past its end`)
+    throw new EngineError(
+      ResultCode.range,
+      `bytes ${offset} to ${offset + length} of a value that has ${size}: past its end`
+    )
   }
 }
 
@@ -50,7 +52,7 @@ export const askBlob = (connection: Connection, request: BlobRequest): unknown =
     return blob?.close()
   }
   if (blob === undefined) {
-    throw new EngineError(abort, "the handle is closed")
+    throw new EngineError(ResultCode.abort, "the handle is closed")
   }
   switch (request.kind) {
     case "reopen":

@@ -16,14 +16,12 @@ import {
 import { Why } from "../page.js"
 import { decodeValue } from "../parameterReader.js"
 import { encode, encodeInto, parameterView } from "../parameters.js"
+import { ResultCode } from "../resultCode.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
 import type { Inbox } from "./inbox.js"
 import type { Modules } from "./modules.js"
 import type { Outbox } from "./outbox.js"
 import type { Sleeper } from "./sleeper.js"
-
-/** SQLITE_ERROR: what SQLite is told when a callback fails. The loop knows the reason. */
-const failedCode = 1
 
 /** At least so often the words are looked at: a deadline needs no notice. In milliseconds. */
 const longestSleep = 10
@@ -196,7 +194,8 @@ export class Callbacks {
 
   private fail(): EngineError {
     this.failed = true
-    return new EngineError(failedCode, callbackFailed)
+    // The loop knows the reason.
+    return new EngineError(ResultCode.error, callbackFailed)
   }
 }
 

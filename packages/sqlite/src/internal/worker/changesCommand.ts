@@ -1,15 +1,13 @@
 /** What `applyChangeset` has the worker do: changes one after the other, until one of them needs a decision. */
 import type { ChangesResult, ChangeStatement } from "../boundary.js"
 import { ParameterError } from "../parameters.js"
+import { ResultCode } from "../resultCode.js"
 import { Database } from "./database.js"
 import { type Connection, EngineError } from "./engine.js"
 
-/** SQLITE_RANGE: what is wrong with a value that cannot be bound. */
-const badParameter = 25
-
 const errorOf = (error: unknown) => {
   if (error instanceof ParameterError) {
-    return { code: badParameter, message: error.message }
+    return { code: ResultCode.range, message: error.message }
   }
   if (error instanceof EngineError) {
     return { code: error.code, message: error.message }

@@ -1,6 +1,7 @@
 /** The rare requests, each a structured message with a structured answer. */
 import type { Command } from "../boundary.js"
 import { finishBackup, startBackup, stepBackup } from "./backups.js"
+import { ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"
 import { runBatch } from "./batchCommand.js"
 import { askBlob } from "./blobs.js"
@@ -60,7 +61,8 @@ export const runCommand = (
     outbox.error(slot, seq, { code, message: error instanceof Error ? error.message : String(error) })
   }
   // What cannot be cloned is found out by sending it.
-  const failToSend = (error: unknown) => fail(error instanceof EngineError ? error : new EngineError(1, pack(error)))
+  const failToSend = (error: unknown) =>
+    fail(error instanceof EngineError ? error : new EngineError(ResultCode.error, pack(error)))
   try {
     const value = perform(connection, callbacks, command)
     if (value instanceof Promise) {

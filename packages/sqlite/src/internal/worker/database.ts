@@ -4,6 +4,7 @@ import type { WorkerDatabase } from "../modules/model.js"
 import { Flag, Header, Header8, Why } from "../page.js"
 import { readError, views } from "../pageSource.js"
 import { encode } from "../parameters.js"
+import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 
 /** What `all` reads at once, and what `iterate` does. */
@@ -91,7 +92,7 @@ export class Database implements WorkerDatabase {
       throw new EngineError(-1, "the database of runInWorker is only there while its function runs")
     }
     if (this.connection.check() !== Why.none) {
-      throw new EngineError(9, "interrupted")
+      throw new EngineError(ResultCode.interrupt, "interrupted")
     }
     return this.connection
   }

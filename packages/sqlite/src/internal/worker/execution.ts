@@ -1,6 +1,7 @@
 /** A text being run: one statement, or several one after the other, each stepped into pages of its own. */
 import { memoryCounter } from "../counters.js"
 import { Flag, Header } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 import type { Place } from "./place.js"
 import type { Statements } from "./statements.js"
@@ -100,7 +101,7 @@ export class Execution {
   fetch(maxRows: number, place: Place): number {
     const prepared = this.prepare()
     if (prepared === undefined) {
-      throw new EngineError(0, "")
+      throw new EngineError(ResultCode.ok, "")
     }
     const bytes = prepared.fetch(maxRows, place.bytes, place.offset, place.capacity)
     if (bytes < 0) {

@@ -2,6 +2,7 @@
  * `UPDATE … ORDER BY … LIMIT …` and the same DELETE, for carriers whose SQLite was built without them
  * (SQLITE_ENABLE_UPDATE_DELETE_LIMIT): the rows are chosen by a query inside, as SQLite itself does it.
  */
+import { ResultCode } from "../resultCode.js"
 import { EngineError } from "./engine.js"
 import { firstStatement, Scanner, Token } from "./split.js"
 
@@ -22,7 +23,9 @@ export const prepareLimited = <A>(text: string, prepare: (text: string) => A): A
 }
 
 const refusesLimit = (error: unknown): boolean =>
-  error instanceof EngineError && error.code === 1 && /^near "(order|limit)": syntax error$/i.test(error.message)
+  error instanceof EngineError &&
+  error.code === ResultCode.error &&
+  /^near "(order|limit)": syntax error$/i.test(error.message)
 
 /** Of its three names the one that columns are least likely to have. */
 const rowid = "_rowid_"

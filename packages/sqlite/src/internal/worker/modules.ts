@@ -1,12 +1,10 @@
 /** Modules of the program in the worker: imported by URL, registered as functions and aggregates, run by name. */
 import { AggregateOp, type ModuleRegistration } from "../boundary.js"
 import { Why } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"
 import { Database } from "./database.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
-
-/** SQLITE_ERROR */
-const failedCode = 1
 
 /** How often it is looked whether a promise is still to be waited for, in milliseconds. */
 const pollMillis = 10
@@ -23,7 +21,7 @@ interface Aggregate {
 
 /** What the program threw, as SQLite's error; SQLite's own stay what they are. */
 const asEngineError = (error: unknown): EngineError =>
-  error instanceof EngineError ? error : new EngineError(failedCode, pack(error))
+  error instanceof EngineError ? error : new EngineError(ResultCode.error, pack(error))
 
 /**
  * Waits for a promise until the request is to stop. The timer also keeps the thread alive, which a promise does not.
@@ -34,7 +32,7 @@ const awaited = <A>(connection: Connection, promise: PromiseLike<A>): Promise<A>
   const stopped = new Promise<never>((_, reject) => {
     timer = setInterval(() => {
       if (connection.check() !== Why.none) {
-        reject(new EngineError(9, "interrupted"))
+        reject(new EngineError(ResultCode.interrupt, "interrupted"))
       }
     }, pollMillis)
   })

@@ -183,7 +183,7 @@ const makePrepared = (
   columns: () => {
     const flat = pump.columns(handle)
     return Array.from({ length: flat.length / 3 }, (_, i) => {
-      const [name, type, nullable] = flat.slice(3 * i) as [string | undefined, string | undefined, boolean]
+      const [name, type, nullable] = flat.slice(3 * i, 3 * i + 3) as [string | undefined, string | undefined, boolean]
       return { name: name ?? "", type, nullable: nullable || undefined }
     })
   },

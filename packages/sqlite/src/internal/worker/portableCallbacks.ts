@@ -1,5 +1,6 @@
 /** SQL functions by the carrier's own API; it has neither collations nor hooks. */
 import { AggregateOp } from "../boundary.js"
+import { ResultCode } from "../resultCode.js"
 import type { CarrierDatabase, CarrierValue } from "./carrier.js"
 import { type Callback, EngineError, type FunctionDefinition } from "./engine.js"
 
@@ -70,5 +71,5 @@ export const setFunction = (
 }
 
 const gone = (name: string): never => {
-  throw new EngineError(1, `no such function: ${name}`)
+  throw new EngineError(ResultCode.error, `no such function: ${name}`)
 }

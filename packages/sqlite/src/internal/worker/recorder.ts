@@ -9,6 +9,7 @@
  */
 import { type Change, keyOf, type Row, same, type Table, type Value, write } from "../changeset/format.js"
 import type { RecordingOptions } from "../boundary.js"
+import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { Query, queryRows } from "./queryRows.js"
 
@@ -110,7 +111,7 @@ export class Recorder {
     const wanted = options.tables?.map((name) => {
       const found = every.find((other) => other.toLowerCase() === name.toLowerCase())
       if (found === undefined) {
-        throw new EngineError(1, `no such table: ${schema}.${name}`)
+        throw new EngineError(ResultCode.error, `no such table: ${schema}.${name}`)
       }
       return found
     })

@@ -1,10 +1,8 @@
 /** The recordings of a connection, by the numbers that the loop has given them. */
 import type { RecordingRequest } from "../boundary.js"
+import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { dropLeft, Recorder } from "./recorder.js"
-
-/** SQLITE_ABORT */
-const abort = 4
 
 const recorders = new WeakMap<Connection, Map<number, Recorder>>()
 
@@ -25,7 +23,7 @@ export const askRecorder = (connection: Connection, request: RecordingRequest): 
     return recorder?.close()
   }
   if (recorder === undefined) {
-    throw new EngineError(abort, "the recording has ended")
+    throw new EngineError(ResultCode.abort, "the recording has ended")
   }
   switch (request.kind) {
     case "changeset":

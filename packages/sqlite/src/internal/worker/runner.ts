@@ -1,6 +1,7 @@
 /** Runs statements on the connection, each to its end or page by page; what goes wrong is told in a page, too. */
 import { Request, RequestFlag, requestBytes, requestOffset, Transaction } from "../boundary.js"
 import { Flag, Header, Why } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import { emptyPage } from "./answer.js"
 import { type Connection, EngineError } from "./engine.js"
 import { Execution, ParameterCount } from "./execution.js"
@@ -114,9 +115,14 @@ export class Runner {
     const why = this.connection.check()
     if (error instanceof EngineError) {
       // No code: a text without any statement.
-      return error.code === 0
+      return error.code === ResultCode.ok
         ? emptyPage({ flags: flags | Flag.readonly })
-        : emptyPage({ flags, code: error.code, message: error.message, why: error.code === 9 ? why : Why.none })
+        : emptyPage({
+            flags,
+            code: error.code,
+            message: error.message,
+            why: error.code === ResultCode.interrupt ? why : Why.none
+          })
     }
     return emptyPage({ flags, code: -1, message: error instanceof Error ? error.message : String(error) })
   }

@@ -1,0 +1,24 @@
+/** SQLite's primary result codes, the low byte of extended ones (https://www.sqlite.org/rescode.html). */
+export const ResultCode = {
+  ok: 0,
+  error: 1,
+  perm: 3,
+  abort: 4,
+  busy: 5,
+  locked: 6,
+  nomem: 7,
+  readonly: 8,
+  interrupt: 9,
+  ioerr: 10,
+  corrupt: 11,
+  full: 13,
+  cantopen: 14,
+  protocol: 15,
+  toobig: 18,
+  constraint: 19,
+  mismatch: 20,
+  misuse: 21,
+  auth: 23,
+  range: 25,
+  notadb: 26
+} as const
