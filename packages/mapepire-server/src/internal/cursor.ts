@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
-type Rows = ReadonlyArray<ReadonlyArray<unknown>>
+type Row = ReadonlyArray<unknown>
+type Rows = ReadonlyArray<Row>
 
 /** Rows that are fetched at once; a first page may ask for more, and none costs less. */
 const minPrefetch = 16
@@ -16,7 +17,7 @@ export const prefetchOf = (rows: number): number =>
   rows === 1 ? 1 : Math.min(maxPrefetch, Math.max(minPrefetch, rows))
 
 export class ResultCursor {
-  private buffer: Rows
+  private buffer: Array<Row>
   private taken = 0
   private ended: boolean
   private failed: SqlError | undefined
@@ -27,7 +28,7 @@ export class ResultCursor {
     /** Called once, when nothing is open any more. */
     private readonly onEnd: (cursor: ResultCursor) => void
   ) {
-    this.buffer = cursor.first.arrays()
+    this.buffer = [...cursor.first.arrays()]
     this.failed = cursor.first.error
     this.ended = cursor.first.done || this.failed !== undefined
   }
@@ -93,10 +94,16 @@ export class ResultCursor {
 
   private readonly fetch: Effect.Effect<void, SqlError> = Effect.suspend(() =>
     Effect.flatMap(this.cursor.next, (page) => {
-      const rest = this.taken === this.buffer.length ? [] : this.buffer.slice(this.taken)
       const rows = page.arrays()
-      this.buffer = rest.length === 0 ? rows : rest.concat(rows)
-      this.taken = 0
+      if (this.taken === this.buffer.length) {
+        this.buffer = [...rows]
+        this.taken = 0
+      } else {
+        // In place: a page may be filled by thousands of small ones.
+        for (const row of rows) {
+          this.buffer.push(row)
+        }
+      }
       this.failed = page.error
       if (page.done || page.error !== undefined) {
         this.ended = true
