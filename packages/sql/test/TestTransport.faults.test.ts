@@ -143,7 +143,7 @@ describe("TestTransport.faults", () => {
             )
           )
         )
-        for (let i = 0; i < 400; i++) {
+        while (Option.isNone(yield* Fiber.poll(fiber))) {
           yield* TestClock.adjust(5)
         }
         yield* Fiber.join(fiber)
