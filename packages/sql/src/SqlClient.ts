@@ -21,8 +21,9 @@ import * as SqlTransport from "./SqlTransport.js"
 export type {
   /**
    * Options of `sql.transaction`: locking `mode` (SQLite), `isolation` and `readOnly` (where the database has them), a
-   * `deadline` for waiting, beginning and the body, and a `retry` schedule that is followed on `Serialization`,
-   * `Deadlock` and `LockTimeout` only.
+   * `deadline` for waiting, beginning and the statements of the body, and a `retry` schedule that is followed on
+   * `Serialization`, `Deadlock` and `LockTimeout` only. What the body does beside statements is not interrupted when the
+   * deadline passes; its next statement fails. `Effect.timeout` around the transaction bounds that, too.
    *
    * @since 0.1.0
    * @category models
@@ -74,7 +75,8 @@ export interface SqlClient extends EffectSql.SqlClient {
 
   /**
    * Runs an effect once the fiber's transaction has committed, never if it does not; outside of one at once. Its
-   * failures are logged.
+   * failures are logged. After a commit it runs in the fiber of the transaction and to its end, whatever interrupts come:
+   * fork what takes long.
    */
   readonly afterCommit: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
 

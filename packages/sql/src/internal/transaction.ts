@@ -28,7 +28,7 @@ import type { Restore } from "./turn.js"
 
 /** What `sql.transaction` may be told. */
 export interface TransactionOptions extends SqlTransport.BeginOptions {
-  /** Bounds waiting, beginning and the body; not commit or rollback. */
+  /** Bounds waiting, beginning and the statements of the body; not commit or rollback. */
   readonly deadline?: Duration.DurationInput | undefined
   /** Runs the whole transaction again, on `Serialization`, `Deadlock` and `LockTimeout` only. */
   readonly retry?: Schedule.Schedule<unknown, SqlError> | undefined
