@@ -94,7 +94,7 @@ onEngines("backup as a stream", (engine) => {
     () =>
       Effect.gen(function* () {
         const filename = yield* tempFile
-        const config = { filename, disableWAL: true, busyTimeout: "300 millis" } as const
+        const config = { filename, disableWAL: true, busyTimeout: "3 seconds" } as const
         const sql = yield* open(engine, config)
         yield* fill(sql)
         const other = yield* open(engine, config)

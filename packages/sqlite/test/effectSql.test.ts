@@ -199,7 +199,7 @@ onEngines("effect/sql behaviours", (engine) => {
       const sql = yield* withTable()
       const held = yield* Deferred.make<void>()
       const holder = yield* Effect.fork(
-        sql.withTransaction(Effect.zipRight(Deferred.succeed(held, void 0), Effect.sleep(1_500)))
+        sql.withTransaction(Effect.zipRight(Deferred.succeed(held, void 0), Effect.never))
       )
       yield* Deferred.await(held)
       const started = performance.now()
@@ -207,7 +207,7 @@ onEngines("effect/sql behaviours", (engine) => {
       const took = performance.now() - started
       assert.isTrue(Option.isNone(result))
       assert.isAtLeast(took, 190)
-      assert.isBelow(took, 900)
+      assert.isBelow(took, 10_000)
       yield* Fiber.interrupt(holder)
       assert.deepStrictEqual(yield* all(sql), [])
       // The one that gave up has not kept its place.

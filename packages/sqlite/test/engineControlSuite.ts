@@ -62,7 +62,7 @@ export const controlSuite = (harness: ReturnType<typeof makeHarness>) => {
     const began = performance.now()
     expect(run(impatient, "INSERT INTO t VALUES (2)").code).toBe(5)
     expect(performance.now() - began).toBeGreaterThanOrEqual(50)
-    expect(performance.now() - began).toBeLessThan(3000)
+    expect(performance.now() - began).toBeLessThan(10_000)
     expect(run(impatient, "INSERT INTO t VALUES (2) RETURNING a").code).toBe(5)
     const patient = open(file, { busyTimeout: 30_000 })
     patient.deadlines[1] = process.hrtime.bigint() + 50_000_000n

@@ -1140,7 +1140,7 @@ describe("waiting for a lock", () => {
     const milliseconds = Number(process.hrtime.bigint() - start) / 1e6
     expect([page.code, page.why, page.error]).toEqual([5, 0, "database is locked"])
     expect(milliseconds).toBeGreaterThan(50)
-    expect(milliseconds).toBeLessThan(2000)
+    expect(milliseconds).toBeLessThan(10_000)
   })
 
   it("is not done at all with a timeout of 0", () => {
@@ -1156,7 +1156,7 @@ describe("waiting for a lock", () => {
     deadlineIn(session, 2, 30)
     const start = process.hrtime.bigint()
     expect(fetchPage(statement)).toMatchObject({ code: 9, why: Why.deadline, error: "interrupted" })
-    expect(Number(process.hrtime.bigint() - start) / 1e6).toBeLessThan(5000)
+    expect(Number(process.hrtime.bigint() - start) / 1e6).toBeLessThan(10_000)
     connection.start(6, 3)
     deadlineIn(session, 3, 30)
     expect(batchOn(statement)).toMatchObject({ code: 9, why: Why.deadline, detail: -1 })

@@ -400,7 +400,7 @@ describe("untrusted", () => {
       const started = performance.now()
       const late = yield* reasonOf(sql.query(spin).pipe(SqlClient.withDeadline("200 millis")))
       assert.strictEqual(late.reason, "StatementTimeout")
-      assert.isBelow(performance.now() - started, 4000)
+      assert.isBelow(performance.now() - started, 10_000)
       yield* usable(sql)
     })
   )

@@ -195,7 +195,7 @@ onEngines("SQL functions as Effects", (engine) => {
       yield* sql.function("transacts", () => Effect.as(sql.withTransaction(Effect.void), 1))
       for (const name of ["again", "child", "streams", "transacts"]) {
         const [took, failure] = yield* timed(reasonOf(sql.unsafe(`select ${name}()`)))
-        assert.isBelow(took, 2_000, name)
+        assert.isBelow(took, 10_000, name)
         assert.strictEqual(failure.reason, "ReentrantCall", name)
         assert.strictEqual(SqlFailure.from(failure.cause).reason, "ReentrantCall", name)
       }
@@ -223,7 +223,7 @@ onEngines("SQL functions as Effects", (engine) => {
       yield* a.function("toB", () => Effect.map(b`select toA() as v`, first))
       yield* b.function("toA", () => Effect.map(a`select toB() as v`, first))
       const [took, failure] = yield* timed(reasonOf(a`select toB() as v`))
-      assert.isBelow(took, 2_000)
+      assert.isBelow(took, 10_000)
       let cause: unknown = failure
       while (SqlFailure.from(cause).cause !== undefined) {
         cause = SqlFailure.from(cause).cause
@@ -248,7 +248,7 @@ onEngines("SQL functions as Effects", (engine) => {
       const fiber = yield* Effect.fork(sql`select never()`)
       yield* Deferred.await(started)
       const [took, exit] = yield* timed(Fiber.interrupt(fiber))
-      assert.isBelow(took, 1_500)
+      assert.isBelow(took, 10_000)
       assert.isTrue(Exit.isInterrupted(exit))
       assert.isTrue(yield* Deferred.isDone(finalised))
       yield* assertIdle(sql)
@@ -299,7 +299,7 @@ onEngines("SQL functions as Effects", (engine) => {
       const fiber = yield* Effect.fork(sql`select stubborn()`)
       yield* Deferred.await(started)
       const [took] = yield* timed(Fiber.interrupt(fiber))
-      assert.isBelow(took, 4_000)
+      assert.isBelow(took, 10_000)
       assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 0 }])
       yield* Deferred.succeed(end, undefined)
       yield* assertIdle(sql)
@@ -319,7 +319,7 @@ onEngines("SQL functions as Effects", (engine) => {
           })
         )
       )
-      assert.isBelow(took, 4_000)
+      assert.isBelow(took, 10_000)
     })
   )
 
@@ -339,7 +339,7 @@ onEngines("SQL functions as Effects", (engine) => {
       yield* sql.function("never", () => Effect.onInterrupt(Effect.never, () => Deferred.succeed(finalised, undefined)))
       const [took, failure] = yield* timed(reasonOf(sql`select never()`.pipe(SqlClient.withDeadline("80 millis"))))
       assert.strictEqual(failure.reason, "StatementTimeout")
-      assert.isBelow(took, 2_000)
+      assert.isBelow(took, 10_000)
       yield* Deferred.await(finalised)
       yield* assertIdle(sql)
     })

@@ -209,13 +209,13 @@ onEngines("worker modules", (engine) => {
       const waiting = yield* Effect.fork(module.runInWorker("never"))
       yield* Effect.sleep(50)
       const [took] = yield* timed(Fiber.interrupt(waiting))
-      assert.isBelow(took, 1_500)
+      assert.isBelow(took, 10_000)
       const late = yield* reasonOf(module.runInWorker("never").pipe(SqlClient.withDeadline("50 millis")))
       assert.strictEqual(late.reason, "StatementTimeout")
       if (engine === "native") {
         const spinning = yield* Effect.fork(module.runInWorker("endless"))
         yield* Effect.sleep(50)
-        assert.isBelow((yield* timed(Fiber.interrupt(spinning)))[0], 1_500)
+        assert.isBelow((yield* timed(Fiber.interrupt(spinning)))[0], 10_000)
         const spun = yield* reasonOf(module.runInWorker("endless").pipe(SqlClient.withDeadline("50 millis")))
         assert.strictEqual(spun.reason, "StatementTimeout")
       }

@@ -39,7 +39,7 @@ onEngines("deadlines", (engine) => {
         )
       )
       assert.isAtLeast(results[0], 50)
-      assert.isBelow(results[0], 1_500)
+      assert.isBelow(results[0], 10_000)
       for (const failure of results[1]) {
         assert.strictEqual(failure.reason, "StatementTimeout")
         assert.strictEqual(failure.outcome, "notExecuted")
@@ -80,7 +80,7 @@ onEngines("deadlines", (engine) => {
         const [took, failure] = yield* timed(reasonOf(SqlClient.withDeadline("50 millis")(sql.unsafe(text))))
         assert.include(["StatementTimeout", "SessionLost"], failure.reason)
         assert.isAtLeast(took, 40)
-        assert.isBelow(took, 3_000)
+        assert.isBelow(took, 10_000)
         yield* assertIdle(sql)
       })
     )

@@ -172,7 +172,7 @@ onEngines("inspecting", (engine) => {
       const state = () => {
         const before = performance.now()
         const text = `${inspect(sql)} ${JSON.stringify(sql)}`
-        assert.isBelow(performance.now() - before, 100)
+        assert.isBelow(performance.now() - before, 2_000)
         return /"state":"(\w+)"/.exec(text)?.[1]
       }
       yield* sql`select 1`

@@ -216,7 +216,8 @@ onEngines("two connections", (engine) => {
       const took = performance.now() - before
       delay.disable()
       assert.isAbove(took, 200)
-      assert.isBelow(delay.percentile(99) / 1e6, 100)
+      // Waiting for the statement would be one delay as long as it.
+      assert.isBelow(delay.max / 1e6, took / 2)
     }).pipe(Effect.provide(layerOf(engine)))
   )
 })
