@@ -14,7 +14,8 @@ const workers: Array<Worker> = []
 
 afterEach(() => Promise.all(workers.splice(0).map((worker) => worker.terminate())))
 
-const inWorker = async (source: string, workerData: object): Promise<Worker> => {
+/** A worker with the pump. It is listened to from the start: one that ends at once says everything in one go. */
+const inWorker = (source: string, workerData: object = {}) => {
   const worker = new Worker(
     `const { workerData, parentPort } = require("node:worker_threads")
      const pump = require(workerData.pump)
@@ -22,12 +23,10 @@ const inWorker = async (source: string, workerData: object): Promise<Worker> => 
     { eval: true, workerData: { pump, ...workerData } }
   )
   workers.push(worker)
-  await new Promise((resolve, reject) => worker.once("online", resolve).once("error", reject))
-  return worker
+  const said = new Promise<unknown>((resolve, reject) => worker.once("message", resolve).once("error", reject))
+  const ended = new Promise<number>((resolve) => worker.once("exit", resolve))
+  return { worker, said, ended }
 }
-
-const message = (worker: Worker) =>
-  new Promise<unknown>((resolve, reject) => worker.once("message", resolve).once("error", reject))
 
 /** Until it holds; at most some seconds. */
 const until = async (holds: () => boolean): Promise<void> => {
@@ -42,15 +41,14 @@ const control = () => new Int32Array(new SharedArrayBuffer(256))
 describe.runIf(signals.futexWait !== undefined)("sleeping in the pump", () => {
   it("ends when it is woken, and tells that from the time being over", async () => {
     const words = control()
-    const worker = await inWorker(
+    const { said } = inWorker(
       `parentPort.postMessage([pump.futexWait(workerData.words, 1, 0, 20), pump.futexWait(workerData.words, 0, 0, 30_000)])`,
       { words }
     )
-    const woken = message(worker)
     await new Promise((resolve) => setTimeout(resolve, 100))
     words[0] = 1
     signals.futexWake!(words, 0)
-    expect(await woken).toEqual([false, true])
+    expect(await said).toEqual([false, true])
   })
 
   it("does not begin where the word has another value", () => {
@@ -96,7 +94,7 @@ describe("an async handle", () => {
     process.removeAllListeners("uncaughtException")
     process.on("uncaughtException", hear)
     try {
-      const worker = await inWorker(
+      const { worker } = inWorker(
         `const sender = pump.senderOf(workerData.handle)
          parentPort.on("message", () => pump.send(sender))`,
         { handle }
@@ -115,14 +113,13 @@ describe("an async handle", () => {
   })
 
   it("goes with the thread that has it", async () => {
-    const worker = await inWorker(`globalThis.handle = pump.openAsync(() => {}); parentPort.postMessage("there")`, {})
-    await message(worker)
-    await new Promise((resolve) => worker.once("exit", resolve))
-    const kept = await inWorker(
-      `globalThis.handle = pump.openAsync(() => {}); parentPort.on("message", () => {}); parentPort.postMessage("there")`,
-      {}
+    const gone = inWorker(`globalThis.handle = pump.openAsync(() => {}); parentPort.postMessage("there")`)
+    expect(await gone.said).toBe("there")
+    expect(await gone.ended).toBe(0)
+    const kept = inWorker(
+      `globalThis.handle = pump.openAsync(() => {}); parentPort.on("message", () => {}); parentPort.postMessage("there")`
     )
-    await message(kept)
-    expect(await kept.terminate()).toBe(1)
+    expect(await kept.said).toBe("there")
+    expect(await kept.worker.terminate()).toBe(1)
   })
 })
