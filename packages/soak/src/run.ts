@@ -47,6 +47,8 @@ const remove = (directory: string): void => {
 
 /** Time beyond its own that a scenario has to come to its end, on a machine that is busy with other things. */
 const patience = 180_000
+/** The same for each round that it has to do, however long that takes. */
+const roundPatience = 120_000
 
 export const run = (task: Omit<Task, "directory">): Promise<Result> =>
   new Promise((resolve) => {
@@ -63,7 +65,7 @@ export const run = (task: Omit<Task, "directory">): Promise<Result> =>
         late = true
         child.kill("SIGKILL")
       },
-      task.millis + patience + task.rounds * 5_000
+      task.millis + patience + task.rounds * roundPatience
     )
     child.on("message", (message) => {
       result = message as Result
