@@ -45,6 +45,9 @@ const readers = globalValue(
   () => new WeakMap<MetricHook.MetricHook.Counter<number>, Set<Read>>()
 )
 
+/** A function of its own: made where it is used it would keep the first reader, and all that this one sees, for ever. */
+const sumOf = (reads: ReadonlySet<Read>) => () => MetricState.counter([...reads].reduce((sum, read) => sum + read(), 0))
+
 /**
  * What goes up and down, read when somebody looks at the metric, so that it costs nothing in between. Of several with
  * the same name and tags it is the sum. Answers how to take it away again.
@@ -55,7 +58,7 @@ export const observed = (name: string, description: string, unit: string, tags: 
   if (all === undefined) {
     const reads = new Set<Read>()
     readers.set(hook, (all = reads))
-    Object.assign(hook, { get: () => MetricState.counter([...reads].reduce((sum, read) => sum + read(), 0)) })
+    Object.assign(hook, { get: sumOf(reads) })
   }
   all.add(read)
   return () => void all.delete(read)
