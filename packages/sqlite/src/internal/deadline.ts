@@ -3,10 +3,13 @@ import { SqlClient } from "@sluice/sql"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
-/** The fiber's deadline, as requests have it: by `performance.now()`. */
-export const deadline: Effect.Effect<number> = Effect.withFiberRuntime((fiber) => {
+/** Milliseconds until the fiber's deadline. */
+export const remaining: Effect.Effect<number> = Effect.withFiberRuntime((fiber) => {
   const at = Context.get(fiber.currentContext, SqlClient.Deadline)
   return at === Infinity
     ? Effect.succeed(Infinity)
-    : Effect.clockWith((clock) => Effect.succeed(performance.now() + at - Number(clock.unsafeCurrentTimeNanos()) / 1e6))
+    : Effect.clockWith((clock) => Effect.succeed(at - Number(clock.unsafeCurrentTimeNanos()) / 1e6))
 })
+
+/** The fiber's deadline, as requests have it: by `performance.now()`. */
+export const deadline: Effect.Effect<number> = Effect.map(remaining, (millis) => performance.now() + millis)

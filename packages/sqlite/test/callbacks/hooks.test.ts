@@ -1,9 +1,9 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
-import { SqlFailure } from "@sluice/sql"
+import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Cause, Effect, Exit, Fiber, Stream } from "effect"
 import { assertIdle, open } from "../conformance/stopping.js"
-import { leftovers, reasonOf, spinFor, tempFile } from "../support.js"
+import { eventually, leftovers, reasonOf, spinFor, tempFile } from "../support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -211,6 +211,34 @@ describe("windows, collations and hooks as Effects (native)", () => {
       refuse = Effect.succeed(false)
       assert.strictEqual(yield* count(sql), 1)
       assert.isAtLeast(rollbacks, 4)
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a hook that a commit or a rollback waits for ends with the fiber's deadline", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      let ended = 0
+      const never = Effect.ensuring(
+        Effect.never,
+        Effect.sync(() => void ended++)
+      )
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* sql.commitHook(Effect.as(never, false))
+          const insert = sql`insert into t values (1)`
+          for (const late of [insert, sql.withTransaction(insert)]) {
+            const failure = yield* reasonOf(SqlClient.withDeadline("200 millis")(Effect.asVoid(late)))
+            assert.deepStrictEqual([failure.reason, failure.outcome], ["StatementTimeout", "notExecuted"])
+          }
+          yield* eventually("both hooks have ended", () => ended === 2)
+        })
+      )
+      yield* sql.rollbackHook(never)
+      const undone = sql.withTransaction(Effect.zipRight(sql`insert into t values (2)`, Effect.fail("undone")))
+      assert.strictEqual(yield* Effect.flip(SqlClient.withDeadline("200 millis")(undone)), "undone")
+      yield* eventually("the third, too", () => ended === 3)
+      assert.strictEqual(yield* count(sql), 0)
       yield* assertIdle(sql)
     })
   )

@@ -155,7 +155,10 @@ export interface Callbacks {
   readonly progressHandler: <E, R>(stop: Effect.Effect<boolean, E, R>) => Registering<R>
   /** Told of each row that a statement changes. A failure is reported, the change stays. */
   readonly updateHook: <E, R>(changed: (change: RowChange) => Effect.Effect<void, E, R>) => Registering<R>
-  /** Asked before each commit: true, or a failure, rolls back. */
+  /**
+   * Asked before each commit: true, or a failure, rolls back. Commits are not interrupted, and neither is what they wait
+   * for here; the fiber's deadline ends it, and the commit fails with `StatementTimeout`.
+   */
   readonly commitHook: <E, R>(refuse: Effect.Effect<boolean, E, R>) => Registering<R>
   /** Told of each rollback. */
   readonly rollbackHook: <E, R>(run: Effect.Effect<void, E, R>) => Registering<R>

@@ -3,6 +3,7 @@
  * fiber whose statement it is, and writes the answer where the worker waits for it.
  */
 import type { MessagePort } from "node:worker_threads"
+import { SqlClient } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,7 @@ import * as Runtime from "effect/Runtime"
 import * as Tracer from "effect/Tracer"
 import { Answer, Ask, callbackBytes, callbackOffset, TableOp, type ToWorker, Word } from "../boundary.js"
 import type { Call } from "../call.js"
+import { remaining } from "../deadline.js"
 import * as failure from "../failure.js"
 import { decodeValues } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
@@ -57,11 +59,8 @@ export class CallbackRunner {
     if (handler === undefined || isStopped(call)) {
       return this.fail(serial)
     }
-    const fiber = this.fork(
-      handler,
-      call,
-      Effect.suspend(() => handler.run({ args, op, group, groups: this.groups }))
-    )
+    const answer = Effect.suspend(() => handler.run({ args, op, group, groups: this.groups }))
+    const fiber = this.fork(handler, call, boundedBy(call, answer))
     call.callback = fiber
     fiber.addObserver((exit) => {
       if (call.callback === fiber) {
@@ -147,7 +146,9 @@ export class CallbackRunner {
       return this.succeed(call, handler, serial, exit.value)
     }
     // The first failure is the statement's; what the stop of a statement does to its callback is none.
-    call.cause ??= Cause.isInterruptedOnly(exit.cause) && isStopped(call) ? undefined : exit.cause
+    if (!isLate(call, exit.cause) && !(Cause.isInterruptedOnly(exit.cause) && isStopped(call))) {
+      call.cause ??= exit.cause
+    }
     this.fail(serial)
   }
 
@@ -197,6 +198,25 @@ export class CallbackRunner {
     this.waker.wake(Word.callback)
   }
 }
+
+/**
+ * COMMIT and ROLLBACK have no deadline: they are never stopped halfway. But whoever waits for a hook of theirs waits no
+ * longer than the fiber's own deadline allows.
+ */
+const boundedBy = (call: Call, answer: Effect.Effect<unknown, unknown, unknown>) => {
+  const { caller, request } = call
+  return request.deadline !== Infinity || caller?.currentContext.unsafeMap.has(SqlClient.Deadline.key) !== true
+    ? answer
+    : Effect.flatMap(remaining, (millis) =>
+        Effect.timeoutFail(answer, {
+          duration: millis,
+          onTimeout: () => (call.refused ??= failure.late(request.text, "notExecuted"))
+        })
+      )
+}
+
+const isLate = ({ refused }: Call, cause: Cause.Cause<unknown>): boolean =>
+  refused !== undefined && Cause.isFailType(cause) && cause.error === refused
 
 const isStopped = (call: Call): boolean => call.done || call.cancelled
 
