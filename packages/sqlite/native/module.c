@@ -50,6 +50,27 @@ static napi_value js_take_library(napi_env env, napi_callback_info info) {
   return js_handle(env, HANDLE_LIBRARY, (void *)api, finalize_library);
 }
 
+/* address(library): where it is, for the other threads of the process */
+static napi_value js_address(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  const Api *api = js_library(env, args[0]);
+  napi_value value;
+  if (api == NULL || napi_create_bigint_uint64(env, (uint64_t)(uintptr_t)api, &value) != napi_ok) return NULL;
+  return value;
+}
+
+/* libraryAt(address): what another thread has loaded, and keeps loaded */
+static napi_value js_library_at(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  uint64_t address = 0;
+  bool whole = false;
+  if (napi_get_value_bigint_uint64(env, args[0], &address, &whole) != napi_ok || !whole) {
+    return js_throw(env, SQLITE_MISUSE, "not an address");
+  }
+  const Api *api = (const Api *)(uintptr_t)address;
+  return is_usable(api) ? js_handle(env, HANDLE_LIBRARY, (void *)api, finalize_library) : NULL;
+}
+
 /* version(library) */
 static napi_value js_version(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
@@ -67,6 +88,8 @@ static napi_value js_revision(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   js_define(env, exports, "revision", js_revision);
   js_define(env, exports, "library", js_take_library);
+  js_define(env, exports, "address", js_address);
+  js_define(env, exports, "libraryAt", js_library_at);
   js_define(env, exports, "version", js_version);
   js_define_connection(env, exports);
   js_define_statement(env, exports);

@@ -9,7 +9,7 @@ import { pin } from "../src/internal/worker/nativeEngine.js"
 import { Sleeper } from "../src/internal/worker/sleeper.js"
 
 const pump = fileURLToPath(new URL("../native/build/pump.node", import.meta.url))
-const signals = pin(carrier())!
+const signals = pin(carrier())!.signals!
 const workers: Array<Worker> = []
 
 afterEach(() => Promise.all(workers.splice(0).map((worker) => worker.terminate())))

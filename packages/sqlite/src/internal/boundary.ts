@@ -460,6 +460,14 @@ export interface UntrustedRules {
   readonly text: number
 }
 
+/** The native engine's parts as one thread has loaded them, for the others. */
+export interface Loaded {
+  /** The path of the pump. */
+  readonly pump: string
+  /** The address of SQLite's functions in the carrier's library. */
+  readonly library: bigint
+}
+
 /** What the worker is started with (`workerData`). */
 export interface Start {
   readonly shared: SharedArrayBuffer
@@ -481,6 +489,8 @@ export interface Start {
   readonly extensions: ReadonlyArray<string>
   readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"
+  /** What the loop's thread has loaded for the native engine; undefined: nothing. */
+  readonly loaded: Loaded | undefined
   /** Of the pump: what wakes the loop (`Signals`). Without it a message does. */
   readonly asyncHandle: bigint | undefined
 }

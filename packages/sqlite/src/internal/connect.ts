@@ -11,7 +11,7 @@ import * as failure from "./failure.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 import { carrier } from "./worker/carrier.js"
-import type { Signals } from "./signals.js"
+import type { Engine } from "./worker/engine.js"
 import { pin } from "./worker/nativeEngine.js"
 import { openSeq, openSlot } from "./worker/openSeq.js"
 
@@ -23,7 +23,9 @@ export interface Opened {
 }
 
 export interface ConnectOptions
-  extends Omit<SessionOptions, "onLost" | "signals">, Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle"> {
+  extends
+    Omit<SessionOptions, "onLost" | "signals">,
+    Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle" | "loaded"> {
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -52,7 +54,7 @@ class Thread {
 
   constructor(
     options: ConnectOptions,
-    signals: Signals | undefined,
+    native: Engine | undefined,
     readonly id: string,
     onLost: (error: SqlError) => void,
     settle: (result: Exit.Exit<Omit<Opened, "session">, SqlError>) => void
@@ -77,7 +79,7 @@ class Thread {
       wal,
       busyTimeout
     } = options
-    this.session = new WorkerSession(this.memory, port1, { ...options, signals, onLost })
+    this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.signals, onLost })
     const start: Start = {
       shared: this.memory,
       port: port2,
@@ -92,6 +94,7 @@ class Thread {
       untrusted,
       wal,
       busyTimeout,
+      loaded: native?.loaded,
       asyncHandle: this.session.asyncHandle,
       callbacks: options.registry.registrations()
     }
@@ -187,11 +190,11 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
   Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
     try {
       // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
-      const signals = pin(carrier(), options.engine === "auto")
+      const native = pin(carrier(), options.engine === "auto")
       own(
         new Thread(
           options,
-          options.engine === "portable" ? undefined : signals,
+          options.engine === "portable" ? undefined : native,
           `sluice-sqlite-${++sessions}`,
           onLost,
           resume

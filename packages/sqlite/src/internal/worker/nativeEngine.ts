@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
-import { hookKinds, limitNames, type Safety } from "../boundary.js"
+import { hookKinds, limitNames, type Loaded, type Safety } from "../boundary.js"
 import type { Signals } from "../signals.js"
 import type { Carrier } from "./carrier.js"
 import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
@@ -24,6 +24,8 @@ interface Pump extends Signals {
   /** Missing in pumps from before there was one. */
   readonly revision?: () => number
   readonly library: () => Library | undefined
+  readonly address: (library: Library) => bigint
+  readonly libraryAt: (address: bigint) => Library | undefined
   readonly version: (library: Library) => string
   readonly open: (
     library: Library,
@@ -255,8 +257,9 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   close: () => pump.close(handle)
 })
 
-const makeEngine = (pump: Pump, library: Library): Engine => ({
+const makeEngine = (path: string, pump: Pump, library: Library): Engine => ({
   kind: "native",
+  loaded: { pump: path, library: pump.address(library) },
   version: pump.version(library),
   signals: pump,
   open: ({ busyTimeout, create, filename, progressSteps, readonly, safety, shared }: OpenOptions) => {
@@ -279,7 +282,7 @@ const candidates = (): Array<string> => {
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 3
+const revision = 4
 
 /** A pump that was built from other sources, as after a `git pull`. */
 let stale: string | undefined
@@ -291,9 +294,11 @@ export const stalePump = (): string | undefined =>
     : `the native pump ${stale} was built from other sources than this version: build it with "npm run prepare", ` +
       "or install the package again"
 
+const require = createRequire(import.meta.url)
+
 const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
   try {
-    const pump = createRequire(import.meta.url)(path) as Pump
+    const pump = require(path) as Pump
     if (pump.revision?.() !== revision) {
       stale = path
       return undefined
@@ -303,7 +308,7 @@ const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): Engine 
       database.enableLoadExtension(true)
       database.loadExtension(path)
       const library = pump.library()
-      return library === undefined ? undefined : makeEngine(pump, library)
+      return library === undefined ? undefined : makeEngine(path, pump, library)
     } finally {
       database.close()
     }
@@ -323,19 +328,29 @@ export const load = (carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined
   return undefined
 }
 
+/**
+ * The same in what another thread has loaded. The carrier itself is not needed here: that saves its start, and a thread
+ * that is terminated while it works for the carrier may take the process with it.
+ */
+export const adopt = ({ library, pump: path }: Loaded): Engine | undefined => {
+  const pump = require(path) as Pump
+  const found = pump.libraryAt(library)
+  return found === undefined ? undefined : makeEngine(path, pump, found)
+}
+
 let warned = false
 
 /**
  * Loads pump and carrier on the calling thread. The main thread does so before it starts the first worker: a library
- * that only a worker has loaded is unmapped when that worker ends. Answers what a usable pump offers to the two;
- * `tell`: warns, once, of one that is there and does not fit.
+ * that only a worker has loaded is unmapped when that worker ends. `tell`: warns, once, of a pump that is there and does
+ * not fit.
  */
-export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): Signals | undefined => {
+export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): Engine | undefined => {
   const engine = load(carrier)
   const reason = engine === undefined ? stalePump() : undefined
   if (tell && reason !== undefined && !warned) {
     warned = true
     process.emitWarning(`@sluice/sqlite: ${reason}; the portable engine is used instead`)
   }
-  return engine?.signals
+  return engine
 }

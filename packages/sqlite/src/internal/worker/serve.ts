@@ -3,13 +3,17 @@ import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
 import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
-import { load, stalePump } from "./nativeEngine.js"
+import { adopt, load, stalePump } from "./nativeEngine.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
 import { restrict } from "./restrict.js"
 
-const chooseEngine = (wished: Start["engine"]): Engine => {
+const chooseEngine = ({ engine: wished, loaded }: Start): Engine => {
+  const adopted = wished === "portable" || loaded === undefined ? undefined : adopt(loaded)
+  if (adopted !== undefined) {
+    return adopted
+  }
   const library = carrier()
   const native = wished === "portable" ? undefined : load(library)
   if (native === undefined && wished === "native") {
@@ -58,7 +62,7 @@ export const serve = (start: Start): void => {
   let ready: () => void
   let imported: Promise<void> | undefined
   try {
-    const engine = chooseEngine(start.engine)
+    const engine = chooseEngine(start)
     connection = engine.open({
       filename: start.filename,
       readonly: start.readonly,
