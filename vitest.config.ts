@@ -16,8 +16,8 @@ export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts"],
     globalSetup: ["./vitest.setup.ts"],
-    // Many tests wait for time, processes or threads: one file more than there are processors.
-    maxWorkers: availableParallelism() + 1,
+    // Many tests start threads and processes of their own: more files at once would only wait for each other.
+    maxWorkers: availableParallelism(),
     minWorkers: 1,
     testTimeout: 120_000,
     coverage: { provider: "v8", include: ["packages/*/src/**"] }

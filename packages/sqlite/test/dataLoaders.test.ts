@@ -23,9 +23,8 @@ const table = Effect.gen(function* () {
   return sql
 })
 
-const loadersOf = Effect.gen(function* () {
+const loadersWith = Effect.fnUntraced(function* (options: { readonly window: number; readonly maxBatchSize?: number }) {
   const sql = yield* EffectSql.SqlClient
-  const options = { window: 10 }
   const insert = yield* SqlResolver.ordered("Insert", {
     Request: Schema.String,
     Result: Row,
@@ -44,6 +43,8 @@ const loadersOf = Effect.gen(function* () {
     find: find.makeExecute(yield* RequestResolver.dataLoader(find, options))
   }
 })
+
+const loadersOf = loadersWith({ window: 10 })
 
 const names = (sql: SqlClient.SqlClient) =>
   Effect.map(sql<{ name: string }>`select name from person order by id`, (rows) => rows.map(({ name }) => name))
@@ -126,7 +127,8 @@ onEngines("data loaders", (engine) => {
   it.scopedLive("one batch for two transactions, or for inside and outside: a typed failure at once", () =>
     Effect.gen(function* () {
       const sql = yield* table
-      const { insert } = yield* loadersOf
+      // However long BEGIN takes: the two are one batch.
+      const { insert } = yield* loadersWith({ window: 8_000, maxBatchSize: 2 })
       const inside = sql.withTransaction(insert("inside"))
       const exits = yield* Effect.all([Effect.exit(inside), Effect.exit(insert("outside"))], {
         concurrency: "unbounded"
