@@ -94,15 +94,13 @@ export class ResultCursor {
 
   private readonly fetch: Effect.Effect<void, SqlError> = Effect.suspend(() =>
     Effect.flatMap(this.cursor.next, (page) => {
-      const rows = page.arrays()
-      if (this.taken === this.buffer.length) {
-        this.buffer = [...rows]
+      if (this.taken > 0) {
+        this.buffer = this.buffer.slice(this.taken)
         this.taken = 0
-      } else {
-        // In place: a page may be filled by thousands of small ones.
-        for (const row of rows) {
-          this.buffer.push(row)
-        }
+      }
+      // In place: a page may be filled by thousands of small ones.
+      for (const row of page.arrays()) {
+        this.buffer.push(row)
       }
       this.failed = page.error
       if (page.done || page.error !== undefined) {

@@ -1,0 +1,47 @@
+/** An open result keeps what was fetched and not taken, and nothing else. */
+import { assert, it } from "@effect/vitest"
+import { SqlTransport } from "@sluice/sql"
+import { Effect } from "effect"
+import { ResultCursor } from "../src/internal/cursor.js"
+
+const pageSize = 10
+
+/** Rows without end, in pages of ten. */
+const endless = (): Pick<SqlTransport.Session, "open"> => {
+  let last = 0
+  const page = (): SqlTransport.Page => {
+    const rows = Array.from({ length: pageSize }, () => [++last])
+    return {
+      columns: [{ name: "n" }],
+      length: pageSize,
+      objects: () => [],
+      arrays: () => rows,
+      error: undefined,
+      done: false,
+      inTransaction: false,
+      changes: undefined,
+      queueNanos: 0,
+      engineNanos: 0,
+      routable: false,
+      private: false
+    } as SqlTransport.Page
+  }
+  return { open: () => Effect.sync(() => ({ first: page(), columns: [], next: Effect.sync(page) })) }
+}
+
+for (const count of [3, 7, 10, 25]) {
+  it.effect(`${count} rows at a time of pages of ${pageSize}: in order, and what was taken is not kept`, () =>
+    Effect.gen(function* () {
+      const session = endless() as SqlTransport.Session
+      const cursor = yield* ResultCursor.open(session, SqlTransport.request("endless"), () => {})
+      for (let taken = 0; taken < 1_000; taken += count) {
+        const rows = yield* cursor.take(count)
+        assert.deepStrictEqual(
+          rows.map(([n]) => n),
+          Array.from({ length: count }, (_, i) => taken + i + 1)
+        )
+        assert.isAtMost(cursor.fetched.length, count + 2 * pageSize)
+      }
+    })
+  )
+}
