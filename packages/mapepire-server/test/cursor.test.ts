@@ -24,7 +24,7 @@ const endless = (): Pick<SqlTransport.Session, "open"> => {
       engineNanos: 0,
       routable: false,
       private: false
-    } as SqlTransport.Page
+    }
   }
   return { open: () => Effect.sync(() => ({ first: page(), columns: [], next: Effect.sync(page) })) }
 }
