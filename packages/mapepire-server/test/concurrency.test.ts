@@ -136,6 +136,26 @@ describe("CANCEL_SQL", () => {
     })
   )
 
+  it.scopedLive("costs nothing to an open result that is being read to its end for the statement", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const target = yield* connected(server)
+      const control = yield* connected(server)
+      const numbers =
+        "with x(n) as (select 1 from sysibm.sysdummy1 union all select n + 1 from x where n < 20000) select n from x"
+      const result = yield* target.sql(numbers, { rows: 1 })
+      // Others have committed: the next statement is to see that, and an open result hides it.
+      yield* control.sql("update department set location = 'THERE' where deptno = 'A10'")
+      target.send({ id: "stopped", type: "sql", sql: "select location from department where deptno = 'A10'" })
+      yield* target.ask({ type: "ping" })
+      yield* control.run("call qsys2.cancel_sql(?)", [target.job])
+      expect((yield* target.answerTo("stopped")).sql_rc).toBe(-952)
+      expect((yield* target.sql("select location from department where deptno = 'A10'")).data).toEqual([["THERE"]])
+      const rest = yield* target.ask({ type: "sqlmore", cont_id: result.id, rows: 30_000 })
+      expect([rest.data.length, rest.data[0], rest.data.at(-1), rest.is_done]).toEqual([19_999, [2], [20_000], true])
+    })
+  )
+
   it.scopedLive("needs the job's own user, and a job", () =>
     Effect.gen(function* () {
       const server = yield* serve()

@@ -292,6 +292,45 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
+  it.scopedLive("and told to stop until then: it may hold locks", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      const really = daemon.cancel
+      daemon.cancel = () => {}
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const control = yield* MapepireJob.control(endpoint, daemon.config)
+      yield* Effect.gen(function* () {
+        const job = yield* MapepireJob.makeAt(endpoint, { grace: 200, control })
+        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+        yield* running(daemon, "endless")
+        yield* Fiber.interrupt(fiber)
+      }).pipe(Effect.scoped)
+      daemon.cancel = really
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      assert.strictEqual(daemon.connections[0]!.inFlight.size, 0)
+    })
+  )
+
+  it.scopedLive("a cancel whose line is cut is sent again on another one, and the job is given up", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      let cuts = 2
+      daemon.override((request, connection) => {
+        if (request.sql?.includes("CANCEL_SQL") !== true || cuts-- <= 0) return false
+        connection.drop()
+        return true
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* running(daemon, "endless")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      assert.deepStrictEqual(daemon.cancels, [jobOf(daemon)])
+      assert.strictEqual(daemon.connections[0]!.inFlight.size, 0)
+      // Of the two that were cut off nobody knows whether they will not be obeyed after all.
+      assert.strictEqual(SqlFailure.from(yield* job.lost).reason, "SessionLost")
+    })
+  )
+
   it.scopedLive("a user who may not cancel loses the job instead, at once (section 6.4.11)", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()

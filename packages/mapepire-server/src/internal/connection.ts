@@ -314,7 +314,7 @@ export class Connection {
   }
 
   /** Reads every open result to its end, so that the database has none open. */
-  private readonly spooled: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+  private readonly spooled: Effect.Effect<void> = Effect.suspend(() =>
     Effect.forEach([...this.cursors], (cursor) => cursor.spool, { discard: true })
   )
 
@@ -391,8 +391,9 @@ export class Connection {
               return Effect.void
             }
             this.closed = true
-            return Effect.ignore(this.rollback("wanted")).pipe(
-              Effect.zipRight(Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true })),
+            // The cursors first: the database may be busy with a page of theirs.
+            return Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true }).pipe(
+              Effect.zipRight(Effect.ignore(this.rollback("wanted"))),
               Effect.zipRight(Scope.close(this.scope, Exit.void)),
               Effect.ensuring(
                 Effect.sync(() => {

@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 
 type Row = ReadonlyArray<unknown>
@@ -21,6 +22,8 @@ export class ResultCursor {
   private taken = 0
   private ended: boolean
   private failed: SqlError | undefined
+  /** A page that is fetched because of another statement. */
+  private spooling: Fiber.Fiber<void> | undefined
 
   private constructor(
     private readonly cursor: SqlTransport.Cursor,
@@ -78,19 +81,39 @@ export class ResultCursor {
         this.taken += rows.length
         return Effect.succeed(rows)
       }
-      return Effect.zipRight(this.fetch, this.take(count))
+      return Effect.zipRight(this.spooling === undefined ? this.fetch : Fiber.join(this.spooling), this.take(count))
     })
 
-  /** Fetches the rest, so that the database has nothing open for this result. */
-  readonly spool: Effect.Effect<void, SqlError> = Effect.suspend(() =>
-    this.ended ? Effect.void : Effect.zipRight(this.fetch, this.spool)
+  /**
+   * Fetches the rest, so that the database has nothing open for this result. The statement that this is done for may be
+   * stopped meanwhile, which costs this result nothing; and what fails here is told to whoever reads this result.
+   */
+  readonly spool: Effect.Effect<void> = Effect.suspend(() =>
+    this.ended ? Effect.void : Effect.zipRight(this.spoolPage, this.spool)
   )
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.buffer = []
     this.taken = 0
-    return this.finish
+    return this.spooling === undefined ? this.finish : Effect.zipRight(Fiber.interrupt(this.spooling), this.finish)
   })
+
+  private readonly spoolPage: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      if (this.spooling !== undefined) {
+        return restore(Fiber.join(this.spooling))
+      }
+      const page = Effect.catchAll(Effect.interruptible(this.fetch), (error) => {
+        this.failed = error
+        return this.finish
+      })
+      const done = Effect.sync(() => (this.spooling = undefined))
+      return Effect.flatMap(Effect.forkDaemon(Effect.ensuring(page, done)), (fiber) => {
+        this.spooling = fiber
+        return restore(Fiber.join(fiber))
+      })
+    })
+  )
 
   private readonly fetch: Effect.Effect<void, SqlError> = Effect.suspend(() =>
     Effect.flatMap(this.cursor.next, (page) => {

@@ -22,6 +22,9 @@ export const ask = (wire: Wire, request: Call["request"], statement?: string): E
     return Effect.sync(() => (call.sent ? wire.abandon(call) : wire.drop(call)))
   })
 
+/** Milliseconds between two attempts to stop what a connection in quarantine runs. */
+const repeatAfter = 1_000
+
 /** `NUMBER/USER/NAME`; anything else is never put into a statement. */
 const jobName = /^[0-9]{1,6}\/[A-Z0-9_$#@.]{1,10}\/[A-Z0-9_$#@.]{1,10}$/
 
@@ -87,7 +90,8 @@ export class Control {
 
   /**
    * Takes over a connection whose statement did not stop: closing it would not stop it either, and its job's name could
-   * be given to somebody else while a cancel is still on its way. It is closed when its answer comes, or after a while.
+   * be given to somebody else while a cancel is still on its way. Nobody else uses it, so it is told to stop until its
+   * answer comes: it may hold locks. Then, or after a while, it is closed.
    */
   quarantine(wire: Wire, connection: Scope.CloseableScope): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -113,7 +117,18 @@ export class Control {
         }, 250)
         return Effect.sync(() => clearInterval(timer))
       })
-      return Effect.asVoid(Effect.forkIn(Effect.ensuring(Effect.interruptible(answered), end), this.scope))
+      const { job } = wire
+      const stopping =
+        job === undefined
+          ? Effect.never
+          : Effect.forever(
+              Effect.zipRight(
+                Effect.ignore(this.cancel(job, () => wire.unanswered > 0 && !wire.dead)),
+                Effect.sleep(repeatAfter)
+              )
+            )
+      const over = Effect.interruptible(Effect.race(answered, stopping))
+      return Effect.asVoid(Effect.forkIn(Effect.ensuring(over, end), this.scope))
     })
   }
 

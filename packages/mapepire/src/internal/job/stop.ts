@@ -20,6 +20,9 @@ const isCancelled = (frame: Frame | undefined): boolean =>
 /** A cancel that finds nothing to stop is lost (the daemon may not have begun): it is sent again after so long. */
 const repeatAfter = 1_000
 
+/** One that could not be sent, or went down with the line of the control job, is sent again on a new one after so long. */
+const retryAfter = 100
+
 /** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
 const arrivesWithin = 250
 
@@ -106,16 +109,25 @@ export class Stops {
   private quiet(call: Call, job: string, control: Control): Effect.Effect<boolean, SqlError> {
     return Effect.gen(this, function* () {
       let cancels = 0
+      // A cancel whose fate nobody knows may still come, at any time.
+      let astray = false
       while (!call.answered) {
         const sent = yield* Effect.either(control.cancel(job, () => !call.answered && !this.wire.dead))
         this.wire.quietFrom = performance.now() + arrivesWithin
         if (sent._tag === "Left") {
-          // It cannot be stopped; but perhaps it ended meanwhile. A cancel whose fate is unknown may still come.
-          const { outcome } = SqlFailure.from(sent.left)
-          return call.answered && cancels === 0 && outcome === "notExecuted"
+          const { outcome, reason } = SqlFailure.from(sent.left)
+          astray ||= outcome !== "notExecuted"
+          if (reason !== "SessionLost" && reason !== "Connection") {
+            // It cannot be stopped; but perhaps it ended meanwhile.
+            return call.answered && cancels === 0 && !astray
+          }
+        } else {
+          cancels += sent.right ? 1 : 0
         }
-        cancels += sent.right ? 1 : 0
-        yield* this.answerWithin(call, repeatAfter)
+        yield* this.answerWithin(call, sent._tag === "Left" ? retryAfter : repeatAfter)
+      }
+      if (astray) {
+        return this.wire.dead
       }
       if (cancels === 0 || (cancels === 1 && isCancelled(call.late))) {
         this.wire.quietFrom = 0
