@@ -1,8 +1,9 @@
 // Builds TypeScript projects and what they refer to, and the worker's bundle: `node scripts/build.mjs [tsconfig.json …]`;
 // without projects all of them. Test files that start processes run at the same time: one builds, the others wait and
 // find it done.
-import { spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -10,8 +11,8 @@ import { build } from "esbuild"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const lock = join(root, ".build", "processes.lock")
-/** Whoever holds the lock for so long was killed. */
-const stale = 180_000
+/** Whoever holds the lock says so again and again; who has not for so long was killed. */
+const stale = 60_000
 
 const take = () => {
   try {
@@ -57,11 +58,16 @@ mkdirSync(join(root, ".build"), { recursive: true })
 while (!take()) {
   await new Promise((resolve) => setTimeout(resolve, 200))
 }
+const holding = setInterval(() => utimesSync(lock, new Date(), new Date()), stale / 12)
 try {
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
-  process.exitCode =
-    spawnSync(process.execPath, [tsc, "-b", ...process.argv.slice(2)], { cwd: root, stdio: "inherit" }).status ?? 1
-  await bundleWorker()
+  const compiler = spawn(process.execPath, [tsc, "-b", ...process.argv.slice(2)], { cwd: root, stdio: "inherit" })
+  const [code] = await once(compiler, "exit")
+  process.exitCode = code ?? 1
+  if (code === 0) {
+    await bundleWorker()
+  }
 } finally {
+  clearInterval(holding)
   rmSync(lock, { recursive: true, force: true })
 }

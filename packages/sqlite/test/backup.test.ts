@@ -117,6 +117,22 @@ onEngines("backup as a stream", (engine) => {
       })
   )
 
+  it.scopedLive("what is no database is not overwritten", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* fill(sql)
+      const destination = yield* tempFile
+      const letter = "Dear Ada, this is no database, but it is all I have. ".repeat(100)
+      writeFileSync(destination, letter)
+      assert.strictEqual((yield* reasonOf(sql.backup(destination))).code, 26)
+      assert.strictEqual(readFileSync(destination, "utf8"), letter)
+      writeFileSync(destination, "")
+      yield* sql.backup(destination)
+      const copy = yield* open(engine, { filename: destination })
+      assert.strictEqual(yield* count(copy), 500)
+    })
+  )
+
   it.scopedLive("an impossible destination", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

@@ -2,20 +2,16 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import { isDatabase, versionsAt } from "./fileHeader.js"
 import { isMemory } from "./isMemory.js"
-
-/** Of https://www.sqlite.org/fileformat.html: what a file begins with, and the two versions that say 2 in WAL mode. */
-const magic = "SQLite format 3\0"
-const headerBytes = 100
-const versions = [18, 19]
 
 /** A copy that memory can hold: it has no WAL. The caller's bytes stay as they are. */
 const imageOf = (bytes: Uint8Array): ArrayBuffer | undefined => {
-  const image = new Uint8Array(bytes)
-  if (image.length < headerBytes || Buffer.from(image.buffer, 0, magic.length).toString("latin1") !== magic) {
+  if (!isDatabase(bytes)) {
     return undefined
   }
-  for (const at of versions) {
+  const image = new Uint8Array(bytes)
+  for (const at of versionsAt) {
     image[at] = 1
   }
   return image.buffer

@@ -4,11 +4,10 @@ import { SqlFailure, SqlTransport } from "@sluice/sql"
 import { type ErrorMessage, unsupportedCode } from "./boundary.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
-import { ResultCode } from "./resultCode.js"
+import { busySnapshot, ResultCode } from "./resultCode.js"
 import { type Thrown, unpack } from "./thrown.js"
 
 const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
-const busySnapshot = 517
 /** The file has been moved or replaced since it was opened. */
 const moved = 1032
 

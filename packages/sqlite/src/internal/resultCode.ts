@@ -22,3 +22,6 @@ export const ResultCode = {
   range: 25,
   notadb: 26
 } as const
+
+/** Extended: another connection has written since this one's transaction began to read; waiting does not help. */
+export const busySnapshot = 517

@@ -1,9 +1,11 @@
 /** A connection over a carrier's JavaScript API: it can be stopped between rows and while it waits for a lock. */
-import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type HookKind, unsupportedCode } from "../boundary.js"
+import { headerBytes, isDatabase } from "../fileHeader.js"
 import { Flag, Why } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
 import { ControlWords } from "./controlWords.js"
@@ -278,6 +280,8 @@ export class PortableConnection implements Connection {
   /** VACUUM INTO refuses a file that is there, so the copy is made beside it and takes its place when it is whole. */
   private copyTo(destination: string): void {
     if (destination.startsWith("file:")) return this.vacuumInto(destination)
+    if (this.guard(() => holdsSomethingElse(destination)))
+      throw new EngineError(ResultCode.notadb, "file is not a database")
     const copy = `${destination}.${process.pid}-${process.hrtime.bigint()}`
     try {
       this.vacuumInto(copy)
@@ -297,6 +301,19 @@ export class PortableConnection implements Connection {
     } catch (error) {
       throw engineError(error)
     }
+  }
+}
+
+/** Whether a file is there that is neither a database nor empty. */
+const holdsSomethingElse = (path: string): boolean => {
+  if (!existsSync(path)) return false
+  const file = openSync(path, "r")
+  try {
+    const head = new Uint8Array(headerBytes)
+    const length = readSync(file, head)
+    return length > 0 && !isDatabase(head.subarray(0, length))
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -8,10 +8,11 @@
 import { existsSync } from "node:fs"
 import { type CarrierFaults, findFaults } from "./bindings.js"
 import { limitNames, type Safety, unsupportedCode } from "../boundary.js"
+import { ResultCode } from "../resultCode.js"
 import type { Carrier, CarrierDatabase } from "./carrier.js"
 import { type Connection, type Engine, EngineError, type OpenOptions } from "./engine.js"
 import { PortableConnection } from "./portableConnection.js"
-import { Code, engineError } from "./portableErrors.js"
+import { engineError } from "./portableErrors.js"
 
 export const portableEngine = (carrier: Carrier): Engine => {
   let faults: CarrierFaults | undefined
@@ -84,6 +85,6 @@ const existing = ({ create, filename, readonly }: OpenOptions): string => {
   if (filename.startsWith("file:")) {
     return /[?&]mode=/.test(filename) ? filename : filename + (filename.includes("?") ? "&" : "?") + "mode=rw"
   }
-  if (!existsSync(filename)) throw new EngineError(Code.cantOpen, "unable to open database file")
+  if (!existsSync(filename)) throw new EngineError(ResultCode.cantopen, "unable to open database file")
   return filename
 }

@@ -1,13 +1,12 @@
 /** The carriers' errors as `EngineError` with SQLite's extended result code. */
+import { busySnapshot, ResultCode } from "../resultCode.js"
 import { EngineError } from "./engine.js"
-
-export const Code = { error: 1, busy: 5, interrupt: 9, cantOpen: 14, busySnapshot: 517 } as const
 
 /** Thrown in the worker for a request that its control words have stopped. */
 export class Stopped extends EngineError {
   readonly why: number
   constructor(why: number) {
-    super(Code.interrupt, "interrupted")
+    super(ResultCode.interrupt, "interrupted")
     this.name = "Stopped"
     this.why = why
   }
@@ -15,7 +14,7 @@ export class Stopped extends EngineError {
 
 /** Waiting can help: not so for a snapshot that has become old inside a transaction. */
 export const isBusy = (error: EngineError): boolean =>
-  (error.code & 0xff) === Code.busy && error.code !== Code.busySnapshot
+  (error.code & 0xff) === ResultCode.busy && error.code !== busySnapshot
 
 /** The iterator of `@photostructure/sqlite` throws without a code; then the message has to tell. */
 export const engineError = (error: unknown): EngineError => {
@@ -25,7 +24,7 @@ export const engineError = (error: unknown): EngineError => {
   if (typeof errcode === "number") return new EngineError(errcode, text)
   // Not SQLite's own: wrong use of the carrier, or values that JavaScript cannot hold.
   if (code !== "ERR_SQLITE_ERROR" && code !== "ERR_LOAD_SQLITE_EXTENSION") return new EngineError(-1, text)
-  return new EngineError(messages.find(([start]) => text.startsWith(start))?.[1] ?? Code.error, text)
+  return new EngineError(messages.find(([start]) => text.startsWith(start))?.[1] ?? ResultCode.error, text)
 }
 
 /** SQLite's texts of codes (sqlite3ErrStr, and those of constraints) that matter to a caller. */
