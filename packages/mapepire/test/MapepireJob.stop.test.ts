@@ -292,7 +292,7 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
-  it.scopedLive("and told to stop until then: it may hold locks", () =>
+  it.scopedLive("and told to stop until then: it may hold locks; closed when no cancel can be on its way", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()
       const really = daemon.cancel
@@ -305,9 +305,14 @@ describe("MapepireJob: interruption", () => {
         yield* running(daemon, "endless")
         yield* Fiber.interrupt(fiber)
       }).pipe(Effect.scoped)
-      daemon.cancel = really
+      let obeyed = 0
+      daemon.cancel = (job) => {
+        obeyed = performance.now()
+        really(job)
+      }
       yield* until(() => daemon.connections[0]!.closed !== undefined)
       assert.strictEqual(daemon.connections[0]!.inFlight.size, 0)
+      assert.isAbove(performance.now() - obeyed, 200)
     })
   )
 

@@ -125,19 +125,18 @@ const leave = (wire: Wire): Effect.Effect<void> =>
   Effect.suspend(() => {
     const idle = wire.unanswered === 0 && wire.job !== undefined && wire.refusal === undefined
     wire.abort(failure.closed())
-    if (wire.dead || !idle) {
-      return Effect.sync(() => wire.ended("it was closed"))
-    }
+    const exit = Effect.async<void>((resume) => {
+      const said = () => {
+        clearTimeout(timer)
+        resume(Effect.void)
+      }
+      const timer = setTimeout(said, goodbye)
+      wire.send(new Call({ type: "exit" }, Infinity, undefined, said))
+    })
     // Whoever gets a job of this name next must not be hit by a cancel that was meant for us.
-    return Effect.zipRight(
-      quiet(wire),
-      Effect.async<void>((resume) => {
-        const said = () => {
-          clearTimeout(timer)
-          resume(Effect.void)
-        }
-        const timer = setTimeout(said, goodbye)
-        wire.send(new Call({ type: "exit" }, Infinity, undefined, said))
-      })
-    ).pipe(Effect.ensuring(Effect.sync(() => wire.ended("it was closed"))))
+    const left = wire.dead ? Effect.void : Effect.zipRight(quiet(wire), idle ? exit : Effect.void)
+    return Effect.ensuring(
+      left,
+      Effect.sync(() => wire.ended("it was closed"))
+    )
   })

@@ -22,6 +22,9 @@ export const ask = (wire: Wire, request: Call["request"], statement?: string): E
     return Effect.sync(() => (call.sent ? wire.abandon(call) : wire.drop(call)))
   })
 
+/** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
+const arrivesWithin = 250
+
 /** Milliseconds between two attempts to stop what a connection in quarantine runs. */
 const repeatAfter = 1_000
 
@@ -47,19 +50,25 @@ export class Control {
   }
 
   /**
-   * Asks Db2 to stop what the job runs. `wanted` is looked at in the last moment: once the statement has ended, or the
-   * connection is given up, the cancel could hit a stranger. Answers whether it was sent.
+   * Asks Db2 to stop what the target's job runs. `wanted` is looked at in the last moment: once the statement has ended,
+   * or the connection is given up, the cancel could hit a stranger. Answers whether it was sent; from then on the target
+   * knows that it may come.
    */
-  cancel(job: string, wanted: () => boolean): Effect.Effect<boolean, SqlError> {
+  cancel(target: Wire, wanted: () => boolean): Effect.Effect<boolean, SqlError> {
     return Effect.flatMap(this.job.get, (wire) => {
-      if (!wanted()) {
+      const { job } = target
+      if (job === undefined || !wanted()) {
         return Effect.succeed(false)
       }
       if (!jobName.test(job)) {
         return Effect.fail(failure.unsupported(`A job with the name ${job} cannot be told to stop`))
       }
       const sql = `CALL QSYS2.CANCEL_SQL('${job}')`
-      return Effect.flatMap(Effect.either(ask(wire, { type: "sql", sql, rows: 1, terse: true }, sql)), (answer) => {
+      const answered = Effect.ensuring(
+        Effect.either(ask(wire, { type: "sql", sql, rows: 1, terse: true }, sql)),
+        Effect.sync(() => (target.quietFrom = performance.now() + arrivesWithin))
+      )
+      return Effect.flatMap(answered, (answer) => {
         if (answer._tag === "Left") {
           return Effect.fail(answer.left)
         }
@@ -117,16 +126,12 @@ export class Control {
         }, 250)
         return Effect.sync(() => clearInterval(timer))
       })
-      const { job } = wire
-      const stopping =
-        job === undefined
-          ? Effect.never
-          : Effect.forever(
-              Effect.zipRight(
-                Effect.ignore(this.cancel(job, () => wire.unanswered > 0 && !wire.dead)),
-                Effect.sleep(repeatAfter)
-              )
-            )
+      const stopping = Effect.forever(
+        Effect.zipRight(
+          Effect.ignore(this.cancel(wire, () => wire.unanswered > 0 && !wire.dead)),
+          Effect.sleep(repeatAfter)
+        )
+      )
       const over = Effect.interruptible(Effect.race(answered, stopping))
       return Effect.asVoid(Effect.forkIn(Effect.ensuring(over, end), this.scope))
     })

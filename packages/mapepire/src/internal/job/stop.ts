@@ -23,9 +23,6 @@ const repeatAfter = 1_000
 /** One that could not be sent, or went down with the line of the control job, is sent again on a new one after so long. */
 const retryAfter = 100
 
-/** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
-const arrivesWithin = 250
-
 /** More cancels than that cannot be on their way. */
 const maxProbes = 20
 
@@ -56,13 +53,12 @@ export class Stops {
       return call.stopping(done)
     }
     const { control } = this
-    const { job } = wire
     const alone = wire.alone(call)
-    if (control === undefined || job === undefined || !call.works || !alone) {
+    if (control === undefined || wire.job === undefined || !call.works || !alone) {
       // Left behind: its answer will be dropped, and what it opened closed.
       call.stopping = (another) => another()
-      if (control !== undefined && job !== undefined && !alone) {
-        this.leaveBehind(call, job, control)
+      if (control !== undefined && wire.job !== undefined && !alone) {
+        this.leaveBehind(call, control)
       }
       return done()
     }
@@ -71,7 +67,7 @@ export class Stops {
     call.stopping = (another) => (over ? another() : void waiting.push(another))
     wire.hold()
     Effect.runFork(
-      Effect.timeoutTo(Effect.either(this.quiet(call, job, control)), {
+      Effect.timeoutTo(Effect.either(this.quiet(call, control)), {
         duration: this.grace,
         onSuccess: (result) => (result._tag === "Right" ? result.right : false),
         onTimeout: () => false
@@ -92,13 +88,13 @@ export class Stops {
    * The others on the job may wait for the one that nobody wants any more. If it has not ended after the grace period the
    * job is given up, and only then stopped: nobody else's statement can be hit by that.
    */
-  private leaveBehind(call: Call, job: string, control: Control): void {
+  private leaveBehind(call: Call, control: Control): void {
     const timer = setTimeout(() => {
       if (!call.answered && !this.wire.dead) {
         const error = failure.stuck(this.wire.subject(call))
         this.retire(error)
         this.wire.abort(error)
-        Effect.runFork(Effect.ignore(control.cancel(job, () => !call.answered && !this.wire.dead)))
+        Effect.runFork(Effect.ignore(control.cancel(this.wire, () => !call.answered && !this.wire.dead)))
       }
     }, this.grace)
     timer.unref()
@@ -106,14 +102,13 @@ export class Stops {
   }
 
   /** True once the job is quiet, false if it never will be for sure. */
-  private quiet(call: Call, job: string, control: Control): Effect.Effect<boolean, SqlError> {
+  private quiet(call: Call, control: Control): Effect.Effect<boolean, SqlError> {
     return Effect.gen(this, function* () {
       let cancels = 0
       // A cancel whose fate nobody knows may still come, at any time.
       let astray = false
       while (!call.answered) {
-        const sent = yield* Effect.either(control.cancel(job, () => !call.answered && !this.wire.dead))
-        this.wire.quietFrom = performance.now() + arrivesWithin
+        const sent = yield* Effect.either(control.cancel(this.wire, () => !call.answered && !this.wire.dead))
         if (sent._tag === "Left") {
           const { outcome, reason } = SqlFailure.from(sent.left)
           astray ||= outcome !== "notExecuted"
