@@ -528,3 +528,46 @@ describe("db.client.connection.*", () => {
     )
   )
 })
+
+describe("more databases than the registry of metrics should keep", () => {
+  const one = (name: string) =>
+    Effect.gen(function* () {
+      const { layer } = fake({ run: () => Effect.succeed(answer(rows, times)) })
+      const named = Layer.project(layer, SqlTransport.SqlTransport, SqlTransport.SqlTransport, (transport) => ({
+        ...transport,
+        attributes: [["db.namespace", name]] as const
+      }))
+      const run = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`select id from t`)
+      yield* Effect.provide(run, Layer.provide(SqlClient.layer, named))
+    })
+
+  // Beyond the limit there is no way back: the last test of this file.
+  it.effect("share one set of metrics from then on", () =>
+    Effect.gen(function* () {
+      yield* one("tenant-1")
+      for (let i = 2; i <= 150; i++) {
+        yield* one(`tenant-${i}`)
+      }
+      yield* one("tenant-1")
+      assert.strictEqual(durations("tenant-1")[0]!.state.count, 2)
+      assert.lengthOf(durations("tenant-150"), 0)
+      const [shared] = series<MetricState.MetricState.Histogram>("db.client.operation.duration", {
+        "otel.metric.overflow": "true"
+      })
+      assert.deepStrictEqual(shared!.tags, {
+        unit: "s",
+        "db.system.name": "fake",
+        "db.operation.name": "SELECT",
+        "otel.metric.overflow": "true"
+      })
+      assert.isAtLeast(shared!.state.count, 50)
+      assert.lengthOf(
+        series("db.client.connection.max", {
+          "otel.metric.overflow": "true",
+          "db.client.connection.pool.name": "fake write"
+        }),
+        1
+      )
+    })
+  )
+})

@@ -10,6 +10,21 @@ import * as MetricState from "effect/MetricState"
 /** Attributes of a metric. */
 export type Tags = Readonly<Record<string, string>>
 
+/** As many databases have metrics of their own, in one process: some kilobytes each, which Effect's registry keeps for ever. */
+const maxDatabases = 100
+
+const databases = globalValue("@sluice/sql/metrics/databases", () => new Set<string>())
+
+/** The tags of a database; those of all beyond the limit are the same, marked as OpenTelemetry's SDKs mark them. */
+export const ofDatabase = (system: string, tags: Tags): Tags => {
+  const key = JSON.stringify([system, tags])
+  if (!databases.has(key) && databases.size >= maxDatabases) {
+    return { "db.system.name": system, "otel.metric.overflow": "true" }
+  }
+  databases.add(key)
+  return { "db.system.name": system, ...tags }
+}
+
 /** What OpenTelemetry's conventions advise for `db.client.operation.duration`, in seconds. */
 const seconds = MetricBoundaries.fromIterable([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10])
 

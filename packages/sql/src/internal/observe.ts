@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type { TelemetryOptions } from "../SqlClient.js"
 import type * as SqlTransport from "../SqlTransport.js"
-import type { Tags } from "./metrics.js"
+import { ofDatabase, type Tags } from "./metrics.js"
 import { type Operation, operationNameOf, operationOf } from "./operation.js"
 import { failureTags, OperationMetrics, Timer } from "./operationMetrics.js"
 import { Template } from "./template.js"
@@ -43,7 +43,7 @@ export class Telemetry {
     this.counters = statementCounters
     this.attributes = [...Object.entries(spanAttributes), ["db.system.name", system], ...attributes]
     const tags = attributes.filter(([key]) => alsoTags.has(key)).map(([key, value]) => [key, String(value)] as const)
-    this.tags = { "db.system.name": system, ...Object.fromEntries(tags) }
+    this.tags = metrics ? ofDatabase(system, Object.fromEntries(tags)) : {}
     this.metrics = metrics ? new OperationMetrics(this.tags) : undefined
   }
 
