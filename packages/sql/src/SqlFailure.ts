@@ -152,14 +152,20 @@ export const make = (details: Details): SqlError =>
  * @category accessors
  */
 export const from = (error: unknown): SqlFailure => {
-  if (error instanceof SqlFailure) {
-    return error
+  let message = "An error that cannot be shown"
+  // Anything may be thrown: what has no text, or throws when it is looked at.
+  try {
+    if (error instanceof SqlFailure) {
+      return error
+    }
+    const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined
+    if (cause instanceof SqlFailure) {
+      return cause
+    }
+    message = String(error instanceof Error ? error.message : error)
+  } catch {
+    // It stays as it is.
   }
-  const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined
-  if (cause instanceof SqlFailure) {
-    return cause
-  }
-  const message = error instanceof Error ? error.message : String(error)
   return new SqlFailure({ reason: "Unknown", message, outcome: "unknown", cause: error })
 }
 

@@ -254,6 +254,7 @@ export type Injected = faultPlan.Injected
  * - `duplicate`: its answer comes twice.
  * - `lose`: it runs, and its answer never comes.
  * - `hang`: the same, and no interrupt makes the session quiet: it is retired after the grace period.
+ *   Of COMMIT, ROLLBACK and RELEASE (`on: ["control"]`) both are waited for without end: these have no deadline.
  *
  * @since 0.1.0
  * @category faults

@@ -254,6 +254,7 @@ describe("Query", () => {
           Flight,
           Person,
           Schema.Struct({ a: Schema.NullOr(Schema.String), b: Schema.Literal("x", 0, null) }),
+          Schema.Struct({ a: Schema.Literal(Infinity) }),
           Schema.Struct({ a: Schema.optional(Schema.String), b: Schema.Unknown }),
           Schema.Struct({ a: Schema.optionalWith(Schema.String, { default: () => "none" }) }),
           Schema.Struct({ a: Schema.String }).annotations({ parseOptions: { onExcessProperty: "error" } }),
@@ -631,6 +632,51 @@ describe("Query", () => {
         })
       )
     )
+
+    it.effect("bytes and dates are keys as well", () =>
+      Effect.gen(function* () {
+        const day = new Date("2020-01-02")
+        const keyed = <A>(key: Schema.Schema<A>) =>
+          Query.batched({
+            name: "keyed",
+            Request: key,
+            Result: Schema.Struct({ key, n: Schema.Number }),
+            resultKey: ({ key }) => key,
+            execute: (sql, keys) => sql`select * from t where ${sql.in("key", keys as ReadonlyArray<never>)}`
+          })
+        const ask = <A>(key: Schema.Schema<A>, keys: ReadonlyArray<A>) =>
+          Effect.map(
+            Effect.forEach(keys, (one) => keyed(key)(one), { batching: true }),
+            (got) => got.map(({ n }) => n)
+          )
+        const bytes = (...of: ReadonlyArray<number>) => Uint8Array.from(of)
+        const blobs = rows({ key: bytes(1, 2), n: 1 }, { key: bytes(3), n: 2 })
+        assert.deepStrictEqual(
+          yield* using(blobs, () => ask(Schema.Uint8ArrayFromSelf, [bytes(3), bytes(1, 2)])),
+          [2, 1]
+        )
+        const days = rows({ key: day, n: 1 }, { key: new Date(0), n: 2 })
+        assert.deepStrictEqual(
+          yield* using(days, () => ask(Schema.DateFromSelf, [new Date(0), new Date(day), new Date(0)])),
+          [2, 1, 2]
+        )
+      })
+    )
+
+    for (const maxBatchSize of [Infinity, NaN, 0, 2.5]) {
+      it.effect(`maxBatchSize ${maxBatchSize}: everybody is answered`, () =>
+        using(database(), () =>
+          Effect.gen(function* () {
+            const odd = Query.batched({ ...base, maxBatchSize })
+            const got = yield* Effect.forEach([1, 2, 3], (id) => odd(id), { batching: true })
+            assert.deepStrictEqual(
+              got.map(({ id }) => id),
+              [1, 2, 3]
+            )
+          })
+        )
+      )
+    }
 
     it.effect("runs in the caller's transaction; callers in others do not share its statement", () =>
       using({ ...database(), limits: { read: 0, write: 2, transaction: 0 }, sharing: "exclusive" }, (seen, sql) =>

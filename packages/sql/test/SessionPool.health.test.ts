@@ -207,6 +207,20 @@ describe("SessionPool: health", () => {
     })
   )
 
+  it.scoped("an onRelease that throws disposes of the session, and whoever waits gets another", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const onRelease = () => {
+        throw new Error("a mistake in the program")
+      }
+      const pool = yield* db.pool({ max: 1, onRelease })
+      const use = Effect.scoped(Effect.zipRight(pool.scoped("exclusive", "user"), Effect.yieldNow()))
+      yield* Effect.all([use, use, use], { concurrency: "unbounded" })
+      yield* settle
+      assert.deepInclude(yield* pool.statistics, { opened: 3, retired: 3, waiting: 0 })
+    })
+  )
+
   it.scoped("a lost session leaves at once, free or held, and the next gets another", () =>
     Effect.gen(function* () {
       const db = new FakeDatabase()

@@ -181,6 +181,8 @@ onEngines("Migrator", (engine) => {
       const rejected = yield* failing(glob(() => Promise.reject(new Error("no such module"))))
       assert.deepStrictEqual([rejected.reason, rejected.migration?.id], ["import-error", 2])
       assert.include(rejected.message, "no such module")
+      const missing = yield* failing(migrate({ "3_missing": undefined as never }))
+      assert.deepStrictEqual([missing.reason, missing.migration?.id], ["import-error", 3])
       assert.include((yield* failing(glob(() => Promise.resolve({})))).message, "no default export")
       assert.include((yield* failing(glob(() => Promise.resolve({ default: () => 1 })))).message, "is no Effect")
       assert.deepStrictEqual(yield* sql`select name from sqlite_master where name = 'people'`, [])

@@ -43,6 +43,26 @@ describe("result codes of SQLite", () => {
   }
 })
 
+describe("SqlFailure.from", () => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const thrown = () => {
+    throw new Error("not to be looked at")
+  }
+  for (const [what, error] of [
+    ["an object without a text", Object.create(null)],
+    ["a proxy that was revoked", proxy],
+    ["a cause that throws", Object.defineProperty({}, "cause", { get: thrown })],
+    ["a text that throws", { toString: thrown }],
+    ["a message that throws", Object.defineProperty(new Error(), "message", { get: thrown })]
+  ] as const) {
+    it(`${what} is Unknown`, () => {
+      assert.strictEqual(SqlFailure.from(error).reason, "Unknown")
+      assert.isFalse(SqlFailure.is("LockTimeout")(error))
+    })
+  }
+})
+
 onEngines("when the machine refuses", (engine) => {
   it.scopedLive("a full database: typed, the statement undone, and room again after some is made", () =>
     Effect.gen(function* () {

@@ -3,7 +3,7 @@ import * as EffectSql from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure, TestTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
-import { Deferred, Effect, Either, Fiber, Layer } from "effect"
+import { Deferred, Effect, Either, Fiber, Layer, Schedule } from "effect"
 import { tempFile } from "./support.js"
 
 const { fault } = TestTransport
@@ -119,7 +119,45 @@ describe("a transaction's command goes wrong", () => {
   }
 })
 
-describe("deadlines of inner transactions", () => {
+describe("a COMMIT that may have been done", () => {
+  for (const reason of ["Serialization", "Deadlock", "LockTimeout"] as const) {
+    it.scopedLive(`${reason}: the transaction is not run again`, () =>
+      using(/^commit/i, fault.fail(reason, "after"), (sql) =>
+        Effect.gen(function* () {
+          const retry = Schedule.recurs(3)
+          const failure = SqlFailure.from(yield* Effect.flip(sql.transaction({ retry })(insert(sql, "once"))))
+          assert.deepStrictEqual([failure.reason, failure.outcome], [reason, "unknown"])
+          assert.deepStrictEqual(yield* rowsOf(sql), ["once"])
+        })
+      )
+    )
+
+    it.scopedLive(`${reason} before it: the transaction is run again`, () =>
+      using(/^commit/i, fault.fail(reason), (sql) =>
+        Effect.gen(function* () {
+          yield* sql.transaction({ retry: Schedule.recurs(3) })(insert(sql, "once"))
+          assert.deepStrictEqual(yield* rowsOf(sql), ["once"])
+        })
+      )
+    )
+  }
+})
+
+describe("deadlines of transactions", () => {
+  it.scopedLive("does not count after the commit", () =>
+    using(/never/, fault.lose, (sql) =>
+      Effect.gen(function* () {
+        const body = Effect.gen(function* () {
+          yield* insert(sql, "in time")
+          yield* sql.afterCommit(insert(sql, "after"))
+          yield* Effect.sleep("3 seconds")
+        })
+        yield* sql.transaction({ deadline: "2900 millis" })(body)
+        assert.deepStrictEqual(yield* rowsOf(sql), ["in time", "after"])
+      })
+    )
+  )
+
   it.scopedLive("a SAVEPOINT whose answer never comes", () =>
     using(/^savepoint/i, fault.lose, (sql) =>
       Effect.gen(function* () {

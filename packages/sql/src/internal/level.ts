@@ -18,7 +18,11 @@ export interface Root {
   readonly options: SqlTransport.BeginOptions
   /** What the outermost level has gathered. */
   readonly afterCommit: Array<Effect.Effect<void>>
+  /** It has been committed, and what `afterCommit` has gathered is being run or has been. */
+  committed: boolean
   savepoints: number
+  /** The deadline of `sql.transaction`'s own option, and the one around it, which is all that counts after the commit. */
+  readonly deadlines?: { readonly own: number; readonly around: number } | undefined
   /** A savepoint could not be undone: what should be gone is still there, so the whole transaction must go. */
   spoiled: boolean
 }
@@ -28,6 +32,8 @@ export class Level {
   readonly turn: Turn
   /** Effects to run once the transaction is committed; an inner level's come to the outer one's when it ends well. */
   readonly afterCommit: Array<Effect.Effect<void>>
+  /** The outer level, once this one has ended well: whatever comes to this one belongs to that one. */
+  partOf: Level | undefined
   private closed = false
   /** The same level as an `@effect/sql` connection, for code that looks for one. */
   readonly connection: Connection

@@ -37,6 +37,12 @@ const defaultBatchSize = 1_000
 
 /** Keys are compared by what is in them, also where they are plain arrays or objects. */
 const comparable = (key: unknown): unknown => {
+  if (key instanceof Date) {
+    return Data.array([Date, key.getTime()])
+  }
+  if (key instanceof Uint8Array) {
+    return Data.array([Uint8Array, ...key])
+  }
   if (Array.isArray(key)) {
     return Data.array(key.map(comparable))
   }
@@ -84,7 +90,7 @@ type Groups = MutableHashMap.MutableHashMap<unknown, Array<Lookup>>
 
 export const batched = <A, R>(definition: Definition<A, R>, options: BatchOptions) => {
   const requestKey = (options.requestKey ?? ((request: unknown) => request)) as (request: unknown) => unknown
-  const size = Math.max(1, options.maxBatchSize ?? defaultBatchSize)
+  const size = Math.floor(Math.min(Math.max(1, options.maxBatchSize || defaultBatchSize), Number.MAX_SAFE_INTEGER))
   const decoder = definition.decoder!
 
   /** Duplicates are asked for once and answered each. */

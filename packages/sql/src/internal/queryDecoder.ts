@@ -227,7 +227,8 @@ const test = (ast: AST.AST, value: string): string | undefined => {
       return `${value}!==undefined`
     case "Literal":
       // What JSON cannot write, or not exactly.
-      return typeof ast.literal === "bigint" || ast.literal === 0 || Number.isNaN(ast.literal)
+      return typeof ast.literal === "bigint" ||
+        (typeof ast.literal === "number" && (ast.literal === 0 || !Number.isFinite(ast.literal)))
         ? undefined
         : `${value}===${JSON.stringify(ast.literal)}`
     case "Union": {

@@ -223,7 +223,10 @@ class Pool implements SessionPool, Lender {
   private validate(slot: Slot): Effect.Effect<boolean, SqlError> {
     const { onAcquire } = this.options
     const checked = this.mustCheck(slot) ? slot.session.check : Effect.void
-    return Effect.zipRight(checked, onAcquire === undefined ? Effect.succeed(true) : onAcquire(slot.session))
+    return Effect.zipRight(
+      checked,
+      onAcquire === undefined ? Effect.succeed(true) : Effect.suspend(() => onAcquire(slot.session))
+    )
   }
 
   private prepare(slot: Slot, usable: Effect.Effect<boolean, SqlError>): void {
@@ -277,7 +280,11 @@ class Pool implements SessionPool, Lender {
     if (slot.free && (slot.state === "leaving" || slot.expired)) {
       this.retire(slot)
     } else if (slot.free && this.options.onRelease !== undefined) {
-      this.prepare(slot, this.options.onRelease(slot.session))
+      const { onRelease } = this.options
+      this.prepare(
+        slot,
+        Effect.suspend(() => onRelease(slot.session))
+      )
     } else {
       this.serve()
     }

@@ -22,7 +22,7 @@ import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
 import { Level, type Root } from "./level.js"
 import { failAfterLoss } from "./lost.js"
-import { monotonicDeadline, withDeadline } from "./settings.js"
+import { Deadline, deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
@@ -36,33 +36,46 @@ export interface TransactionOptions extends SqlTransport.BeginOptions {
 
 const isLost = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
 
+/** Failures of commits that may have been done all the same: their transactions are not run again. */
+const unsure = new WeakSet<SqlError>()
+
+const noteUnsure = (error: SqlError) =>
+  Effect.sync(() => SqlFailure.from(error).outcome !== "notExecuted" && unsure.add(error))
+
 const isSqlError = (error: unknown): error is SqlError =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
 
 export const transaction =
   (core: Core, options: TransactionOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
-    const once: Effect.Effect<A, E | SqlError, R> = Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
-        const fiber = self as unknown as AnyFiber
-        const parent = core.levelOf(fiber.currentContext)
-        const run = (span: Tracer.Span | undefined) =>
-          parent === undefined || parent.root.use === "free"
-            ? outermost(core, fiber, options, restore, effect, span, parent)
-            : nested(core, fiber, parent, options, restore, effect, span)
-        if (!isTraced(fiber)) {
-          return run(undefined)
-        }
-        const span = startSpan(fiber, "sql.transaction", core.telemetry.attributes)
-        return inSpan(fiber, span, run(span))
-      })
-    )
-    const bounded = options.deadline === undefined ? once : withDeadline(options.deadline)(once)
+    const once = (around: number): Effect.Effect<A, E | SqlError, R> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
+          const fiber = self as unknown as AnyFiber
+          const parent = core.levelOf(fiber.currentContext)
+          const run = (span: Tracer.Span | undefined) =>
+            parent === undefined || parent.root.use === "free"
+              ? outermost(core, fiber, options, restore, effect, span, parent, around)
+              : nested(core, fiber, parent, options, restore, effect, span)
+          if (!isTraced(fiber)) {
+            return run(undefined)
+          }
+          const span = startSpan(fiber, "sql.transaction", core.telemetry.attributes)
+          return inSpan(fiber, span, run(span))
+        })
+      )
+    const { deadline } = options
+    const bounded =
+      deadline === undefined
+        ? once(Infinity)
+        : Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
+            withDeadline(deadline)(once(deadlineOf(fiber.currentContext)))
+          )
     return options.retry === undefined
       ? bounded
       : Effect.retry(bounded, {
           schedule: options.retry as Schedule.Schedule<unknown, E | SqlError>,
-          while: (error) => isSqlError(error) && isLost(error)
+          while: (error) => isSqlError(error) && isLost(error) && !unsure.has(error)
         })
   }
 
@@ -88,16 +101,29 @@ const outermost = <A, E, R>(
   restore: Restore,
   effect: Effect.Effect<A, E, R>,
   span: Tracer.Span | undefined,
-  reserved: Level | undefined
+  reserved: Level | undefined,
+  around: number
 ): Effect.Effect<A, E | SqlError, R> => {
   const deadline = monotonicDeadline(fiber)
   const bounded = boundedBy(deadline)
   const on = (session: SqlTransport.Session, retire: Effect.Effect<void>, giveBack: Effect.Effect<void>) => {
-    const root: Root = { session, use: "required", options, afterCommit: [], savepoints: 0, spoiled: false }
+    const root: Root = {
+      session,
+      use: "required",
+      options,
+      afterCommit: [],
+      committed: false,
+      savepoints: 0,
+      spoiled: false,
+      deadlines: options.deadline === undefined ? undefined : { own: deadlineOf(fiber.currentContext), around }
+    }
     // What comes after the commit may run statements of its own: the session is free for them by then.
     return Effect.zipLeft(
       Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span), giveBack),
-      Effect.suspend(() => Effect.all(root.afterCommit, { discard: true }))
+      Effect.suspend(() => {
+        root.committed = true
+        return Effect.all(root.afterCommit, { discard: true })
+      })
     )
   }
   // On a reserved session the transaction runs there: its holder asked for that session.
@@ -157,8 +183,11 @@ const onSession = <A, E, R>(
               return Effect.zipRight(clean, Effect.fail(gone))
             }
             span?.event("db.transaction.commit", spanTime(fiber))
-            const commit = Effect.onError(control.commit(session), () => clean)
-            return Effect.zipRight(Effect.catchAllCause(commit, failAfterLoss), exit)
+            const commit = Effect.catchAllCause(
+              Effect.onError(control.commit(session), () => clean),
+              failAfterLoss
+            )
+            return Effect.zipRight(Effect.tapError(commit, noteUnsure), exit)
           })
         )
       })
@@ -225,6 +254,7 @@ const nested = <A, E, R>(
             }
             return Effect.flatMap(Effect.catchAllCause(end, failAfterLoss), () => {
               parent.afterCommit.push(...level.afterCommit)
+              level.partOf = parent
               return exit
             })
           })
@@ -243,10 +273,29 @@ export const afterCommit =
       const level = core.levelOf((self as unknown as AnyFiber).currentContext)
       return level === undefined || level.root.use === "free"
         ? Effect.ignoreLogged(effect)
-        : Effect.map(Effect.context<R>(), (context) => {
-            // Not in the transaction any more: its level is left out.
-            const outside = Context.omit(core.tag, EffectSql.TransactionConnection)(context as Context.Context<never>)
-            level.afterCommit.push(Effect.ignoreLogged(Effect.provide(effect, outside as Context.Context<R>)))
+        : Effect.flatMap(Effect.context<R>(), (context) => {
+            // Not in the transaction any more: its level and its deadline are left out.
+            let outside: Context.Context<never> = Context.omit(
+              core.tag,
+              EffectSql.TransactionConnection
+            )(context as Context.Context<never>)
+            const { committed, deadlines } = level.root
+            if (deadlines !== undefined && deadlineOf(outside) === deadlines.own) {
+              outside = Context.add(outside, Deadline, deadlines.around)
+            }
+            const later = Effect.ignoreLogged(
+              Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
+            )
+            let owner = level
+            while (owner.partOf !== undefined) {
+              owner = owner.partOf
+            }
+            // A fiber that has outlived the transaction finds it committed, or comes in vain.
+            if (committed && owner.depth === 0) {
+              return later
+            }
+            owner.afterCommit.push(later)
+            return Effect.void
           })
     })
 
@@ -264,7 +313,15 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
       return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
         Effect.gen(function* () {
           const { session } = lease
-          const root: Root = { session, use: "free", options: {}, afterCommit: [], savepoints: 0, spoiled: false }
+          const root: Root = {
+            session,
+            use: "free",
+            options: {},
+            afterCommit: [],
+            committed: false,
+            savepoints: 0,
+            spoiled: false
+          }
           const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
           yield* Effect.addFinalizer(() => giveBack(core, level, lease))
           return level.connection as LevelConnection

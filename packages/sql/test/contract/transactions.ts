@@ -134,6 +134,40 @@ export const transactions = (subject: Subject): void => {
       )
     )
 
+    it.live("afterCommit of a fiber that outlives its transaction, or its level, runs if that was committed", () =>
+      using(subject, (sql) =>
+        Effect.gen(function* () {
+          const ran: Array<string> = []
+          const late = yield* Deferred.make<void>()
+          const fibers: Array<Fiber.Fiber<void>> = []
+          const note = (name: string) => Effect.flatMap(content(sql), () => Effect.sync(() => ran.push(name)))
+          const outliving = (name: string, when: Effect.Effect<void> = Deferred.await(late)) =>
+            Effect.map(Effect.forkDaemon(Effect.zipRight(when, sql.afterCommit(note(name)))), (fiber) => {
+              fibers.push(fiber)
+            })
+          const undone = (body: Effect.Effect<void>) =>
+            Effect.ignore(sql.withTransaction(Effect.zipRight(body, Effect.fail("undo"))))
+          yield* sql.withTransaction(outliving("committed"))
+          yield* sql.withTransaction(sql.withTransaction(outliving("inner")))
+          yield* undone(outliving("undone"))
+          yield* sql.withTransaction(undone(outliving("inner undone")))
+          yield* Deferred.succeed(late, undefined)
+          yield* Fiber.joinAll(fibers)
+          assert.deepStrictEqual(ran.sort(), ["committed", "inner"])
+          yield* sql.withTransaction(
+            Effect.gen(function* () {
+              const now = yield* Deferred.make<void>()
+              yield* sql.withTransaction(outliving("of the outer one", Deferred.await(now)))
+              yield* Deferred.succeed(now, undefined)
+              yield* Fiber.joinAll(fibers)
+              assert.lengthOf(ran, 2)
+            })
+          )
+          assert.deepStrictEqual(ran.slice(2), ["of the outer one"])
+        }).pipe(Effect.orDie)
+      )
+    )
+
     it.live("many at once: each is whole", () =>
       using(subject, (sql) =>
         Effect.gen(function* () {

@@ -41,7 +41,9 @@ export const fromRecord = (migrations: Readonly<Record<string, Migration>>): Loa
       if (typeof migration === "string") {
         return Effect.map(digest(migration), (checksum) => of(script(migration), checksum))
       }
-      return Effect.succeed(Effect.isEffect(migration) ? of(migration) : of(migration.run, migration.checksum))
+      // What is neither is found out when it is loaded.
+      const given = migration as Exclude<Migration, string> | null | undefined
+      return Effect.succeed(Effect.isEffect(given) ? of(given) : of(given?.run as Step, given?.checksum))
     }),
     inOrder
   )
