@@ -1,7 +1,7 @@
 /** Units of work: who has one, and how it ends. */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { connected, serve } from "./support.js"
+import { connected, serve, spin } from "./support.js"
 
 const manual = "auto commit=false;transaction isolation=read committed"
 const count = "select count(*) from sales"
@@ -82,6 +82,25 @@ describe("without autocommit", () => {
       expect((yield* client.sql("rollback to savepoint a")).sql_rc).toBe(-880)
       yield* client.sql("commit")
       expect((yield* client.sql("select count(*), sum(sales) from sales")).data).toEqual([[8, 20]])
+    })
+  )
+
+  it.scopedLive("one that a stopped statement has taken along is told of once, then another begins", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server, manual)
+      const control = yield* connected(server)
+      yield* client.sql("update sales set sales = 0")
+      client.send({ id: "stopped", type: "sql", sql: `insert into sales (sales) ${spin}` })
+      yield* client.ask({ type: "ping" })
+      // It shall have begun.
+      yield* Effect.sleep(500)
+      yield* control.run("call qsys2.cancel_sql(?)", [client.job])
+      expect((yield* client.answerTo("stopped")).sql_rc).toBe(-952)
+      expect((yield* client.sql("select sum(sales) from sales")).sql_rc).toBe(-911)
+      yield* client.sql("update sales set sales = 1 where region = 'NORTH'")
+      expect((yield* client.sql("commit")).success).toBe(true)
+      expect((yield* client.sql("select count(*) from sales where sales = 0")).data).toEqual([[0]])
     })
   )
 

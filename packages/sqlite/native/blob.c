@@ -18,7 +18,10 @@ struct Blob {
   int size;
   /* NULL: put aside. */
   sqlite3_blob *handle;
+  /* Of the handle that is open now. */
   bool writable;
+  /* What it was opened for. */
+  bool forWriting;
   /* The row was changed since it was opened, or there was none: good for nothing but another row. */
   bool expired;
   bool closed;
@@ -99,6 +102,7 @@ Blob *blob_open(Connection *connection, const char *schema, const char *table, c
   blob->column = text_copy(column);
   blob->rowid = rowid;
   blob->writable = write;
+  blob->forWriting = write;
   bool whole = blob->schema != NULL && blob->table != NULL && blob->column != NULL;
   *code = whole ? begin(blob) : SQLITE_NOMEM;
   if (*code != SQLITE_OK) {
@@ -127,7 +131,8 @@ int blob_read(Blob *blob, void *out, int length, int offset, bool keep) {
 
 int blob_write(Blob *blob, const void *bytes, int length, int offset) {
   Connection *connection = blob->connection;
-  int code = resume(blob, true);
+  int code = resume(blob, blob->forWriting);
+  if (code == SQLITE_OK && !blob->forWriting) code = SQLITE_READONLY;
   if (code == SQLITE_OK) code = connection->api->blob_write(blob->handle, bytes, length, offset);
   code = finish(blob, code, true);
   if (code == SQLITE_OK && connection->changes != NULL) {

@@ -413,8 +413,12 @@ void callback_refresh(Connection *connection, Hook hook) {
       api->trace_v2(db, mask, mask != 0 ? on_trace : NULL, connection);
       break;
     }
+    case HOOK_AUTHORIZER:
+      /* Ours asks the program's already; but what has been prepared without it must be prepared again. */
+      actions_install(connection);
+      break;
     default:
-      /* Authorizer, busy and progress handler are ours already and ask. */
+      /* Busy and progress handler are ours already and ask. */
       break;
   }
 }

@@ -6,9 +6,10 @@
  */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
-import { SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
@@ -134,6 +135,10 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly onChanges: (changed: (changes: ChangesMessage) => void) => void
 }
 
+/** A callback that took itself away: nothing of it is done. */
+const isReentrant = (exit: Exit.Exit<unknown, SqlError>): boolean =>
+  Exit.isFailure(exit) && exit.cause._tag === "Fail" && SqlFailure.from(exit.cause.error).reason === "ReentrantCall"
+
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
 
@@ -232,13 +237,15 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
   const tell = (registration: Registration) =>
     Effect.forEach(sessions, ({ session }) => session.command({ _tag: "Register", registration }), { discard: true })
 
-  const enlist: Enlist = (make, handler) => {
+  const enlist = (...[make, handler]: Parameters<Enlist>) => {
     const { id, registration } = registry.add(make, handler)
     const remove = Effect.suspend(() => {
-      registry.remove(id)
-      return tell({ ...registration, id: undefined })
+      const told = registry.leave(id)
+      return (told === undefined ? Effect.void : tell(told)).pipe(
+        Effect.onExit((exit) => Effect.sync(() => (isReentrant(exit) ? registry.stay(id) : registry.remove(id))))
+      )
     })
-    return { registration, remove }
+    return { registration, remove, forget: Effect.sync(() => registry.remove(id)) }
   }
 
   return {
@@ -276,10 +283,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       Effect.zipRight(
         isOpen,
         Effect.suspend(() => {
-          const { registration, remove } = enlist(make, handler)
+          const { forget, registration, remove } = enlist(make, handler)
           // Half of the sessions may have it by then.
           return Effect.as(
-            Effect.onError(tell(registration), () => Effect.ignore(remove)),
+            Effect.onError(tell(registration), () => Effect.zipRight(Effect.ignore(remove), forget)),
             { remove }
           )
         })

@@ -432,6 +432,24 @@ onEngines("SqliteClient", (engine) => {
     })
   )
 
+  it.scopedLive("batch is one transaction, which none of its statements ends", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a)`
+      for (const end of ["commit", "/* x */ end transaction", "rollback"]) {
+        const texts = ["insert into t values (1)", end, "insert into t values (2)"]
+        for (const batch of [sql.batch(texts), sql.withTransaction(sql.batch(texts))]) {
+          const { failedRow, outcome, reason } = yield* reasonOf(batch)
+          assert.deepStrictEqual([reason, outcome, failedRow], ["Unsupported", "notExecuted", 1])
+        }
+      }
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+      const undone = ["savepoint s", "insert into t values (2)", "rollback to s", "release s"]
+      yield* sql.batch(["insert into t values (1)", ...undone])
+      assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("batch runs all statements or none", () =>
     Effect.gen(function* () {
       const sql = yield* make()

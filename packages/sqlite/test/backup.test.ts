@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { afterAll, assert, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Chunk, Effect, Fiber, Ref, Stream } from "effect"
+import { Chunk, Effect, Fiber, Option, Ref, Stream } from "effect"
 import { assertIdle, open } from "./conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "./support.js"
 
@@ -115,6 +115,17 @@ onEngines("backup as a stream", (engine) => {
         yield* locked
         yield* assertIdle(sql)
       })
+  )
+
+  it.scopedLive("steps of any size come to an end", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* fill(sql)
+      for (const pages of [NaN, Infinity, -1, 0.5, 2 ** 40]) {
+        const last = yield* Stream.runLast(sql.backupStream(yield* tempFile, { pages }))
+        assert.strictEqual(Option.getOrThrow(last).remaining, 0)
+      }
+    })
   )
 
   it.scopedLive("what is no database is not overwritten", () =>

@@ -24,4 +24,17 @@ onEngines("explain", (engine) => {
       assert.strictEqual((yield* reasonOf(sql.explain("selec 1"))).reason, "SqlSyntax")
     })
   )
+
+  it.scopedLive("one statement: nothing behind it is run", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t (a)`
+      yield* sql`insert into t values (1), (2)`
+      for (const text of ["select 1; delete from t", "-- nothing", ""]) {
+        assert.strictEqual((yield* reasonOf(sql.explain(text))).reason, "Unsupported")
+      }
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 2 }])
+      assert.lengthOf(yield* sql.explain(" ; select a from t; -- that is all"), 1)
+    })
+  )
 })

@@ -1,6 +1,6 @@
 import { FastCheck as fc } from "effect"
 import { describe, expect, it } from "vitest"
-import { firstStatement, type Statement } from "../src/internal/worker/split.js"
+import { firstStatement, type Statement } from "../src/internal/split.js"
 
 const first = (sql: string): Statement => {
   const statement = firstStatement(sql)

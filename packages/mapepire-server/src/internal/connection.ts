@@ -184,7 +184,8 @@ export class Connection {
   private begin(writes: boolean): Effect.Effect<void, SqlError | failures.Db2Failure> {
     return Effect.suspend((): Effect.Effect<void, SqlError | failures.Db2Failure> => {
       if (this.broken) {
-        return Effect.fail(failures.rolledBack)
+        // Told once, as by Db2: what comes next begins another unit of work.
+        return this.rollback("failed")
       }
       if (this.begun) {
         return Effect.void

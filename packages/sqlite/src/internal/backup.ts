@@ -34,7 +34,8 @@ export const makeBackup = (onWriter: OnWriter, patience: number) => {
   const backups = Effect.unsafeMakeSemaphore(1)
 
   return (destination: string, options: BackupOptions = {}): Stream.Stream<BackupProgress, SqlError> => {
-    const pages = Math.max(1, Math.trunc(options.pages ?? 256))
+    // A step without pages would never get on; `Infinity` copies all in one step.
+    const pages = Math.min(Math.max(1, Math.trunc(options.pages ?? 256) || 1), 0x7fffffff)
     const once = onWriter((session) => session.command({ _tag: "BackupStep", pages })) as Effect.Effect<Step, SqlError>
     // A step that found a lock has lost nothing: the next one goes on where it stood.
     const within = (until: number): Effect.Effect<Step, SqlError> =>

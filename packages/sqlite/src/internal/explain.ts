@@ -1,8 +1,9 @@
 /** How SQLite would run a statement, as a tree: EXPLAIN QUERY PLAN. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
-import type { SqlClient } from "@sluice/sql"
+import { type SqlClient, SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import { firstStatement } from "./split.js"
 
 /** A step of a query plan, and those that it consists of, in order. */
 export interface PlanNode {
@@ -38,6 +39,12 @@ export const makeExplain =
   (statement: Statement.Fragment | string): Effect.Effect<ReadonlyArray<PlanNode>, SqlError> =>
     Effect.suspend(() => {
       const [text, params] = typeof statement === "string" ? [statement, []] : compiler.compile(statement, false)
-      const explained = client.unsafe<PlanRow>(`EXPLAIN QUERY PLAN ${text}`, params).withoutTransform
+      const only = firstStatement(text)
+      // What comes behind the first statement would be run, and not explained.
+      if (only === undefined || only.tail !== "") {
+        const message = "sql.explain takes exactly one statement"
+        return Effect.fail(SqlFailure.make({ reason: "Unsupported", message, statement: text }))
+      }
+      const explained = client.unsafe<PlanRow>(`EXPLAIN QUERY PLAN ${only.text}`, params).withoutTransform
       return Effect.map(explained, treeOf)
     })

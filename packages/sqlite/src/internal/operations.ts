@@ -22,6 +22,7 @@ import { makeExplain } from "./explain.js"
 import { parameterFailure, sqliteFailure } from "./failure.js"
 import { encode, ParameterError } from "./parameters.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
+import { firstStatement } from "./split.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
 export interface EngineInfo {
@@ -31,6 +32,12 @@ export interface EngineInfo {
 }
 
 type Row = Readonly<Record<string, unknown>>
+
+/** COMMIT, END, and ROLLBACK of more than a savepoint. */
+const endsTransaction = (text: string): boolean => {
+  const words = firstStatement(text)?.words ?? []
+  return words[0] === "COMMIT" || words[0] === "END" || (words[0] === "ROLLBACK" && !words.includes("TO"))
+}
 
 const rowsOf = (pages: ReadonlyArray<ArrayBuffer>): ReadonlyArray<Row> => {
   const rows: Array<Row> = []
@@ -135,6 +142,10 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
         for (const [index, statement] of statements.entries()) {
           const [text, params] =
             typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
+          if (endsTransaction(text)) {
+            const message = "A batch is one transaction, which none of its statements may end"
+            return Effect.fail(SqlFailure.make({ reason: "Unsupported", message, statement: text, failedRow: index }))
+          }
           try {
             members.push({ text, parameters: encode(params), count: params.length })
           } catch (error) {

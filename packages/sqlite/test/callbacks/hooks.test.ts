@@ -1,7 +1,7 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
 import { SqlClient, SqlFailure } from "@sluice/sql"
-import { Cause, Effect, Exit, Fiber, Stream } from "effect"
+import { Effect, Exit, Fiber, Stream } from "effect"
 import { assertIdle, open } from "../conformance/stopping.js"
 import { eventually, leftovers, reasonOf, spinFor, tempFile } from "../support.js"
 
@@ -46,6 +46,14 @@ describe("windows, collations and hooks as Effects (native)", () => {
       yield* sql.collation("reverse", (a, b) => Effect.delay(Effect.succeed(a < b ? 1 : a > b ? -1 : 0), 1))
       yield* sql.collation("broken", () => Effect.fail("no order"))
       yield* sql.collation("odd", () => Effect.succeed(NaN))
+      yield* sql.collation("text", () => Effect.succeed("1" as never))
+      for (const [name, one] of [
+        ["halves", 0.5],
+        ["large", 5e12],
+        ["endless", Infinity]
+      ] as const) {
+        yield* sql.collation(name, (a, b) => Effect.succeed(a < b ? -one : a > b ? one : 0))
+      }
       const order = (collation: string) =>
         sql.unsafe<{ value: string }>(
           `select value from json_each('["b","c","a"]') order by value collate ${collation}`
@@ -55,8 +63,15 @@ describe("windows, collations and hooks as Effects (native)", () => {
         ["c", "b", "a"]
       )
       assert.strictEqual((yield* reasonOf(order("broken"))).cause, "no order")
-      const odd = yield* Effect.exit(order("odd"))
-      assert.isTrue(Exit.isFailure(odd) && Cause.isDie(odd.cause))
+      for (const name of ["odd", "text"]) {
+        assert.strictEqual((yield* reasonOf(order(name))).reason, "ConversionFailed")
+      }
+      for (const name of ["halves", "large", "endless"]) {
+        assert.deepStrictEqual(
+          (yield* order(name)).map(({ value }) => value),
+          ["a", "b", "c"]
+        )
+      }
       yield* assertIdle(sql)
     })
   )
@@ -139,8 +154,7 @@ describe("windows, collations and hooks as Effects (native)", () => {
         assert.deepStrictEqual(yield* sql`select count(*) as n from one`, [{ n: 0 }])
         assert.isAtMost(before - (yield* free), 1)
         answer = Effect.succeed(NaN)
-        const odd = yield* Effect.exit(sql`create table two (n)`)
-        assert.isTrue(Exit.isFailure(odd) && Cause.isDie(odd.cause))
+        assert.strictEqual((yield* reasonOf(sql`create table two (n)`)).reason, "ConversionFailed")
         answer = Effect.succeed(1_000_000)
         yield* sql`create table three (n)`
         assert.strictEqual(yield* free, 0)

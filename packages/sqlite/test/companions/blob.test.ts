@@ -38,6 +38,22 @@ onEngines("blob handles on both engines", (engine) => {
 })
 
 describe("blob handles", () => {
+  it.scopedLive("one that was opened for reading cannot be written", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* fill(sql)
+      const blob = yield* sql.blob(value)
+      const write = blob.write(0, bytesOf(9))
+      const { outcome, reason } = yield* reasonOf(write)
+      assert.deepStrictEqual([reason, outcome], ["Authorization", "notExecuted"])
+      assert.strictEqual((yield* reasonOf(Stream.run(Stream.make(bytesOf(9)), blob.sink()))).reason, "Authorization")
+      yield* blob.reopen(2)
+      assert.strictEqual((yield* reasonOf(write)).reason, "Authorization")
+      assert.deepStrictEqual(yield* content(sql, 1), new Uint8Array(10).fill(1))
+      assert.deepStrictEqual(yield* content(sql, 2), new Uint8Array(10).fill(2))
+    })
+  )
+
   it.scopedLive("row 89: read and write, nothing past the end", () =>
     Effect.gen(function* () {
       const sql = yield* open("native")

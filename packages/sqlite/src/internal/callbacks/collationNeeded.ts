@@ -1,19 +1,25 @@
 /** Collations that the program gives when a statement asks for them. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { ParameterError } from "../parameters.js"
 import type { Enlist, Register } from "./make.js"
 import type { Collation, RegistrationHandle } from "./model.js"
 
 /** As the registry knows a collation. */
 export const handlerOf = <E, R>(name: string, compare: Collation<E, R>) => ({
   name: `The collation ${name}`,
-  run: ({ args: [a, b] }: { readonly args: ReadonlyArray<unknown> }) =>
-    integral(compare(String(a), String(b)), `The collation ${name}`)
+  run: ({ args: [a, b] }: { readonly args: ReadonlyArray<unknown> }) => compare(String(a), String(b)),
+  // SQLite takes the whole part of a number within 32 bits: 0 for all fractions.
+  encode: (order: unknown) => Math.sign(numeric(order))
 })
 
-/** SQLite wants a number; what is none is a mistake of the program, and said so. */
-export const integral = <E, R>(effect: Effect.Effect<number, E, R>, what: string) =>
-  Effect.filterOrDieMessage(effect, Number.isFinite, `${what} answered what is no number`)
+/** For callbacks of which SQLite wants a number. Throws `ParameterError`. */
+export const numeric = (answer: unknown): number => {
+  if (typeof answer !== "number" || Number.isNaN(answer)) {
+    throw new ParameterError(1, typeof answer === "number" ? "NaN" : `${typeof answer} instead of a number`)
+  }
+  return answer
+}
 
 export const collationNeeded = <E, R, E2, R2>(
   register: Register,

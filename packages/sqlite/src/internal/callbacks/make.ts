@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import { AggregateOp, type HookKind, type Registration } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
-import { collationNeeded, handlerOf, integral } from "./collationNeeded.js"
+import { collationNeeded, handlerOf, numeric } from "./collationNeeded.js"
 import type {
   Aggregate,
   Callbacks,
@@ -70,8 +70,8 @@ export const rowOperations: Readonly<Record<number, "insert" | "update" | "delet
 }
 
 export const make = (register: Register, enlist: Enlist): Callbacks => {
-  const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run) =>
-    Effect.flatMap(Effect.context<R>(), (context) => register(make, { name, run, context: context }))
+  const add = <R>(make: Parameters<Registry["add"]>[0], name: string, run: Run, encode?: Handler["encode"]) =>
+    Effect.flatMap(Effect.context<R>(), (context) => register(make, { name, run, encode, context }))
 
   const define = <R>(
     name: string,
@@ -95,11 +95,16 @@ export const make = (register: Register, enlist: Enlist): Callbacks => {
       run
     )
 
-  const hook = <R>(kind: HookKind, run: (args: ReadonlyArray<SqlValue>) => Effect.Effect<unknown, unknown, unknown>) =>
+  const hook = <R>(
+    kind: HookKind,
+    run: (args: ReadonlyArray<SqlValue>) => Effect.Effect<unknown, unknown, unknown>,
+    encode?: Handler["encode"]
+  ) =>
     add<R>(
       (id) => ({ kind: "hook", hook: kind, id }),
       `The ${kind} hook`,
-      ({ args }) => run(args)
+      ({ args }) => run(args),
+      encode
     )
 
   const asNumber = (effect: Effect.Effect<unknown, unknown, unknown>) => Effect.map(effect, bound)
@@ -155,16 +160,16 @@ export const make = (register: Register, enlist: Enlist): Callbacks => {
     rollbackHook: (run) => hook("rollback", () => run),
     walHook: (run) => hook("wal", ([database, pages]) => run({ database: database as string, pages: pages as number })),
     autovacuumPages: (pages) =>
-      hook("autovacuumPages", ([database, count, free, pageSize]) =>
-        integral(
+      hook(
+        "autovacuumPages",
+        ([database, count, free, pageSize]) =>
           pages({
             database: database as string,
             pages: count as number,
             freePages: free as number,
             pageSize: pageSize as number
           }),
-          "The autovacuumPages hook"
-        )
+        (wanted) => Math.min(numeric(wanted), 0x7fffffff)
       ),
     trace: (run) => hook("trace", ([text]) => run(text as string)),
     profile: (run) => hook("profile", ([text, nanos]) => run({ statement: text as string, nanos: nanos as number }))

@@ -70,7 +70,10 @@ export interface Action {
   readonly trigger: string | undefined
 }
 
-/** What was registered can be taken away again. */
+/**
+ * What was registered can be taken away again: once the statements that are under way have ended, and with what was there
+ * before under the same name in its place. Not from within a callback of the same session: `ReentrantCall`.
+ */
 export interface RegistrationHandle {
   readonly remove: Effect.Effect<void, SqlError>
 }

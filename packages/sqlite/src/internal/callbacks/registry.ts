@@ -31,9 +31,25 @@ export interface Registered {
   readonly handler: Handler
 }
 
+/** What SQLite has one of: a later registration of the same place covers those before it. */
+const placeOf = (registration: Registration): string => {
+  switch (registration.kind) {
+    case "function":
+      return `function ${registration.arity} ${registration.name.toLowerCase()}`
+    case "collation":
+    case "table":
+      return `${registration.kind} ${registration.name.toLowerCase()}`
+    case "hook":
+      return `hook ${registration.hook}`
+    default:
+      return `${registration.kind} ${registration.id}`
+  }
+}
+
 export class Registry {
   private last = 0
   private readonly handlers = new Map<number, Registered>()
+  private readonly leaving = new Set<number>()
   /** Told of the rows that any of the sessions has changed, while a registration of kind "changes" is there. */
   changed: ((changes: ChangesMessage) => void) | undefined
 
@@ -44,7 +60,30 @@ export class Registry {
     return registered
   }
 
+  /**
+   * Takes a registration away in two steps. From the first on sessions that open do without it, and those that are open
+   * have to be told what is answered: the latest of the others for the same thing, or that there is none; undefined where
+   * it was covered by a later one. Until the second, statements that still run may ask it.
+   */
+  leave(id: number): Registration | undefined {
+    const own = this.handlers.get(id)?.registration
+    if (own === undefined || this.leaving.has(id)) {
+      return undefined
+    }
+    this.leaving.add(id)
+    const last = this.registrations()
+      .filter((other) => placeOf(other) === placeOf(own))
+      .at(-1)
+    return last === undefined ? { ...own, id: undefined } : last.id! > id ? undefined : last
+  }
+
+  /** It was not to be: some session could not be told. */
+  stay(id: number): void {
+    this.leaving.delete(id)
+  }
+
   remove(id: number): void {
+    this.leaving.delete(id)
     this.handlers.delete(id)
   }
 
@@ -54,7 +93,7 @@ export class Registry {
 
   /** Of those registered after this one, for a session that was opening then. */
   since(id: number): ReadonlyArray<Registration> {
-    return [...this.handlers].filter(([other]) => other > id).map(([, { registration }]) => registration)
+    return this.present.filter(([other]) => other > id).map(([, { registration }]) => registration)
   }
 
   /** The number of the latest. */
@@ -68,6 +107,10 @@ export class Registry {
 
   /** In the order in which they were registered: a later one of the same name wins. */
   registrations(): ReadonlyArray<Registration> {
-    return [...this.handlers.values()].map(({ registration }) => registration)
+    return this.present.map(([, { registration }]) => registration)
+  }
+
+  private get present(): ReadonlyArray<readonly [number, Registered]> {
+    return [...this.handlers].filter(([id]) => !this.leaving.has(id))
   }
 }

@@ -4,7 +4,7 @@
  */
 import { ResultCode } from "../resultCode.js"
 import { EngineError } from "./engine.js"
-import { firstStatement, Scanner, Token } from "./split.js"
+import { firstStatement, Scanner, Token } from "../split.js"
 
 /** Prepares a text; one that the carrier's grammar refuses for its LIMIT is prepared in the other spelling. */
 export const prepareLimited = <A>(text: string, prepare: (text: string) => A): A => {

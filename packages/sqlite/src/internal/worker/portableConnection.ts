@@ -22,7 +22,7 @@ import { prepareLimited } from "./limitedWrites.js"
 import { setFunction, unsupported } from "./portableCallbacks.js"
 import { engineError, isBusy, Stopped } from "./portableErrors.js"
 import { PortableStatement } from "./portableStatement.js"
-import { firstStatement } from "./split.js"
+import { firstStatement } from "../split.js"
 
 interface Answer {
   readonly flags: number

@@ -6,7 +6,7 @@ import { type PageColumn, PageWriter, type Value } from "./encodePage.js"
 import { type DescribedColumn, EngineError, type Prepared } from "./engine.js"
 import type { PortableConnection } from "./portableConnection.js"
 import { engineError, Stopped } from "./portableErrors.js"
-import type { Statement } from "./split.js"
+import type { Statement } from "../split.js"
 
 /** How a run ended: undefined while rows may follow. */
 interface Ending {

@@ -1,0 +1,97 @@
+/** Registrations are taken away one by one: each only its own, and not from under a statement that uses it. */
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Stream } from "effect"
+import { open } from "../conformance/stopping.js"
+import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+/** SQLite's numbers of actions (https://www.sqlite.org/c3ref/c_alter_table.html). */
+const insertAction = 18
+const readAction = 20
+
+onEngines("taking a function away", (engine) => {
+  it.scopedLive("what was registered for the same name stays, or comes back", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      const who = Effect.map(sql<{ who: string }>`select who() as who`, ([row]) => row!.who)
+      const older = yield* sql.function("who", { arity: 0 }, () => Effect.succeed("older"))
+      const newer = yield* sql.function("WHO", { arity: 0 }, () => Effect.succeed("newer"))
+      yield* older.remove
+      assert.strictEqual(yield* who, "newer")
+      const last = yield* sql.function("who", { arity: 0 }, () => Effect.succeed("last"))
+      assert.strictEqual(yield* who, "last")
+      yield* last.remove
+      assert.strictEqual(yield* who, "newer")
+      yield* newer.remove
+      yield* newer.remove
+      assert.strictEqual((yield* reasonOf(who)).reason, "SqlSyntax")
+    })
+  )
+
+  it.scopedLive("a statement that uses it is served to its end", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const begun = yield* Deferred.make<void>()
+      const slow = yield* sql.function("slow", { arity: 0 }, () =>
+        Effect.zipRight(Deferred.succeed(begun, undefined), Effect.delay(Effect.succeed(1), 50))
+      )
+      const running = yield* Effect.fork(sql`select slow() + slow() as n`)
+      yield* Deferred.await(begun)
+      yield* slow.remove
+      assert.deepStrictEqual(yield* Fiber.join(running), [{ n: 2 }])
+      assert.strictEqual((yield* reasonOf(sql`select slow()`)).reason, "SqlSyntax")
+    })
+  )
+
+  it.scopedLive("it cannot take itself away, and is still there", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const self: { remove: Effect.Effect<string> } = { remove: Effect.succeed("never asked") }
+      const handle = yield* sql.function("self", { arity: 0 }, () => self.remove)
+      self.remove = Effect.map(reasonOf(handle.remove), ({ reason }) => reason)
+      for (let i = 0; i < 2; i++) {
+        assert.deepStrictEqual(yield* sql`select self() as why`, [{ why: "ReentrantCall" }])
+      }
+    })
+  )
+})
+
+describe("authorizers", () => {
+  it.scopedLive("taking one away never lifts another", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* sql`create table t (a)`
+      const insert = Effect.map(Effect.either(sql`insert into t values (1)`), ({ _tag }) => _tag)
+      const first = yield* sql.authorizer(() => Effect.succeed("ok"))
+      const second = yield* sql.authorizer(({ action }) => Effect.succeed(action === insertAction ? "deny" : "ok"))
+      yield* first.remove
+      assert.strictEqual(yield* insert, "Left")
+      const third = yield* sql.authorizer(() => Effect.succeed("ok"))
+      assert.strictEqual(yield* insert, "Right")
+      yield* third.remove
+      assert.strictEqual(yield* insert, "Left")
+      yield* second.remove
+      assert.strictEqual(yield* insert, "Right")
+    })
+  )
+
+  it.scopedLive("statements that have run before are asked for again", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* sql`create table t (a)`
+      const insert = sql`insert into t values (1)`
+      const select = sql`select a from t`
+      yield* insert
+      yield* select
+      const denied = new Set([insertAction, readAction])
+      const { remove } = yield* sql.authorizer(({ action }) => Effect.succeed(denied.has(action) ? "deny" : "ok"))
+      for (const statement of [insert, select, Stream.runDrain(select.stream)]) {
+        assert.strictEqual((yield* reasonOf(statement)).reason, "Authorization")
+      }
+      yield* remove
+      yield* insert
+      assert.lengthOf(yield* select, 2)
+    })
+  )
+})
