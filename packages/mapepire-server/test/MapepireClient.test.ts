@@ -177,6 +177,9 @@ describe("sessions", () => {
       yield* sql`create table t (n integer)`
       yield* sql.transaction({ isolation: "serializable" })(sql`insert into t values (1)`)
       yield* sql.transaction({ readOnly: true })(sql`select * from t`)
+      for (const change of [sql`insert into t values (2)`, sql`create table u (n integer)`]) {
+        assert.strictEqual((yield* failureOf(sql.transaction({ readOnly: true })(change))).reason, "Authorization")
+      }
       assert.deepStrictEqual(yield* sql`select n from t`.values, [[1]])
     })
   )

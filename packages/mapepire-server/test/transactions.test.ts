@@ -104,6 +104,21 @@ describe("without autocommit", () => {
     })
   )
 
+  it.scopedLive("READ ONLY refuses changes, until the unit of work ends; as does the access of a connection", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server, manual)
+      yield* client.sql("set transaction isolation level read committed, read only")
+      expect((yield* client.sql(count)).success).toBe(true)
+      expect(yield* client.sql(change)).toMatchObject({ sql_rc: -817, sql_state: "25006" })
+      yield* client.sql("commit")
+      expect((yield* client.sql(change)).success).toBe(true)
+      const reader = yield* connected(server, "access=read only")
+      expect((yield* reader.sql(count)).success).toBe(true)
+      expect((yield* reader.sql(change)).sql_rc).toBe(-817)
+    })
+  )
+
   it.scopedLive("SET TRANSACTION comes too late in the middle", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve(), manual)

@@ -61,6 +61,7 @@ onEngines("counters of statements", (engine) => {
       assert.isAbove(joined.autoIndexes, 0)
       // Of one run only, of all statements in a script, and within a transaction.
       assert.deepStrictEqual(yield* sql.counters("select 1"), yield* sql.counters("select 1"))
+      assert.isTrue(Object.values(yield* sql.counters("-- nothing")).every((n) => n === 0))
       assert.strictEqual((yield* sql.counters("select 1; select 2")).runs, 2)
       const undone = Effect.zipRight(sql.counters("delete from t"), Effect.fail("undone"))
       assert.strictEqual(yield* Effect.flip(sql.withTransaction(undone)), "undone")

@@ -56,6 +56,8 @@ export class Connection {
   private changed = false
   /** SET TRANSACTION has put a unit of work under commitment control. */
   private isolated: boolean
+  /** By SET TRANSACTION, or by the `access` of the connection. */
+  private readOnly: boolean
 
   private constructor(
     private readonly host: Host,
@@ -67,6 +69,7 @@ export class Connection {
     this.lock = new Lock(host.order)
     this.schema = login.properties.schema ?? login.user
     this.isolated = login.properties.isolated
+    this.readOnly = login.properties.readOnly
     this.statements = new StatementCache(session, (text) => host.dialect(text, this.environment))
   }
 
@@ -186,6 +189,9 @@ export class Connection {
       if (this.broken) {
         // Told once, as by Db2: what comes next begins another unit of work.
         return this.rollback("failed")
+      }
+      if (writes && this.readOnly) {
+        return Effect.fail(failures.readOnly)
       }
       if (this.begun) {
         return Effect.void
@@ -346,6 +352,7 @@ export class Connection {
           return Effect.fail(failures.isolationTooLate)
         }
         this.isolated = true
+        this.readOnly = statement.readOnly
         return Effect.void
       case "Lock":
         return this.begin(true)
@@ -380,6 +387,7 @@ export class Connection {
     this.broken = false
     this.changed = false
     this.isolated = this.login.properties.isolated
+    this.readOnly = this.login.properties.readOnly
   }
 
   /** Waits for the statement that runs; undoes what is not committed. */

@@ -56,6 +56,7 @@ const byState: Readonly<Record<string, SqlFailure.Reason>> = {
   "23505": "UniqueViolation",
   "3B001": "TransactionGone",
   "40001": "Deadlock",
+  "25006": "Authorization",
   "42501": "Authorization",
   "42502": "Authorization",
   "42505": "Authorization",

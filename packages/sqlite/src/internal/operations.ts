@@ -14,7 +14,7 @@ import type { BatchResult } from "./boundary.js"
 import { make as makeBlobs } from "./blob/make.js"
 import { makeApply } from "./changeset/apply.js"
 import { makeSession } from "./changeset/session.js"
-import type { StatementCounters } from "./counters.js"
+import { countersOf, type StatementCounters } from "./counters.js"
 import { deadline } from "./deadline.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
@@ -107,7 +107,8 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
         )
         return engine.kind === "portable"
           ? Effect.fail(SqlFailure.make({ reason: "Unsupported", message: "Counters need the native engine" }))
-          : Effect.map(run, (answer) => answer.counters as unknown as StatementCounters)
+          : // A text without a statement has none.
+            Effect.map(run, (answer) => (answer.counters as StatementCounters | undefined) ?? countersOf([]))
       }),
 
     backupStream,

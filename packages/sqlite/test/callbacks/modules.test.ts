@@ -49,15 +49,16 @@ onEngines("worker modules", (engine) => {
   it.scopedLive("row 37: what a function throws is the cause: class name, message, code", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)
-      yield* sql.workerModule<Functions>(functions, { functions: ["refuse", "lie", "nan"] })
+      yield* sql.workerModule<Functions>(functions, { functions: ["refuse", "lie", "nan", "lone", "huge"] })
       const failure = yield* reasonOf(sql`select refuse('screws')`)
       const error = workerError(failure)
       assert.strictEqual(error.className, "OutOfStock")
       assert.strictEqual(error.message, "no screws")
       assert.strictEqual(error.code, "E_STOCK")
       assert.include(failure.message, "OutOfStock: no screws")
-      assert.strictEqual((yield* reasonOf(sql`select lie()`)).reason, "ConversionFailed")
-      assert.strictEqual((yield* reasonOf(sql`select nan()`)).reason, "ConversionFailed")
+      for (const name of ["lie", "nan", "lone", "huge"]) {
+        assert.strictEqual((yield* reasonOf(sql.unsafe(`select ${name}()`))).reason, "ConversionFailed", name)
+      }
       yield* assertIdle(sql)
     })
   )

@@ -24,6 +24,10 @@ export const lie = (): string => ({}) as string
 
 export const nan = (): number => Number.NaN
 
+export const lone = (): string => "a\ud800b"
+
+export const huge = (): bigint => 2n ** 63n
+
 export const notFunction = 7
 
 export const product = {

@@ -78,6 +78,7 @@ export const noUnitOfWork = db2(
   "3B001",
   -882
 )
+export const readOnly = db2("SQL0817", "Update operation not valid: this unit of work is read-only.", "25006", -817)
 export const isolationTooLate = db2(
   "SQL0428",
   "SQL statement cannot be run: it is only allowed at the start of a unit of work.",

@@ -39,7 +39,7 @@ export type Statement =
   | { readonly _tag: "RollbackTo"; readonly name: string }
   | { readonly _tag: "Release"; readonly name: string }
   /** SET TRANSACTION. */
-  | { readonly _tag: "Isolation" }
+  | { readonly _tag: "Isolation"; readonly readOnly: boolean }
   | { readonly _tag: "SetSchema"; readonly schema: string }
   | { readonly _tag: "Lock" }
   | { readonly _tag: "Call"; readonly name: string; readonly arguments: ReadonlyArray<Argument> }

@@ -119,7 +119,7 @@ export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | un
       return { _tag: "Release", name: name(isWord(tokens[1], "TO") ? 3 : 2) }
     case "SET":
       if (isWord(tokens[1], "TRANSACTION")) {
-        return { _tag: "Isolation" }
+        return { _tag: "Isolation", readOnly: tokens.some((_, i) => wordsAt(tokens, i, "READ", "ONLY")) }
       }
       return setSchema(tokens)
     default:

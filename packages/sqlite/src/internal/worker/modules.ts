@@ -47,6 +47,11 @@ const isStorable = (value: unknown): boolean => {
   switch (typeof value) {
     case "number":
       return value === value
+    case "bigint":
+      return BigInt.asIntN(64, value) === value
+    case "string":
+      // Of Node 20, and not in the types of its language level.
+      return (value as string & { readonly isWellFormed: () => boolean }).isWellFormed()
     case "object":
       return value === null || ArrayBuffer.isView(value)
     case "function":
@@ -59,7 +64,9 @@ const isStorable = (value: unknown): boolean => {
 
 class NotStorable extends TypeError {
   constructor(name: string) {
-    super(`${name} answered what SQLite cannot store: answer null, a number, bigint, string or bytes`)
+    super(
+      `${name} answered what SQLite cannot store: answer null, a number, bigint (64 bits), well-formed string or bytes`
+    )
   }
 }
 
