@@ -18,7 +18,7 @@ import { checkNotices } from "./notices.mjs"
  */
 const budgets = {
   sql: [310, 1_400],
-  sqlite: [560, 2_300],
+  sqlite: [540, 2_200],
   mapepire: [280, 1_250],
   "mapepire-server": [230, 950]
 }

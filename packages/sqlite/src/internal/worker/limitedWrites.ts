@@ -3,8 +3,8 @@
  * (SQLITE_ENABLE_UPDATE_DELETE_LIMIT): the rows are chosen by a query inside, as SQLite itself does it.
  */
 import { ResultCode } from "../resultCode.js"
-import { EngineError } from "./engine.js"
 import { firstStatement, Scanner, Token } from "../split.js"
+import { EngineError } from "./engine.js"
 
 /** Prepares a text; one that the carrier's grammar refuses for its LIMIT is prepared in the other spelling. */
 export const prepareLimited = <A>(text: string, prepare: (text: string) => A): A => {

@@ -6,6 +6,7 @@ import { type HookKind, unsupportedCode } from "../boundary.js"
 import { headerBytes, isDatabase } from "../fileHeader.js"
 import { Flag, Why } from "../page.js"
 import { ResultCode } from "../resultCode.js"
+import { firstStatement } from "../split.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
 import { ControlWords } from "./controlWords.js"
@@ -22,7 +23,6 @@ import { prepareLimited } from "./limitedWrites.js"
 import { setFunction, unsupported } from "./portableCallbacks.js"
 import { engineError, isBusy, Stopped } from "./portableErrors.js"
 import { PortableStatement } from "./portableStatement.js"
-import { firstStatement } from "../split.js"
 
 interface Answer {
   readonly flags: number

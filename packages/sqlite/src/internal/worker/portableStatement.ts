@@ -1,12 +1,12 @@
 /** A prepared statement over a carrier's JavaScript API. */
 import { Flag, Why } from "../page.js"
+import type { Statement } from "../split.js"
 import { bindAround, carrierArguments, readParameters } from "./bindings.js"
 import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "./carrier.js"
 import { type PageColumn, PageWriter, type Value } from "./encodePage.js"
 import { type DescribedColumn, EngineError, type Prepared } from "./engine.js"
 import type { PortableConnection } from "./portableConnection.js"
 import { engineError, Stopped } from "./portableErrors.js"
-import type { Statement } from "../split.js"
 
 /** How a run ended: undefined while rows may follow. */
 interface Ending {
