@@ -3,6 +3,8 @@
  * and `=`, and one `JSON.parse` per text is what would cost the most of all.
  */
 
+import { endianness } from "node:os"
+
 /** Bytes that are kept for this from page to page; more are got for the one page that needs them. */
 const keptBytes = 1024 * 1024
 
@@ -26,13 +28,69 @@ for (const [character, means] of [
   meaning[character.charCodeAt(0)] = means.charCodeAt(0)
 }
 
-const digit = (c: number): number =>
-  c >= 48 && c <= 57 ? c - 48 : c >= 97 && c <= 102 ? c - 87 : c >= 65 && c <= 70 ? c - 55 : 0xfffff
+/** What a hex digit stands for; 0x10000, which is no code unit and stays visible in a sum: it is none. */
+const digits = new Int32Array(128).fill(0x10000)
+for (let i = 0; i < 16; i++) {
+  digits[i.toString(16).charCodeAt(0)] = i
+  digits[i.toString(16).toUpperCase().charCodeAt(0)] = i
+}
 
 /** The code unit that four hex digits stand for; beyond 0xffff if they are none. */
 const unit = (text: string, at: number): number => {
-  const high = digit(text.charCodeAt(at)) * 4096 + digit(text.charCodeAt(at + 1)) * 256
-  return high + digit(text.charCodeAt(at + 2)) * 16 + digit(text.charCodeAt(at + 3))
+  const a = text.charCodeAt(at)
+  const b = text.charCodeAt(at + 1)
+  const c = text.charCodeAt(at + 2)
+  const d = text.charCodeAt(at + 3)
+  return (a | b | c | d) < 128 ? (digits[a]! << 12) | (digits[b]! << 8) | (digits[c]! << 4) | digits[d]! : 0x10000
+}
+
+/** The last quote before a place. It is near: `lastIndexOf` would cost more by its call. */
+const quoteBefore = (text: string, at: number): number => {
+  while (at >= 0 && text.charCodeAt(at) !== 34) {
+    at--
+  }
+  return at
+}
+
+/** What `unescape` answers where it cannot go on. */
+const [noJson, tooWide] = [-1, -2]
+
+/** The place after the text that was unescaped last. */
+let after = 0
+
+/**
+ * Writes the characters of the text that begins at `at`, after its quote, from `to` on; answers the place after them. A
+ * function of its own, and a short one: as a loop within a loop V8 made it anew for every page.
+ */
+const unescape = (
+  text: string,
+  at: number,
+  end: number,
+  out: Uint8Array | Uint16Array,
+  to: number,
+  most: number
+): number => {
+  for (; at < end; at++) {
+    let c = text.charCodeAt(at)
+    if (c === 34) {
+      after = at + 1
+      return to
+    }
+    if (c === 92) {
+      c = text.charCodeAt(++at)
+      if (c === 117) {
+        c = unit(text, at + 1)
+        at += 4
+      } else {
+        c = c < 128 ? meaning[c]! || 0x10000 : 0x10000
+      }
+    }
+    if (c > most) {
+      return c > 0xffff ? noJson : tooWide
+    }
+    out[to++] = c
+  }
+  return noJson
 }
 
 export class Escaped {
@@ -82,7 +140,7 @@ export class Escaped {
     }
     if (this.next >= places.length && this.stopped < to) {
       const backslash = this.text.indexOf("\\", to)
-      this.stopped = backslash < 0 ? this.text.length : this.text.lastIndexOf('"', backslash)
+      this.stopped = backslash < 0 ? this.text.length : quoteBefore(this.text, backslash)
     }
     return (this.quote = this.next < places.length ? places[this.next]! : this.stopped)
   }
@@ -93,45 +151,31 @@ export class Escaped {
    */
   private read(first: number, end: number, wide: boolean): void {
     const { places, text } = this
-    const width = wide ? 2 : 1
-    const out = bufferOf((end - text.lastIndexOf('"', first)) * width)
+    const length = end - quoteBefore(text, first)
+    const out = wide ? new Uint16Array(length) : bufferOf(length)
     let to = 0
-    for (let backslash = first; backslash >= 0 && backslash < end;) {
-      const quote = text.lastIndexOf('"', backslash)
-      places.push(quote, 0, to / width)
-      let at = quote + 1
-      let c = text.charCodeAt(at)
-      for (; c !== 34 && at < end; c = text.charCodeAt(++at)) {
-        if (c === 92) {
-          c = text.charCodeAt(++at)
-          if (c === 117) {
-            c = unit(text, at + 1)
-            at += 4
-          } else {
-            c = c < 128 ? meaning[c]! || 0x10000 : 0x10000
-          }
-        }
-        if (c > 255 && !wide && c <= 0xffff) {
-          places.length = 0
-          return this.read(first, end, true)
-        }
-        if (c > 0xffff) {
-          break
-        }
-        out[to++] = c
-        if (wide) {
-          out[to++] = c >> 8
-        }
+    for (let backslash = first; backslash >= 0 && backslash < end; backslash = text.indexOf("\\", after)) {
+      const quote = quoteBefore(text, backslash)
+      const next = unescape(text, quote + 1, end, out, to, wide ? 0xffff : 0xff)
+      if (next === tooWide) {
+        places.length = 0
+        return this.read(first, end, true)
       }
-      if (c !== 34 || at >= end) {
-        to = places.at(-1)! * width
-        places.length -= 3
+      if (next === noJson) {
         this.stopped = quote
         break
       }
-      places[places.length - 2] = at + 1
-      backslash = text.indexOf("\\", at + 1)
+      places.push(quote, after, to)
+      to = next
     }
-    this.values = wide ? out.toString("utf16le", 0, to) : out.toString("latin1", 0, to)
+    this.values = textOf(out, to)
   }
+}
+
+const textOf = (units: Buffer | Uint16Array, length: number): string => {
+  if (units instanceof Buffer) {
+    return units.toString("latin1", 0, length)
+  }
+  const bytes = Buffer.from(units.buffer, 0, length * 2)
+  return (endianness() === "LE" ? bytes : bytes.swap16()).toString("utf16le")
 }
