@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SqlClient } from "@sluice/sql"
-import { Effect, Stream } from "effect"
+import { Effect, Sink, Stream } from "effect"
 import { format } from "../harness.mjs"
 import { median, timed } from "../measure.mjs"
 import { withClient } from "../sluice.mjs"
@@ -77,30 +77,46 @@ const tally = (rows, table) => {
   return sum
 }
 
-const sluice = (readAhead) => (table) => (options) =>
+const sluice = (consume, readAhead) => (table) => (options) =>
   measure(table, options.quick, ({ filename }, repeat) =>
     withClient({ filename }, (sql) => {
-      const run = Effect.gen(function* () {
-        let [rows, sum] = [0, 0]
-        yield* sql.unsafe(table.text).stream.pipe(
-          SqlClient.withPrefetch(options.prefetch ?? 512),
-          SqlClient.withReadAhead(readAhead),
-          Stream.runForEachChunk((chunk) =>
-            Effect.sync(() => {
-              rows += chunk.length
-              sum += tally(chunk, table)
-            })
+      const run = Effect.suspend(() =>
+        sql
+          .unsafe(table.text)
+          .stream.pipe(
+            SqlClient.withPrefetch(options.prefetch ?? 512),
+            SqlClient.withReadAhead(readAhead),
+            consume(table, { rows: 0, sum: 0 })
           )
-        )
-        return { rows, sum }
-      })
+      )
       return Effect.promise(() => repeat(() => Effect.runPromise(run)))
     })
   )
 
+const eachChunk = (table, seen) => (stream) =>
+  Effect.as(
+    Stream.runForEachChunk(stream, (chunk) =>
+      Effect.sync(() => {
+        seen.rows += chunk.length
+        seen.sum += tally(chunk, table)
+      })
+    ),
+    seen
+  )
+
+const fold = (table, seen) =>
+  Stream.run(
+    Sink.foldLeftChunks(seen, (seen, chunk) => {
+      seen.rows += chunk.length
+      seen.sum += tally(chunk, table)
+      return seen
+    })
+  )
+
 const kinds = {
-  "Sluice stream": sluice(false),
-  "Sluice stream, one page ahead": sluice(true),
+  "Sluice stream": sluice(eachChunk, false),
+  "Sluice stream, folded": sluice(fold, false),
+  "Sluice stream, one page ahead": sluice(eachChunk, true),
   "better-sqlite3 .all()": peer((statement, table) => {
     const rows = statement.all()
     return { rows: rows.length, sum: tally(rows, table) }
