@@ -272,9 +272,9 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
-  it.scopedLive("a job that was given up is kept until its answer comes, then closed (section 6.4.5)", () =>
+  /** Interrupts a statement that no cancel stops; its job is in quarantine then. */
+  const giveUp = (daemon: Effect.Effect.Success<ReturnType<typeof withEndless>>) =>
     Effect.gen(function* () {
-      const daemon = yield* withEndless()
       daemon.cancel = () => {}
       const endpoint = MapepireJob.webSocket(daemon.config)
       const control = yield* MapepireJob.control(endpoint, daemon.config)
@@ -284,6 +284,12 @@ describe("MapepireJob: interruption", () => {
         yield* running(daemon, "endless")
         yield* Fiber.interrupt(fiber)
       }).pipe(Effect.scoped)
+    })
+
+  it.scopedLive("a job that was given up is kept until its answer comes, then closed (section 6.4.5)", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      yield* giveUp(daemon)
       const [connection] = daemon.connections
       yield* Effect.sleep(100)
       assert.isUndefined(connection!.closed)
@@ -296,15 +302,7 @@ describe("MapepireJob: interruption", () => {
     Effect.gen(function* () {
       const daemon = yield* withEndless()
       const really = daemon.cancel
-      daemon.cancel = () => {}
-      const endpoint = MapepireJob.webSocket(daemon.config)
-      const control = yield* MapepireJob.control(endpoint, daemon.config)
-      yield* Effect.gen(function* () {
-        const job = yield* MapepireJob.makeAt(endpoint, { grace: 200, control })
-        const fiber = yield* Effect.fork(job.queryAndRun("call endless()"))
-        yield* running(daemon, "endless")
-        yield* Fiber.interrupt(fiber)
-      }).pipe(Effect.scoped)
+      yield* giveUp(daemon)
       let obeyed = 0
       daemon.cancel = (job) => {
         obeyed = performance.now()

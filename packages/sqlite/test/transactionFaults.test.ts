@@ -158,6 +158,17 @@ describe("deadlines of transactions", () => {
     )
   )
 
+  it.scopedLive("nor does an inner one's", () =>
+    using(/never/, fault.lose, (sql) =>
+      Effect.gen(function* () {
+        const inner = Effect.zipRight(insert(sql, "inner"), sql.afterCommit(insert(sql, "after")))
+        const body = Effect.zipRight(sql.transaction({ deadline: "2 seconds" })(inner), Effect.sleep("2100 millis"))
+        yield* sql.transaction({ deadline: "1 minute" })(body)
+        assert.deepStrictEqual(yield* rowsOf(sql), ["inner", "after"])
+      })
+    )
+  )
+
   it.scopedLive("a SAVEPOINT whose answer never comes", () =>
     using(/^savepoint/i, fault.lose, (sql) =>
       Effect.gen(function* () {

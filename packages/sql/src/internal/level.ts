@@ -21,10 +21,14 @@ export interface Root {
   /** It has been committed, and what `afterCommit` has gathered is being run or has been. */
   committed: boolean
   savepoints: number
-  /** The deadline of `sql.transaction`'s own option, and the one around it, which is all that counts after the commit. */
-  readonly deadlines?: { readonly own: number; readonly around: number } | undefined
   /** A savepoint could not be undone: what should be gone is still there, so the whole transaction must go. */
   spoiled: boolean
+}
+
+/** The deadline of a `sql.transaction`'s own option, and the one around it, which is all that counts after the commit. */
+export interface Bound {
+  readonly own: number
+  readonly around: number
 }
 
 export class Level {
@@ -42,6 +46,8 @@ export class Level {
     readonly root: Root,
     readonly depth: number,
     width: number,
+    /** Of this level and of those around it, the innermost first. */
+    readonly bounds: ReadonlyArray<Bound>,
     connection: (level: Level) => Connection
   ) {
     this.turn = new Turn(width)

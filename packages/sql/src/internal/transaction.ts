@@ -20,7 +20,7 @@ import type * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
-import { Level, type Root } from "./level.js"
+import { type Bound, Level, type Root } from "./level.js"
 import { failAfterLoss } from "./lost.js"
 import { Deadline, deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
@@ -48,15 +48,19 @@ const isSqlError = (error: unknown): error is SqlError =>
 export const transaction =
   (core: Core, options: TransactionOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
-    const once = (around: number): Effect.Effect<A, E | SqlError, R> =>
+    const once = (around?: number): Effect.Effect<A, E | SqlError, R> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
           const fiber = self as unknown as AnyFiber
           const parent = core.levelOf(fiber.currentContext)
+          const bounds = parent === undefined ? [] : [...parent.bounds]
+          if (around !== undefined) {
+            bounds.unshift({ own: deadlineOf(fiber.currentContext), around })
+          }
           const run = (span: Tracer.Span | undefined) =>
             parent === undefined || parent.root.use === "free"
-              ? outermost(core, fiber, options, restore, effect, span, parent, around)
-              : nested(core, fiber, parent, options, restore, effect, span)
+              ? outermost(core, fiber, options, restore, effect, span, bounds, parent)
+              : nested(core, fiber, parent, options, restore, effect, span, bounds)
           if (!isTraced(fiber)) {
             return run(undefined)
           }
@@ -67,7 +71,7 @@ export const transaction =
     const { deadline } = options
     const bounded =
       deadline === undefined
-        ? once(Infinity)
+        ? once()
         : Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
             withDeadline(deadline)(once(deadlineOf(fiber.currentContext)))
           )
@@ -101,8 +105,8 @@ const outermost = <A, E, R>(
   restore: Restore,
   effect: Effect.Effect<A, E, R>,
   span: Tracer.Span | undefined,
-  reserved: Level | undefined,
-  around: number
+  bounds: ReadonlyArray<Bound>,
+  reserved: Level | undefined
 ): Effect.Effect<A, E | SqlError, R> => {
   const deadline = monotonicDeadline(fiber)
   const bounded = boundedBy(deadline)
@@ -114,12 +118,11 @@ const outermost = <A, E, R>(
       afterCommit: [],
       committed: false,
       savepoints: 0,
-      spoiled: false,
-      deadlines: options.deadline === undefined ? undefined : { own: deadlineOf(fiber.currentContext), around }
+      spoiled: false
     }
     // What comes after the commit may run statements of its own: the session is free for them by then.
     return Effect.zipLeft(
-      Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span), giveBack),
+      Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span, bounds), giveBack),
       Effect.suspend(() => {
         root.committed = true
         return Effect.all(root.afterCommit, { discard: true })
@@ -154,7 +157,8 @@ const onSession = <A, E, R>(
   deadline: number,
   restore: Restore,
   effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined
+  span: Tracer.Span | undefined,
+  bounds: ReadonlyArray<Bound>
 ): Effect.Effect<A, E | SqlError, R> => {
   const { options, session } = root
   const control = core.transport.transactions
@@ -167,7 +171,7 @@ const onSession = <A, E, R>(
   return Effect.flatMap(
     Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {
-      const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
+      const level = new Level(root, 0, core.width, bounds, (level) => new LevelConnection(core, level))
       return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {
         // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
         return level.turn.hold(
@@ -202,7 +206,8 @@ const nested = <A, E, R>(
   options: TransactionOptions,
   restore: Restore,
   effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined
+  span: Tracer.Span | undefined,
+  bounds: ReadonlyArray<Bound>
 ): Effect.Effect<A, E | SqlError, R> => {
   const { root, session } = parent
   const control = core.transport.transactions
@@ -237,7 +242,7 @@ const nested = <A, E, R>(
       return Effect.fail(late)
     }
     return Effect.flatMap(Effect.catchAllCause(begin, failAfterLoss), () => {
-      const level = new Level(root, parent.depth + 1, core.width, (level) => new LevelConnection(core, level))
+      const level = new Level(root, parent.depth + 1, core.width, bounds, (level) => new LevelConnection(core, level))
       return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
         level.turn.hold(
           Effect.uninterruptible,
@@ -274,14 +279,15 @@ export const afterCommit =
       return level === undefined || level.root.use === "free"
         ? Effect.ignoreLogged(effect)
         : Effect.flatMap(Effect.context<R>(), (context) => {
-            // Not in the transaction any more: its level and its deadline are left out.
+            // Not in the transaction any more: its level and the deadlines of all levels are left out.
             let outside: Context.Context<never> = Context.omit(
               core.tag,
               EffectSql.TransactionConnection
             )(context as Context.Context<never>)
-            const { committed, deadlines } = level.root
-            if (deadlines !== undefined && deadlineOf(outside) === deadlines.own) {
-              outside = Context.add(outside, Deadline, deadlines.around)
+            for (const { around, own } of level.bounds) {
+              if (deadlineOf(outside) === own) {
+                outside = Context.add(outside, Deadline, around)
+              }
             }
             const later = Effect.ignoreLogged(
               Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
@@ -291,7 +297,7 @@ export const afterCommit =
               owner = owner.partOf
             }
             // A fiber that has outlived the transaction finds it committed, or comes in vain.
-            if (committed && owner.depth === 0) {
+            if (level.root.committed && owner.depth === 0) {
               return later
             }
             owner.afterCommit.push(later)
@@ -322,7 +328,7 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
             savepoints: 0,
             spoiled: false
           }
-          const level = new Level(root, 0, core.width, (level) => new LevelConnection(core, level))
+          const level = new Level(root, 0, core.width, [], (level) => new LevelConnection(core, level))
           yield* Effect.addFinalizer(() => giveBack(core, level, lease))
           return level.connection as LevelConnection
         })

@@ -379,7 +379,7 @@ export class WorkerSession {
   interrupt(): void {
     const running = Atomics.load(this.control, Word.running)
     const call = this.calls.find((call) => call?.seq === running)
-    if (call !== undefined && !(call.request.transaction === "free" && endsTransaction.test(call.request.text))) {
+    if (call !== undefined && !(call.request.transaction === "free" && clientsEnd.test(call.request.text))) {
       Atomics.store(this.control, Word.interrupt, running)
       this.rouse()
     }
@@ -515,4 +515,5 @@ export const emptyRequest = {
   transaction: "free"
 } as const
 
-const endsTransaction = /^(commit|rollback|release)\b/i
+/** How the client itself ends transactions and levels of them. */
+const clientsEnd = /^(commit|rollback|release)\b/i
