@@ -116,6 +116,12 @@ describe("without autocommit", () => {
       const reader = yield* connected(server, "access=read only")
       expect((yield* reader.sql(count)).success).toBe(true)
       expect((yield* reader.sql(change)).sql_rc).toBe(-817)
+      yield* reader.sql("set transaction isolation level read committed, read write")
+      expect((yield* reader.sql(change)).sql_rc).toBe(-817)
+      yield* client.sql("commit")
+      const automatic = yield* connected(server)
+      yield* automatic.sql("set transaction isolation level read committed, read only")
+      expect((yield* automatic.sql(change)).success).toBe(true)
     })
   )
 

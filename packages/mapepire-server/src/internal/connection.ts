@@ -352,7 +352,8 @@ export class Connection {
           return Effect.fail(failures.isolationTooLate)
         }
         this.isolated = true
-        this.readOnly = statement.readOnly
+        // It lifts nothing that the connection forbids; in autocommit its unit of work is over with itself.
+        this.readOnly = this.login.properties.readOnly || (statement.readOnly && !this.login.properties.autoCommit)
         return Effect.void
       case "Lock":
         return this.begin(true)

@@ -44,54 +44,8 @@ const unit = (text: string, at: number): number => {
   return (a | b | c | d) < 128 ? (digits[a]! << 12) | (digits[b]! << 8) | (digits[c]! << 4) | digits[d]! : 0x10000
 }
 
-/** The last quote before a place. It is near: `lastIndexOf` would cost more by its call. */
-const quoteBefore = (text: string, at: number): number => {
-  while (at >= 0 && text.charCodeAt(at) !== 34) {
-    at--
-  }
-  return at
-}
-
 /** What `unescape` answers where it cannot go on. */
 const [noJson, tooWide] = [-1, -2]
-
-/** The place after the text that was unescaped last. */
-let after = 0
-
-/**
- * Writes the characters of the text that begins at `at`, after its quote, from `to` on; answers the place after them. A
- * function of its own, and a short one: as a loop within a loop V8 made it anew for every page.
- */
-const unescape = (
-  text: string,
-  at: number,
-  end: number,
-  out: Uint8Array | Uint16Array,
-  to: number,
-  most: number
-): number => {
-  for (; at < end; at++) {
-    let c = text.charCodeAt(at)
-    if (c === 34) {
-      after = at + 1
-      return to
-    }
-    if (c === 92) {
-      c = text.charCodeAt(++at)
-      if (c === 117) {
-        c = unit(text, at + 1)
-        at += 4
-      } else {
-        c = c < 128 ? meaning[c]! || 0x10000 : 0x10000
-      }
-    }
-    if (c > most) {
-      return c > 0xffff ? noJson : tooWide
-    }
-    out[to++] = c
-  }
-  return noJson
-}
 
 export class Escaped {
   /** Where the next such text begins, its quote; the text's length if there is none. */
@@ -102,6 +56,8 @@ export class Escaped {
   private readonly places: Array<number> = []
   private values = ""
   private next = 0
+  /** The place after the text that was unescaped last. */
+  private unescaped = 0
   /** The quote of the first that could not be read, or the text's length. */
   private stopped: number
 
@@ -140,7 +96,7 @@ export class Escaped {
     }
     if (this.next >= places.length && this.stopped < to) {
       const backslash = this.text.indexOf("\\", to)
-      this.stopped = backslash < 0 ? this.text.length : quoteBefore(this.text, backslash)
+      this.stopped = backslash < 0 ? this.text.length : this.text.lastIndexOf('"', backslash)
     }
     return (this.quote = this.next < places.length ? places[this.next]! : this.stopped)
   }
@@ -151,12 +107,12 @@ export class Escaped {
    */
   private read(first: number, end: number, wide: boolean): void {
     const { places, text } = this
-    const length = end - quoteBefore(text, first)
+    const length = end - text.lastIndexOf('"', first)
     const out = wide ? new Uint16Array(length) : bufferOf(length)
     let to = 0
-    for (let backslash = first; backslash >= 0 && backslash < end; backslash = text.indexOf("\\", after)) {
-      const quote = quoteBefore(text, backslash)
-      const next = unescape(text, quote + 1, end, out, to, wide ? 0xffff : 0xff)
+    for (let backslash = first; backslash >= 0 && backslash < end; backslash = text.indexOf("\\", this.unescaped)) {
+      const quote = text.lastIndexOf('"', backslash)
+      const next = this.unescape(quote + 1, end, out, to, wide ? 0xffff : 0xff)
       if (next === tooWide) {
         places.length = 0
         return this.read(first, end, true)
@@ -165,10 +121,39 @@ export class Escaped {
         this.stopped = quote
         break
       }
-      places.push(quote, after, to)
+      places.push(quote, this.unescaped, to)
       to = next
     }
     this.values = textOf(out, to)
+  }
+
+  /**
+   * Writes the characters of the text that begins at `at`, after its quote, from `to` on; answers the place after them. A
+   * function of its own, and a short one: as a loop within a loop V8 made it anew for every page.
+   */
+  private unescape(at: number, end: number, out: Uint8Array | Uint16Array, to: number, most: number): number {
+    const { text } = this
+    for (; at < end; at++) {
+      let c = text.charCodeAt(at)
+      if (c === 34) {
+        this.unescaped = at + 1
+        return to
+      }
+      if (c === 92) {
+        c = text.charCodeAt(++at)
+        if (c === 117) {
+          c = unit(text, at + 1)
+          at += 4
+        } else {
+          c = c < 128 ? meaning[c]! || 0x10000 : 0x10000
+        }
+      }
+      if (c > most) {
+        return c > 0xffff ? noJson : tooWide
+      }
+      out[to++] = c
+    }
+    return noJson
   }
 }
 

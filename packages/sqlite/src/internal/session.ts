@@ -379,7 +379,10 @@ export class WorkerSession {
   interrupt(): void {
     const running = Atomics.load(this.control, Word.running)
     const call = this.calls.find((call) => call?.seq === running)
-    if (call !== undefined && !(call.request.transaction === "free" && clientsEnd.test(call.request.text))) {
+    if (
+      call !== undefined &&
+      !(call.request.transaction === "free" && endsTransactionOrSavepoint.test(call.request.text))
+    ) {
       Atomics.store(this.control, Word.interrupt, running)
       this.rouse()
     }
@@ -515,5 +518,4 @@ export const emptyRequest = {
   transaction: "free"
 } as const
 
-/** How the client itself ends transactions and levels of them. */
-const clientsEnd = /^(commit|rollback|release)\b/i
+const endsTransactionOrSavepoint = /^(commit|rollback|release)\b/i
