@@ -1,5 +1,5 @@
-/** RESULTS.md and its plots, from the outcome of a run. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+/** RESULTS.md and its plots, from what was measured; `results.json` beside it keeps the figures. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cellsOf } from "./harness.mjs"
 import { plotOf } from "./plots.mjs"
@@ -13,28 +13,53 @@ const markdownTable = (lines) => {
   return [header, row(widths.map((width) => "-".repeat(width))), ...rest].join("\n")
 }
 
+/** What of a machine is the same from run to run. */
+const versionsOf = (machine) => Object.entries(machine).filter(([name]) => name !== "date" && name !== "load")
+
+/** Figures of another machine, or with other versions, do not belong beside these. */
+const sameMachine = (a, b) => JSON.stringify(versionsOf(a)) === JSON.stringify(versionsOf(b))
+
+/** The sections of this run, and of those before it that still compare. */
+const merged = (file, { machine, options, sections }, names) => {
+  const kept = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : { machine, sections: [] }
+  const earlier = sameMachine(kept.machine, machine) ? kept.sections : []
+  const measured = sections.map((section) => ({ ...section, options }))
+  const all = [...measured, ...earlier.filter(({ name }) => !sections.some((section) => section.name === name))]
+  return { machine, sections: names.flatMap((name) => all.filter((section) => section.name === name)) }
+}
+
 /** Writes RESULTS.md into the folder and a plot per section, where it has one, into `plots`. */
-export const writeReport = async (folder, machine, measured, options) => {
+export const writeReport = async (folder, report, names) => {
+  const file = join(folder, "results.json")
+  const { machine, sections } = merged(file, report, names)
+  writeFileSync(file, `${JSON.stringify({ machine, sections }, null, 1)}\n`)
   const plots = join(folder, "plots")
   rmSync(plots, { recursive: true, force: true })
   mkdirSync(plots, { recursive: true })
-  const bars = measured.flatMap(({ decided, section }) => decided.map((bar) => ({ section: section.name, ...bar })))
+  const bars = sections.flatMap(({ bars, name }) => bars.map((bar) => ({ section: name, ...bar })))
   const parts = [
     "# Results",
-    "Written by `npm run bench -- --report`; figures of one machine in one run, to be read as ratios. How they are made, and what may be compared: [README.md](README.md).",
-    markdownTable([["what", "version"], ...Object.entries(machine)]),
+    "Written by `npm run bench -- --report`; figures of one machine, to be read as ratios within a section. How they are made, and what may be compared: [README.md](README.md).",
+    markdownTable([["what", "version"], ...versionsOf(machine)]),
     `## Bars: ${bars.filter(({ met }) => met).length} of ${bars.length} met`,
     markdownTable([
       ["section", "bar", "figure", "met"],
       ...bars.map(({ bar, figure, met, section }) => [section, bar, figure, met ? "yes" : "**no**"])
     ])
   ]
-  for (const { outcome, section } of measured) {
-    parts.push(`## ${section.name}`, `${section.title}.`)
+  for (const outcome of sections) {
+    const { default: section } = await import(`./sections/${outcome.name}.mjs`)
+    const { date, name, options, rounds, stolen } = outcome
+    const how = `${options.quick ? "a quick look, " : ""}${rounds} round${rounds === 1 ? "" : "s"}`
+    parts.push(
+      `## ${name}`,
+      `${outcome.title}.`,
+      `${date.slice(0, 16).replace("T", " ")} UTC, ${how}; the host took at most ${Math.round(stolen * 100)} % of the machine's time from a cell.`
+    )
     const svg = await plotOf(section, outcome, options)
     if (svg !== undefined) {
-      writeFileSync(join(plots, `${section.name}.svg`), svg)
-      parts.push(`![${section.plot.title}](plots/${section.name}.svg)`)
+      writeFileSync(join(plots, `${name}.svg`), svg)
+      parts.push(`![${section.plot.title}](plots/${name}.svg)`)
     }
     parts.push(markdownTable(cellsOf(section, outcome)))
     for (const [cell, message] of Object.entries(outcome.failures)) {
