@@ -155,7 +155,8 @@ const connectOptions = (
   config: Config,
   untrusted: UntrustedRules | undefined,
   extensions: ReadonlyArray<string>,
-  registry: Registry
+  registry: Registry,
+  givenUp: Map<string, string>
 ): ConnectOptions => ({
   untrusted,
   filename: config.filename,
@@ -177,6 +178,7 @@ const connectOptions = (
   ],
   extensions,
   registry,
+  givenUp,
   engine: config.engine ?? "auto",
   statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
   maxQueued: config.maxQueued ?? Infinity,
@@ -199,6 +201,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
   const memory = isMemory(config.filename)
   const extensions = [...(config.extensions ?? [])]
   const registry = new Registry()
+  const givenUp = new Map<string, string>()
   const sessions: Array<Opened> = []
   let readersPossible = false
   let opened = false
@@ -218,7 +221,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       if (wrong !== undefined) {
         return Effect.fail(failure.wrongLimit(wrong))
       }
-      const options = connectOptions(config, untrusted, extensions, registry)
+      const options = connectOptions(config, untrusted, extensions, registry, givenUp)
       const reads = profile.access === "read"
       const known = registry.latest
       const opening = connect(reads ? { ...options, queryOnly: true, wal: false } : options)

@@ -1,6 +1,7 @@
 /** From a configuration to a session: starts the worker, waits until the file is open, ends it with the scope. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure } from "@sluice/sql"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -215,6 +216,11 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
       let thread: Thread | undefined
       const onLost = (error: SqlError) => {
         stuck = true
+        if (thread !== undefined) {
+          const { id } = thread
+          options.givenUp.set(id, SqlFailure.from(error).statement ?? "")
+          thread.onGone(() => options.givenUp.delete(id))
+        }
         thread?.session.abort(error)
         thread?.close()
         Deferred.unsafeDone(lost, Effect.succeed(error))

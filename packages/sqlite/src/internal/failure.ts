@@ -144,6 +144,10 @@ const threw = (thrown: Thrown, statement: string | undefined, outcome: SqlFailur
   })
 }
 
+/** SQLite would silently stop reading there. */
+export const nulInText = (statement: string): SqlError =>
+  sqliteFailure({ code: 1, message: "syntax error: the text contains a NUL character" }, statement)
+
 /** A failure to open the file; whatever SQLite's code, it is about the connection. */
 export const openFailure = (error: ErrorMessage, filename: string): SqlError => {
   const thrown = unpack(error.message)
@@ -286,5 +290,16 @@ export const withOutcome = (error: SqlError, outcome: SqlFailure.Outcome): SqlEr
 export const stuck = (statement: string): SqlError =>
   SqlFailure.make({
     reason: "SessionLost",
-    message: `The session was given up: a statement on it did not stop within the grace period (${statement})`
+    message: `The session was given up: a statement on it did not stop within the grace period (${statement})`,
+    statement
   })
+
+/** A lock that was not given may be held by a session that was given up: its statement runs until it ends by itself. */
+export const heldBy = (error: SqlError, givenUp: ReadonlyMap<string, string>): SqlError =>
+  givenUp.size === 0 || !SqlFailure.is("LockTimeout")(error)
+    ? error
+    : SqlFailure.annotate(error, {
+        message:
+          `${SqlFailure.from(error).message}. A session of this client was given up, and may hold it as long as its ` +
+          `statement runs: ${[...givenUp.values()].join("; ")}`
+      })

@@ -19,7 +19,7 @@ import { deadline } from "./deadline.js"
 import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
-import { parameterFailure, sqliteFailure } from "./failure.js"
+import { nulInText, parameterFailure, sqliteFailure } from "./failure.js"
 import { encode, ParameterError } from "./parameters.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
 import { firstStatement } from "./split.js"
@@ -146,6 +146,9 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
           if (endsTransaction(text)) {
             const message = "A batch is one transaction, which none of its statements may end"
             return Effect.fail(SqlFailure.make({ reason: "Unsupported", message, statement: text, failedRow: index }))
+          }
+          if (text.includes("\0")) {
+            return Effect.fail(SqlFailure.annotate(nulInText(text), { failedRow: index }))
           }
           try {
             members.push({ text, parameters: encode(params), count: params.length })

@@ -12,13 +12,14 @@ import { Flag, Header, Header8, Why } from "./page.js"
 
 /**
  * Takes a page of a call; undefined while more pages of the same answer follow. `failed` is the session's own reason,
- * where it has been ended.
+ * where it has been ended; `givenUp` has the statements that may hold a lock.
  */
 export const readPage = (
   call: Call,
   source: PageSource,
   base: number,
-  failed: SqlError | undefined
+  failed: SqlError | undefined,
+  givenUp: ReadonlyMap<string, string>
 ): SqliteAnswer | undefined => {
   const word = base >> 2
   const flags = source.u32[word + Header.flags]!
@@ -51,7 +52,7 @@ export const readPage = (
   if (call.rows !== undefined) {
     rows = append(call.rows, rows)
   }
-  const error = call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed)
+  const error = call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed, givenUp)
   call.opened = call.op === Op.open && (flags & Flag.done) === 0
   const double = base >> 3
   return new SqliteAnswer(
@@ -132,7 +133,13 @@ const atFailedRow = (call: Call, source: PageSource, base: number, error: SqlErr
   return call.op === Op.batch && row >= 0 ? failure.atRow(error, row) : error
 }
 
-const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError | undefined): SqlError | undefined => {
+const errorOf = (
+  call: Call,
+  source: PageSource,
+  base: number,
+  failed: SqlError | undefined,
+  givenUp: ReadonlyMap<string, string>
+): SqlError | undefined => {
   const word = base >> 2
   const why = source.u32[word + Header.why]!
   const code = source.i32[word + Header.code]!
@@ -173,7 +180,7 @@ const errorOf = (call: Call, source: PageSource, base: number, failed: SqlError 
   if (stopped !== undefined) {
     return stopped
   }
-  return atFailedRow(call, source, base, failure.sqliteFailure({ code, message }, text))
+  return atFailedRow(call, source, base, failure.heldBy(failure.sqliteFailure({ code, message }, text), givenUp))
 }
 
 const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {

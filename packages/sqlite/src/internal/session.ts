@@ -33,6 +33,8 @@ export interface SessionOptions {
   readonly signals: Signals | undefined
   /** The callbacks of its client. */
   readonly registry: Registry
+  /** Of the client's sessions that were given up, by their ids: the statement that still runs. */
+  readonly givenUp: Map<string, string>
   /** Told once when the session can be used no more. */
   readonly onLost: (error: SqlError) => void
 }
@@ -189,7 +191,7 @@ export class WorkerSession {
       return failure.notCloned(error.message)
     }
     if (error instanceof NulInText) {
-      return failure.sqliteFailure({ code: 1, message: `syntax error: ${error.message}` }, call.request.text)
+      return failure.nulInText(call.request.text)
     }
     throw error
   }
@@ -228,7 +230,7 @@ export class WorkerSession {
     const call = this.calls[slot]!
     const flags = source.u32[(base >> 2) + Header.flags]!
     this.transaction = (flags & Flag.inTransaction) !== 0
-    const answer = readPage(call, source, base, this.failed)
+    const answer = readPage(call, source, base, this.failed, this.options.givenUp)
     if (answer === undefined) {
       return
     }

@@ -8,12 +8,8 @@ export interface StatementEntry {
   decoder: Decoder | undefined
 }
 
-/** SQLite would silently stop reading there. */
-export class NulInText extends Error {
-  constructor() {
-    super("the text contains a NUL character")
-  }
-}
+/** A text cannot be sent. */
+export class NulInText extends Error {}
 
 export class StatementCache {
   private readonly entries = new Map<string, StatementEntry>()

@@ -316,6 +316,9 @@ onEngines("scripts", (engine) => {
       for (const text of ["insert into t values (1)\0; drop table t", "\0", "select 1;\0select 2"]) {
         assert.strictEqual((yield* reasonOf(sql.unsafe(text))).reason, "SqlSyntax")
         assert.strictEqual((yield* reasonOf(Stream.runDrain(sql.unsafe(text).stream))).reason, "SqlSyntax")
+        const batched = yield* reasonOf(sql.batch(["insert into t values (2)", text]))
+        assert.strictEqual(batched.reason, "SqlSyntax")
+        assert.strictEqual(batched.failedRow, 1)
       }
       assert.deepStrictEqual(yield* sql`select a from t`, [])
     }).pipe(Effect.provide(layerOf(engine)))
