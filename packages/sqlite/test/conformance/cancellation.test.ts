@@ -53,7 +53,10 @@ onEngines("cancellation", (engine) => {
         yield* Fiber.interrupt(fiber)
         const failure = yield* reasonOf(sql`insert into t values (1)`)
         assert.strictEqual(failure.reason, "LockTimeout")
-        assert.include(failure.message, "was given up, and may hold it as long as its statement runs: insert into t with")
+        assert.include(
+          failure.message,
+          "was given up, and may hold it as long as its statement runs: insert into t with"
+        )
       })
     )
   }
