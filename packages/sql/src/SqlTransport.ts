@@ -22,6 +22,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import * as primitives from "./internal/primitives.js"
 import { SqlFailure } from "./SqlFailure.js"
 
 /**
@@ -307,6 +308,43 @@ export const insideTransaction: SqlError = (() => {
   const message = "The session is inside another fiber's transaction"
   return new SqlError({ cause: new SqlFailure({ reason: "TransactionGone", message }), message })
 })()
+
+/**
+ * `Effect.async` for what a session does at every request, without a canceler; `register` runs only once the fiber waits.
+ * Effect's own makes V8 keep whatever the function holds until a full collection: put together, `async`, `onInterrupt` and
+ * `uninterruptibleMask` halve what a small statement costs the event loop.
+ *
+ * @example
+ * ```ts
+ * import { SqlTransport } from "@sluice/sql"
+ * import { Effect } from "effect"
+ *
+ * const answer = SqlTransport.onInterrupt(
+ *   SqlTransport.async<number>((resume) => void setTimeout(() => resume(Effect.succeed(42)), 10)),
+ *   () => Effect.log("nobody waits for it any more")
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const async = primitives.async
+
+/**
+ * As `Effect.onInterrupt`, for sessions; see `async`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const onInterrupt = primitives.onInterrupt
+
+/**
+ * As `Effect.uninterruptibleMask`, for sessions; see `async`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const uninterruptibleMask = primitives.uninterruptibleMask
 
 /**
  * Rows for `sql.many`: an array, any iterable, or a Stream of parameter arrays.

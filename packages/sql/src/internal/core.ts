@@ -17,6 +17,7 @@ import { timedOut, within } from "./deadline.js"
 import { failAfterLoss } from "./lost.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
+import { uninterruptibleMask } from "./primitives.js"
 import { Requesters } from "./requesters.js"
 import { Routing } from "./routing.js"
 import {
@@ -241,7 +242,7 @@ export class Core {
     pool: SessionPool.SessionPool,
     use: (session: SqlTransport.Session) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
-    return Effect.uninterruptibleMask((restore) =>
+    return uninterruptibleMask((restore) =>
       Effect.flatMap(this.lease(fiber, restore, pool, "shared", request), (lease) =>
         Effect.ensuring(Effect.catchAllCause(restore(use(lease.session)), failAfterLoss), lease.release)
       )
@@ -338,7 +339,7 @@ export class Core {
 
   /** A stream on a session of its own: nothing else sees its snapshot, and it sees nothing uncommitted. */
   private openApart(fiber: AnyFiber, request: SqlTransport.SqlRequest, pool: SessionPool.SessionPool) {
-    return Effect.uninterruptibleMask((restore) =>
+    return uninterruptibleMask((restore) =>
       Effect.flatMap(this.lease(fiber, restore, pool, "exclusive", request), (lease) =>
         Effect.zipRight(
           Effect.addFinalizer(() => lease.release),

@@ -12,6 +12,7 @@ import { ofDatabase, type Tags } from "./metrics.js"
 import { type Operation, operationNameOf, operationOf } from "./operation.js"
 import { failureTags, OperationMetrics, Timer } from "./operationMetrics.js"
 import { Template } from "./template.js"
+import { uninterruptibleMask } from "./primitives.js"
 import { isTraced, spanTime, startSpan } from "./telemetry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -181,7 +182,7 @@ export class Observation {
 
   around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     // What `Effect.onExit` does, without an Effect for the end.
-    return Effect.uninterruptibleMask((restore) =>
+    return uninterruptibleMask((restore) =>
       Effect.matchCauseEffect(restore(effect), {
         onFailure: (cause) => {
           const exit = Exit.failCause(cause)

@@ -1,11 +1,11 @@
 /** OpenTelemetry's `db.client.operation.duration` for one client. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as MetricHook from "effect/MetricHook"
 import * as Option from "effect/Option"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
+import { uninterruptibleMask } from "./primitives.js"
 import { durations, type Tags } from "./metrics.js"
 
 /** What is told of a failure: `error.type` and `db.response.status_code`. */
@@ -91,14 +91,18 @@ export class Timer {
   around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
       this.started ||= performance.now()
-      return Effect.onExit(effect, (exit) => {
-        if (Exit.isFailure(exit)) {
-          this.failed(exit.cause)
-        } else {
-          this.metrics.success(this.operation, (performance.now() - this.started) / 1000)
-        }
-        return Effect.void
-      })
+      return uninterruptibleMask((restore) =>
+        Effect.matchCauseEffect(restore(effect), {
+          onFailure: (cause) => {
+            this.failed(cause)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (value) => {
+            this.metrics.success(this.operation, (performance.now() - this.started) / 1000)
+            return Effect.succeed(value)
+          }
+        })
+      )
     })
   }
 }

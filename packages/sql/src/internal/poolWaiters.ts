@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import type { Kind, Lease } from "../SessionPool.js"
 import type { HeldLease } from "./poolSlot.js"
+import { async, uninterruptibleMask } from "./primitives.js"
 
 /** What is put around the wait: interruptibility, a deadline. */
 export type Wait = (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
@@ -53,12 +54,12 @@ export class Waiters {
     on: { readonly joined: (waiter: Waiter) => void; readonly left: () => void }
   ): Effect.Effect<Lease, SqlError> {
     let waiter: Waiter | undefined
-    const signal = Effect.async<void, SqlError>((resume) => {
+    const signal = async<void, SqlError>((resume) => {
       waiter = new Waiter(kind, holder, resume)
       this.push(waiter)
       on.joined(waiter)
     })
-    return Effect.uninterruptible(
+    return uninterruptibleMask(() =>
       Effect.matchCauseEffect(wait(signal), {
         onFailure: (cause) => {
           if (waiter?.queued === true) {

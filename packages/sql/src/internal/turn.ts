@@ -1,5 +1,6 @@
 /** A turn: many may pass through it at once, or one may hold it; whoever waits is served in order. */
 import * as Effect from "effect/Effect"
+import { async, thenAlways, uninterruptibleMask } from "./primitives.js"
 
 /** What `Effect.uninterruptibleMask` hands out. */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -77,7 +78,7 @@ export class Turn {
       }
       const waiter: Waiter = { holds, go: () => go() }
       this.waiting.push(waiter)
-      const turn = Effect.async<void>((resume) => {
+      const turn = async<void>((resume) => {
         if (served) {
           return resume(Effect.void)
         }
@@ -100,12 +101,9 @@ export class Turn {
 
   /** Runs the effect while passing; `bound` may put a limit on the waiting. */
   pass<A, E, R, E2 = never>(effect: Effect.Effect<A, E, R>, bound: Bound<E2> = unbounded): Effect.Effect<A, E | E2, R> {
-    return Effect.uninterruptibleMask((restore) =>
+    return uninterruptibleMask((restore) =>
       Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false, bound), () =>
-        Effect.ensuring(
-          restore(effect),
-          Effect.sync(() => this.leave())
-        )
+        thenAlways(restore(effect), () => this.leave())
       )
     )
   }
@@ -121,11 +119,6 @@ export class Turn {
     use: Effect.Effect<A, E, R>,
     bound: Bound<E2> = unbounded
   ): Effect.Effect<A, E | E2, R> {
-    return Effect.flatMap(this.wait(restore, true, bound), () =>
-      Effect.ensuring(
-        use,
-        Effect.sync(() => this.drop())
-      )
-    )
+    return Effect.flatMap(this.wait(restore, true, bound), () => thenAlways(use, () => this.drop()))
   }
 }

@@ -1,6 +1,6 @@
 /** A pull that is sent before anybody asks for its page: a credit to the engine. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { SqliteAnswer } from "./answer.js"
 import { Op } from "./boundary.js"
@@ -39,7 +39,7 @@ export class PullAhead {
   }
 
   /** Waits for the page. An interrupt leaves the call as it is. */
-  readonly page: Outcome = Effect.async((resume) => {
+  readonly page: Outcome = SqlTransport.async((resume) => {
     if (this.outcome !== undefined) {
       return resume(this.outcome)
     }

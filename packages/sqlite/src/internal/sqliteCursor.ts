@@ -1,6 +1,6 @@
 /** A result of a worker's session, page by page. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { SqliteAnswer } from "./answer.js"
 import * as failure from "./failure.js"
@@ -98,7 +98,7 @@ export class SqliteCursor implements SqlTransport.Cursor {
     }
     const waiting = this.atOnce < pagesPerTurn ? ahead.page : Effect.zipRight(turn, ahead.page)
     this.atOnce = 0
-    return Effect.onInterrupt(
+    return SqlTransport.onInterrupt(
       Effect.map(waiting, (page) => {
         this.arrived++
         return page

@@ -1,6 +1,6 @@
 /** A worker's session as the port wants it: Effects that are interrupted, cursors that their scope closes. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -75,7 +75,7 @@ export class SqliteSession implements SqlTransport.Session {
   })
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
-    Effect.uninterruptibleMask((restore) =>
+    SqlTransport.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         const cursor = this.worker.nextCursor()
         let opening: Call | undefined
@@ -147,7 +147,7 @@ export class SqliteSession implements SqlTransport.Session {
 
   /** Closes a cursor; waits for that only if the worker has nothing else to do. */
   closeCursor(cursor: number): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
+    return SqlTransport.async<void>((resume) => {
       if (this.worker.pending > 0) {
         this.worker.closeCursor(cursor)
         resume(Effect.void)
@@ -186,7 +186,7 @@ export class SqliteSession implements SqlTransport.Session {
         return Effect.fail(failure.reentrant(request.text))
       }
       let call: Call | undefined
-      const answered = Effect.async<A, SqlError>((resume) => {
+      const answered = SqlTransport.async<A, SqlError>((resume) => {
         const made = new Call(op, request, (error, answer, value) => {
           // A command is answered by a page where it was stopped before it had begun.
           const failed = error ?? (op === Op.run || op === Op.batch || op === Op.command ? answer?.error : undefined)
@@ -201,8 +201,7 @@ export class SqliteSession implements SqlTransport.Session {
         prepare?.(made)
         this.worker.submit(made)
       })
-      // Around `async`, and not its own canceler: that one comes into force only after a fiber may have yielded.
-      return Effect.onInterrupt(answered, () => {
+      return SqlTransport.onInterrupt(answered, () => {
         if (call === undefined) {
           return Effect.void
         }
@@ -222,7 +221,7 @@ export class SqliteSession implements SqlTransport.Session {
    * not let go is given up; a callback that does not end is left behind.
    */
   private quiet(call: Call): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
+    return SqlTransport.async<void>((resume) => {
       if (call.done) {
         // It let go between the stop and here: the fiber may have yielded.
         return resume(Effect.void)

@@ -1,6 +1,6 @@
 /** An open result: one page per pull, closed on the daemon's side whatever happens. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
 import type { Frame, RowDecoder } from "../frame.js"
@@ -92,7 +92,7 @@ export class JobCursor implements SqlTransport.Cursor {
         this.poisoned = true
         return this.task.interrupted
       })
-      return Effect.onInterrupt(
+      return SqlTransport.onInterrupt(
         Effect.map(page, (answer) => {
           this.taken++
           return answer

@@ -1,6 +1,6 @@
 /** A job as the port wants it. The pool's session and the job that is used by itself are both this. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -64,7 +64,7 @@ export class JobSession implements SqlTransport.Session {
   // ----------------------------------------------------------------------------------------------------- the port
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
-    Effect.uninterruptibleMask((restore) => this.runThen(request, restore, Effect.void))
+    SqlTransport.uninterruptibleMask((restore) => this.runThen(request, restore, Effect.void))
 
   /**
    * Runs a statement, then `after`, whatever came of it. For callers that are uninterruptible already: every statement
@@ -93,7 +93,7 @@ export class JobSession implements SqlTransport.Session {
   }
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>
-    Effect.uninterruptibleMask((restore) =>
+    SqlTransport.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         const task = new Task(this.wire, this.stops, request)
         const cursor = new JobCursor(this, task, request.prefetch)
@@ -127,7 +127,7 @@ export class JobSession implements SqlTransport.Session {
         return Effect.fail(chunks)
       }
       const task = new Task(this.wire, this.stops, request)
-      return Effect.onInterrupt(
+      return SqlTransport.onInterrupt(
         this.sum(chunks, (chunk) => this.change(task, text, chunk, "unknown")),
         () => task.interrupted
       )
@@ -180,7 +180,7 @@ export class JobSession implements SqlTransport.Session {
             }
           : this.refusal(frame, text)
       })
-      return Effect.onInterrupt(described, () => task.interrupted)
+      return SqlTransport.onInterrupt(described, () => task.interrupted)
     })
 
   /** `ping` does not ask Db2, so this runs a statement. */

@@ -1,6 +1,6 @@
 /** One caller's way through one or more requests: where it can be stopped, and what must be tidied up then. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { addressesIn, fetchAll } from "../blob.js"
 import type { Frame } from "../frame.js"
@@ -36,7 +36,7 @@ export class Task {
     answer: (frame: Frame, id: string, blobs?: Blobs) => A | SqlError,
     mayHaveBlobs?: (frame: Frame) => boolean
   ): Effect.Effect<A, SqlError> {
-    return Effect.async<A, SqlError>((resume) => {
+    return SqlTransport.async<A, SqlError>((resume) => {
       const call = new Call(request, this.request.deadline, this.request.text, (error, frame) => {
         if (error !== undefined) {
           this.discard()
@@ -77,7 +77,7 @@ export class Task {
 
   /** Completes when whoever is interrupted may go on. */
   get interrupted(): Effect.Effect<void> {
-    return Effect.async((resume) => {
+    return SqlTransport.async((resume) => {
       const { call } = this
       if (call === undefined) {
         return resume(Effect.void)

@@ -1,6 +1,6 @@
 /** A job as a session of the pool: knows whether a transaction is open, and what statements outside of one mean. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -69,7 +69,7 @@ export class TransportSession implements SqlTransport.Session {
     const late = this.late(request)
     return late !== undefined
       ? Effect.fail(late)
-      : Effect.uninterruptibleMask((restore) => {
+      : SqlTransport.uninterruptibleMask((restore) => {
           const lent = this.take(request.transaction === "none")
           return lent.session.runThen(
             request,
