@@ -23,17 +23,23 @@ export const guard = (
       outcome: "unknown"
     })
 
+    let isGivenUp = false
+    const giveUp = Effect.suspend(() => {
+      isGivenUp = true
+      return Deferred.succeed(lost, stuck)
+    })
+
     const stop = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<void> =>
       Effect.raceFirst(
         Effect.interruptible(Effect.as(Fiber.interrupt(fiber), true)),
         Effect.interruptible(Effect.as(Effect.sleep(grace), false))
-      ).pipe(
-        Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(Deferred.succeed(lost, stuck), poolHears)))
-      )
+      ).pipe(Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(giveUp, poolHears))))
 
+    // Its pool closes the session meanwhile; a transaction on it must not hear that the client was closed.
+    const tooLate = Effect.fail(SqlFailure.annotate(stuck, { outcome: "notExecuted" }))
     const bounded = <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(effect)), (fiber) =>
+        Effect.flatMap(isGivenUp ? tooLate : Effect.forkDaemon(Effect.interruptible(effect)), (fiber) =>
           Effect.onInterrupt(restore(Effect.flatten(Fiber.await(fiber))), () => stop(fiber))
         )
       )

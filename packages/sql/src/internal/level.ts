@@ -1,6 +1,8 @@
 /** A level of a transaction, or a reserved session: who may run statements on a session that somebody holds. */
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as EffectSql from "@effect/sql/SqlClient"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../SqlFailure.js"
@@ -16,6 +18,8 @@ export interface Root {
   readonly session: SqlTransport.Session
   readonly use: "required" | "free"
   readonly options: SqlTransport.BeginOptions
+  /** `@effect/sql`'s own tag around the outermost level: the transaction of another client, perhaps. */
+  readonly around: Context.Tag.Service<typeof EffectSql.TransactionConnection> | undefined
   /** What the outermost level has gathered. */
   readonly afterCommit: Array<Effect.Effect<void>>
   /** It has been committed, and what `afterCommit` has gathered is being run or has been. */
@@ -66,7 +70,12 @@ export class Level {
   /** The failure of a statement that comes too late, else undefined. */
   ended(statement?: string): SqlError | undefined {
     if (this.closed) {
-      return gone(statement, "This transaction has already ended; the fiber outlived it")
+      return gone(
+        statement,
+        this.root.use === "free"
+          ? "This reserved session has been given back; the fiber outlived it"
+          : "This transaction has already ended; the fiber outlived it"
+      )
     }
     if (this.root.spoiled) {
       return gone(statement, "A savepoint of this transaction could not be undone, so all of it is rolled back")
@@ -99,7 +108,23 @@ export class Level {
   }
 
   open(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
-    return this.enter(request, () => this.session.open({ ...request, transaction: this.root.use }))
+    return this.enter(request, () =>
+      Effect.map(this.session.open({ ...request, transaction: this.root.use }), (cursor) =>
+        this.whileOpen(cursor, request.text)
+      )
+    )
+  }
+
+  /** The rest of a result whose level has ended would be of another state of the database. */
+  private whileOpen({ columns, first, next }: SqlTransport.Cursor, text: string): SqlTransport.Cursor {
+    return {
+      columns,
+      first,
+      next: Effect.suspend(() => {
+        const late = this.ended(text)
+        return late === undefined ? next : Effect.fail(late)
+      })
+    }
   }
 
   batch(request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {

@@ -64,6 +64,8 @@ const isOneChunk = (rows: unknown): boolean => {
 interface Sum {
   rows: number
   changes: number | undefined
+  /** Chunks that were done stay so when a later one fails. */
+  readonly kept: boolean
 }
 
 const isStream = <E, R>(rows: SqlTransport.RowSource<E, R>): rows is Stream.Stream<ReadonlyArray<unknown>, E, R> =>
@@ -76,7 +78,7 @@ export const many = <E, R>(
 ): Effect.Effect<{ readonly changes: number | undefined }, SqlError | E, R> =>
   Effect.withFiberRuntime((self) => {
     const fiber = self as unknown as AnyFiber
-    const sum: Sum = { rows: 0, changes: 0 }
+    const sum: Sum = { rows: 0, changes: 0, kept: core.levelOf(fiber.currentContext)?.root.use !== "required" }
     const all = isStream(rows)
       ? inTime(
           fiber,
@@ -125,14 +127,13 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
     const fiber = self as unknown as AnyFiber
     const request = core.request(fiber, text, [], "arrays", true, undefined)
     if (request instanceof SqlErrorClass) {
-      return Effect.fail(request)
+      return Effect.fail(ofAll(request, sum))
     }
-    const first = sum.rows
     return Effect.matchEffect(core.telemetry.batch(fiber, text, rows.length, core.batch(fiber, request, rows)), {
-      onFailure: (error) => Effect.fail(numbered(error, first)),
+      onFailure: (error) => Effect.fail(ofAll(error, sum)),
       onSuccess: (answer) => {
         if (answer.error !== undefined) {
-          return Effect.fail(numbered(answer.error, first))
+          return Effect.fail(ofAll(answer.error, sum))
         }
         sum.rows += rows.length
         sum.changes =
@@ -142,8 +143,14 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
     })
   })
 
-/** The session counts rows within its chunk, the caller within the call. */
-const numbered = (error: SqlError, first: number): SqlError => {
-  const { failedRow } = SqlFailure.from(error)
-  return failedRow === undefined || first === 0 ? error : SqlFailure.annotate(error, { failedRow: first + failedRow })
+/** The session knows of its chunk alone, the caller of the call: which row it was, and whether nothing has been done. */
+const ofAll = (error: SqlError, { kept, rows }: Sum): SqlError => {
+  if (rows === 0) {
+    return error
+  }
+  const { failedRow, outcome } = SqlFailure.from(error)
+  return SqlFailure.annotate(error, {
+    failedRow: failedRow === undefined ? undefined : rows + failedRow,
+    outcome: kept ? "unknown" : outcome
+  })
 }

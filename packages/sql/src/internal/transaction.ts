@@ -115,6 +115,11 @@ const outermost = <A, E, R>(
       session,
       use: "required",
       options,
+      around: Context.getOrElse(
+        fiber.currentContext,
+        EffectSql.TransactionConnection,
+        () => undefined
+      ),
       afterCommit: [],
       committed: false,
       savepoints: 0,
@@ -184,7 +189,9 @@ const onSession = <A, E, R>(
               return Effect.zipRight(clean, exit)
             }
             if (gone !== undefined) {
-              return Effect.zipRight(clean, Effect.fail(gone))
+              // A COMMIT of its own may have ended it, too.
+              const outcome = root.spoiled ? "notExecuted" : "unknown"
+              return Effect.zipRight(clean, Effect.fail(SqlFailure.annotate(gone, { outcome })))
             }
             span?.event("db.transaction.commit", spanTime(fiber))
             const commit = Effect.catchAllCause(
@@ -279,11 +286,16 @@ export const afterCommit =
       return level === undefined || level.root.use === "free"
         ? Effect.ignoreLogged(effect)
         : Effect.flatMap(Effect.context<R>(), (context) => {
-            // Not in the transaction any more: its level and the deadlines of all levels are left out.
+            // Not in the transaction any more: its level and the deadlines of all levels are left out. Another client's
+            // around it may go on.
+            const { around } = level.root
             let outside: Context.Context<never> = Context.omit(
               core.tag,
               EffectSql.TransactionConnection
             )(context as Context.Context<never>)
+            if (around !== undefined) {
+              outside = Context.add(outside, EffectSql.TransactionConnection, around)
+            }
             for (const { around, own } of level.bounds) {
               if (deadlineOf(outside) === own) {
                 outside = Context.add(outside, Deadline, around)
@@ -323,6 +335,7 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
             session,
             use: "free",
             options: {},
+            around: undefined,
             afterCommit: [],
             committed: false,
             savepoints: 0,

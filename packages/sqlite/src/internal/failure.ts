@@ -12,7 +12,7 @@ const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
 const moved = 1032
 
 const notCompiled =
-  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|no tables specified|sub-select|expected|tree is too large|circularly defined|variable number|parser stack/i
+  /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|values were supplied|term out of range|misused|does not match any|missing datatype|more than one primary key|recursive table|aggregate functions are not|HAVING clause|trigger-program|unable to identify|no tables specified|sub-select|expected|tree is too large|circularly defined|variable number|parser stack/i
 
 /** Of code 1, too. */
 const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$/
@@ -105,6 +105,11 @@ const advice = (code: number): string | undefined => {
   }
 }
 
+/** What was on its way to the disk may be there; rows before the one that OR FAIL stumbled over are. */
+const mayBePartial = (code: number, statement: string | undefined): boolean =>
+  (code & 0xff) === ResultCode.ioerr ||
+  ((code & 0xff) === ResultCode.constraint && statement !== undefined && /\bor\s+fail\b/i.test(statement))
+
 /** A failure of SQLite itself. */
 export const sqliteFailure = (
   error: ErrorMessage,
@@ -126,8 +131,7 @@ export const sqliteFailure = (
     message: more === undefined ? error.message : `${error.message}: ${more}`,
     code: error.code,
     statement,
-    // What was on its way to the disk may be there.
-    outcome: (error.code & 0xff) === ResultCode.ioerr ? "unknown" : outcome,
+    outcome: mayBePartial(error.code, statement) ? "unknown" : outcome,
     ...((error.code & 0xff) === ResultCode.constraint ? constraintOf(error.message) : undefined)
   })
 }

@@ -71,7 +71,9 @@ export const Flag = {
   /** The connection has temporary objects or attached databases. */
   private: 32,
   /** Another page of the same request follows unasked. Written by the worker loop. */
-  more: 64
+  more: 64,
+  /** A statement before, of the same text, has written. Written by the worker loop. */
+  partial: 128
 } as const
 
 /** Why a request ended early. */

@@ -52,7 +52,10 @@ export const readPage = (
   if (call.rows !== undefined) {
     rows = append(call.rows, rows)
   }
-  const error = call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed, givenUp)
+  const error = outcomeOf(
+    call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed, givenUp),
+    flags
+  )
   call.opened = call.op === Op.open && (flags & Flag.done) === 0
   const double = base >> 3
   return new SqliteAnswer(
@@ -127,6 +130,10 @@ const callbackErrorOf = (call: Call, source: PageSource, base: number): SqlError
   const error = callbackError(call, source.i32[word + Header.code] === 0 ? "executed" : "notExecuted")
   return error === undefined ? undefined : atFailedRow(call, source, base, error)
 }
+
+/** Of a script whose statements before have been done. */
+const outcomeOf = (error: SqlError | undefined, flags: number): SqlError | undefined =>
+  error === undefined || (flags & Flag.partial) === 0 ? error : failure.withOutcome(error, "unknown")
 
 const atFailedRow = (call: Call, source: PageSource, base: number, error: SqlError): SqlError => {
   const row = source.i32[(base >> 2) + Header.detail]!

@@ -28,6 +28,8 @@ export class Execution {
   private unusable: { readonly error: unknown } | undefined
   /** No further page. */
   finished = false
+  /** One of its statements has ended, and wrote. */
+  wrote = false
   /** What its statements have counted and nobody was told yet; undefined: nobody asks. */
   counters: Array<number> | undefined
 
@@ -114,7 +116,11 @@ export class Execution {
       words[Header.flags]! &= ~Flag.routable
     }
     const failed = words[Header.code] !== 0 || words[Header.why] !== 0
+    if (failed && this.wrote) {
+      words[Header.flags]! |= Flag.partial
+    }
     if (failed || (words[Header.flags]! & Flag.done) !== 0) {
+      this.wrote ||= !failed && !prepared.readonly
       this.current = undefined
       this.release(prepared)
       if (failed || this.tail === "") {

@@ -101,14 +101,14 @@ export class Runner {
       return own
     } catch (error) {
       execution.abandon()
-      const page = this.errorPage(error)
+      const page = this.errorPage(error, execution.wrote ? Flag.partial : 0)
       place.bytes.set(new Uint8Array(page), place.offset)
       return place
     }
   }
 
-  private errorPage(error: unknown): ArrayBuffer {
-    const flags = this.flags()
+  private errorPage(error: unknown, more = 0): ArrayBuffer {
+    const flags = this.flags() | more
     if (error instanceof ParameterCount) {
       return emptyPage({ flags, why: Why.parameters, detail: error.wanted })
     }
@@ -202,13 +202,20 @@ export class Runner {
         throw new EngineError(-2, "a PRAGMA cannot be described: preparing it may already run it")
       }
       const prepared = this.statements.take(id)
+      if (prepared !== undefined && prepared.tail !== "") {
+        prepared.finalize()
+        throw new EngineError(
+          -2,
+          "a text of several statements cannot be described: the later ones depend on the first"
+        )
+      }
       const value =
         prepared === undefined
           ? { parameters: 0, columns: [], routable: false, readonly: true }
           : {
               parameters: prepared.parameterCount,
               columns: prepared.columns(),
-              routable: prepared.routable && prepared.tail === "",
+              routable: prepared.routable,
               readonly: prepared.readonly
             }
       prepared?.finalize()
