@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
+import { wrongRegistration } from "./internal/callbacks/check.js"
 import type { Enlist, Register } from "./internal/callbacks/make.js"
 import {
   type ChangesMessage,
@@ -135,9 +136,9 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly onChanges: (changed: (changes: ChangesMessage) => void) => void
 }
 
-/** A callback that took itself away: nothing of it is done. */
-const isReentrant = (exit: Exit.Exit<unknown, SqlError>): boolean =>
-  Exit.isFailure(exit) && exit.cause._tag === "Fail" && SqlFailure.from(exit.cause.error).reason === "ReentrantCall"
+/** A callback that took itself away, or one that an open result may use: it stays. */
+const mustStay = (exit: Exit.Exit<unknown, SqlError>): boolean =>
+  Exit.isFailure(exit) && exit.cause._tag === "Fail" && SqlFailure.is("ReentrantCall", "LockTimeout")(exit.cause.error)
 
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
@@ -245,7 +246,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
     const remove = Effect.suspend(() => {
       const told = registry.leave(id)
       return (told === undefined ? Effect.void : tell(told)).pipe(
-        Effect.onExit((exit) => Effect.sync(() => (isReentrant(exit) ? registry.stay(id) : registry.remove(id))))
+        Effect.onExit((exit) => Effect.sync(() => (mustStay(exit) ? registry.stay(id) : registry.remove(id))))
       )
     })
     return { registration, remove, forget: Effect.sync(() => registry.remove(id)) }
@@ -286,6 +287,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       Effect.zipRight(
         isOpen,
         Effect.suspend(() => {
+          const wrong = wrongRegistration(make(0))
+          if (wrong !== undefined) {
+            return Effect.fail(wrong)
+          }
           const { forget, registration, remove } = enlist(make, handler)
           // Half of the sessions may have it by then.
           return Effect.as(

@@ -223,6 +223,9 @@ it.layer(SqliteClient.layerMemory)("Query on SQLite", (it) => {
       })
       assert.deepStrictEqual(tags(yield* Query.check(batched)), [["MissingColumn", "name"]])
 
+      const script = Query.void({ name: "script", execute: (sql) => sql.unsafe("delete from flights; selec") })
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(Query.check(script))).reason, "Unsupported")
+
       const syntax = Query.void({ name: "syntax", execute: (sql) => sql`delete from nowhere` })
       assert.strictEqual(SqlFailure.from(yield* Effect.flip(Query.check(syntax))).reason, "SqlSyntax")
     })

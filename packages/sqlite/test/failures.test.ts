@@ -16,6 +16,19 @@ describe("result codes of SQLite", () => {
   > = [
     [1, "integer overflow", "InvalidParameter", /^integer overflow$/, false],
     [1, "malformed JSON", "InvalidParameter", /^malformed JSON$/, false],
+    [5, "unable to delete/modify user-function due to active statements", "LockTimeout", /end its stream/, true],
+    ...[
+      "table p has 2 columns but 3 values were supplied",
+      "1st ORDER BY term out of range - should be between 1 and 1",
+      "aggregate functions are not allowed in the GROUP BY clause",
+      "row value misused",
+      "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint",
+      "missing datatype for z.a",
+      'table "z" has more than one primary key',
+      "multiple references to recursive table: r",
+      "RAISE() may only be used within a trigger-program",
+      "unable to identify the object to be reindexed"
+    ].map((message) => [1, message, "SqlSyntax", /./, false] as const),
     [3, "access permission denied", "Authorization", /denied/, false],
     [5, "database is locked", "LockTimeout", /busy timeout/, true],
     [6, "database table is locked", "LockTimeout", /end its stream/, true],

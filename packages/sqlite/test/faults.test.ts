@@ -210,4 +210,22 @@ describe("the ledger", () => {
       }),
     120_000
   )
+
+  it.scopedLive("a session that is given up inside a transaction is lost, and the client is not closed", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const hanging = TestTransport.faults({ only: /^select 1/, schedule: { 1: TestTransport.fault.hang } })
+      const context = yield* Layer.build(
+        SqlClient.layer.pipe(Layer.provide(hanging), Layer.provide(SqliteTransport.layer({ filename, grace: 100 })))
+      )
+      const sql = Context.get(context, SqlClient.SqlClient)
+      const failure = yield* Effect.ignore(sql`select 1`.pipe(SqlClient.withDeadline(50))).pipe(
+        Effect.zipRight(sql`select 2`),
+        sql.withTransaction,
+        Effect.flip
+      )
+      assert.strictEqual(SqlFailure.from(failure).reason, "SessionLost")
+      assert.deepStrictEqual(yield* sql`select 3 as x`, [{ x: 3 }])
+    })
+  )
 })

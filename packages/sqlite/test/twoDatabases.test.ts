@@ -19,6 +19,17 @@ const open = <I>(tag: Context.Tag<I, SqliteClient.SqliteClient>, engine: EngineN
     Effect.flatMap(tempFile, (filename) => SqliteClient.make({ filename, engine }))
   ).pipe(Layer.provide(Reactivity.layer))
 
+/** Two clients that tell the same Reactivity. */
+const shared = (engine: EngineName) =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(Layer.provideMerge(Layer.empty, Reactivity.layer))
+    const reactivity = Context.get(context, Reactivity.Reactivity)
+    const make = Effect.flatMap(tempFile, (filename) => SqliteClient.make({ filename, engine })).pipe(
+      Effect.provideService(Reactivity.Reactivity, reactivity)
+    )
+    return { reactivity, orders: yield* make, archive: yield* make }
+  })
+
 const Row = Schema.Struct({ id: Schema.Number, name: Schema.String })
 
 /** Written for any `@effect/sql` client, as libraries are. */
@@ -132,6 +143,28 @@ onEngines("two databases", (engine) => {
         ["order", "archived"]
       )
       assert.deepStrictEqual(yield* both, [Option.none(), Option.none()])
+    })
+  )
+
+  it.scopedLive("what comes after the inner client's commit is still within the outer client's transaction", () =>
+    Effect.gen(function* () {
+      const { archive, orders, reactivity } = yield* shared(engine)
+      yield* orders`create table t (a)`
+      const order: Array<string> = []
+      const unregister = reactivity.unsafeRegister(["only here"], () => void order.push("invalidated"))
+      const late = reactivity.mutation(["only here"], orders`insert into t values (1)`)
+      yield* orders.withTransaction(
+        Effect.gen(function* () {
+          yield* archive.withTransaction(archive.afterCommit(late))
+          order.push("open")
+        })
+      )
+      assert.deepStrictEqual(order, ["open", "invalidated"])
+      yield* Effect.ignore(
+        orders.withTransaction(Effect.zipRight(archive.withTransaction(archive.afterCommit(late)), Effect.fail("undo")))
+      )
+      assert.deepStrictEqual(order, ["open", "invalidated"])
+      unregister()
     })
   )
 })

@@ -115,11 +115,7 @@ const outermost = <A, E, R>(
       session,
       use: "required",
       options,
-      around: Context.getOrElse(
-        fiber.currentContext,
-        EffectSql.TransactionConnection,
-        () => undefined
-      ),
+      around: Context.getOrElse(fiber.currentContext, EffectSql.TransactionConnection, () => undefined),
       afterCommit: [],
       committed: false,
       savepoints: 0,

@@ -76,7 +76,7 @@ const constraintOf = (message: string): Partial<SqlFailure.Details> => {
 }
 
 /** What to do, for codes whose message does not say it. */
-const advice = (code: number): string | undefined => {
+const advice = (code: number, message: string): string | undefined => {
   switch (code) {
     case busySnapshot:
       return "another connection has written since this transaction began to read; run the transaction again"
@@ -85,7 +85,9 @@ const advice = (code: number): string | undefined => {
   }
   switch (code & 0xff) {
     case ResultCode.busy:
-      return "another connection kept its lock longer than the busy timeout"
+      return /^unable to delete\/modify/.test(message)
+        ? "a result on the same session is open; end its stream first"
+        : "another connection kept its lock longer than the busy timeout"
     case ResultCode.locked:
       return "an open result on the same session reads it; end its stream first"
     case ResultCode.nomem:
@@ -125,7 +127,7 @@ export const sqliteFailure = (
     return SqlFailure.make({ reason: "Unsupported", message: error.message, statement, outcome })
   }
   const reason = reasonOf(error.code, error.message)
-  const more = advice(error.code)
+  const more = advice(error.code, error.message)
   return SqlFailure.make({
     reason,
     message: more === undefined ? error.message : `${error.message}: ${more}`,
@@ -231,6 +233,8 @@ export const badAnswer = (name: string, kind: string, statement: string): SqlErr
     message: `${name} answered what SQLite cannot store: ${kind}. Answer null, a number, bigint, string or bytes`,
     statement: statement || undefined
   })
+
+export const wrongRegistration = (message: string): SqlError => SqlFailure.make({ reason: "InvalidParameter", message })
 
 /** The message names the kind of value only. */
 export const notCloned = (message: string): SqlError =>

@@ -243,12 +243,21 @@ export class WorkerSession {
     this.afterCallback(call, () => this.finish(call, undefined, answer))
   }
 
-  /** A callback that still runs is of a statement that was stopped, or is late: it ends before its caller goes on. */
+  /**
+   * A callback that still runs is of a statement that was stopped, or is late: it ends before its caller goes on. One that
+   * does not end within the grace period is left behind.
+   */
   private afterCallback({ callback }: Call, finish: () => void): void {
     if (callback === undefined) {
       return finish()
     }
-    callback.addObserver(finish)
+    const ended = () => {
+      clearTimeout(timer)
+      callback.removeObserver(ended)
+      finish()
+    }
+    const timer = setTimeout(ended, this.options.grace)
+    callback.addObserver(ended)
     callback.unsafeInterruptAsFork(FiberId.none)
   }
 

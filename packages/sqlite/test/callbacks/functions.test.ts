@@ -21,6 +21,51 @@ onEngines("SQL functions as Effects", (engine) => {
     })
   )
 
+  it.scopedLive("an answer that throws when it is looked at is the statement's defect", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const date = Object.assign(new Date(0), {
+        toISOString: () => {
+          throw new Error("no date of mine")
+        }
+      })
+      yield* sql.function("date_of_mine", { arity: 0 }, () => Effect.succeed(date as never))
+      const exit = yield* Effect.exit(sql`select date_of_mine()`)
+      assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes("no date of mine"))
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a function that does not end is left behind when the deadline has passed", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { grace: 100 })
+      const end = yield* Deferred.make<void>()
+      yield* sql.function("stuck", { arity: 0 }, () => Effect.uninterruptible(Effect.as(Deferred.await(end), 1)))
+      const [took, failure] = yield* timed(reasonOf(sql`select stuck()`.pipe(SqlClient.withDeadline("50 millis"))))
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      assert.isBelow(took, 10_000)
+      yield* assertIdle(sql)
+      yield* Deferred.succeed(end, undefined)
+    })
+  )
+
+  it.scopedLive("names and arities that SQLite cannot have are refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const one = () => Effect.succeed(1)
+      const wrong = [
+        ...["", "a\0b", "n".repeat(256), "é".repeat(128)].map((name) => sql.function(name, one)),
+        ...[NaN, 1.5, -2].map((arity) => sql.function("one", { arity }, one))
+      ]
+      for (const registration of wrong) {
+        assert.strictEqual((yield* reasonOf(registration)).reason, "InvalidParameter")
+      }
+      const longest = "n".repeat(255)
+      yield* sql.function(longest, { arity: 0 }, one)
+      assert.deepStrictEqual(yield* sql.unsafe(`select ${longest}() as n`), [{ n: 1 }])
+    })
+  )
+
   it.scopedLive("values of every type cross both ways, long ones, too", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

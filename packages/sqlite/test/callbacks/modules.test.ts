@@ -19,6 +19,21 @@ const workerError = (failure: SqlFailure.SqlFailure): SqliteClient.WorkerError =
 afterAll(() => Effect.runPromise(leftovers))
 
 onEngines("worker modules", (engine) => {
+  it.scopedLive("a promise that a SQL function answers, and that fails later, harms nobody", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table t as select 1 as a`
+      const url =
+        "data:text/javascript,export const bad = async () => { throw new Error('later') }; export const nap = () => new Promise((r) => setTimeout(r, 20, 1))"
+      const module = yield* sql.workerModule<{ bad: () => number; nap: () => Promise<number> }>(url, {
+        functions: ["bad"]
+      })
+      assert.strictEqual((yield* reasonOf(sql`select bad()`)).reason, "ConversionFailed")
+      assert.strictEqual(yield* module.runInWorker("nap"), 1)
+      assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
+    })
+  )
+
   it.scopedLive("row 37: exports as SQL functions: arguments, results, arity, names", () =>
     Effect.gen(function* () {
       // The portable engine cannot say that a function is innocuous.

@@ -1,6 +1,7 @@
 /** Registrations are taken away one by one: each only its own, and not from under a statement that uses it. */
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Stream } from "effect"
+import { SqlClient } from "@sluice/sql"
+import { Deferred, Effect, Fiber, Option, Stream } from "effect"
 import { open } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 
@@ -26,6 +27,35 @@ onEngines("taking a function away", (engine) => {
       yield* newer.remove
       yield* newer.remove
       assert.strictEqual((yield* reasonOf(who)).reason, "SqlSyntax")
+    })
+  )
+
+  it.scopedLive("beside an open result of the same session nobody is harmed", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const plus = (n: number) => sql.function("plus", (x) => Effect.succeed(Number(x) + n))
+      const { remove } = yield* plus(1)
+      const text =
+        "with recursive up(n) as (select 1 union all select n + 1 from up limit 6) select plus(n) as v from up"
+      const pull = yield* Stream.toPull(sql.unsafe<{ v: number }>(text).pipe(SqlClient.withPrefetch(2)).stream)
+      const next = Effect.map(pull, (rows) => Array.from(rows, ({ v }) => v))
+      assert.deepStrictEqual(yield* next, [2, 3])
+      if (engine === "native") {
+        // SQLite refuses: nothing is changed.
+        for (const change of [remove, plus(10)]) {
+          const failure = yield* reasonOf(change)
+          assert.strictEqual(failure.reason, "LockTimeout")
+          assert.include(failure.message, "end its stream first")
+        }
+        assert.deepStrictEqual(yield* next, [4, 5])
+        assert.deepStrictEqual(yield* sql`select plus(1) as v`, [{ v: 2 }])
+      } else {
+        const again = yield* plus(10)
+        assert.deepStrictEqual(yield* next, [13, 14])
+        yield* again.remove
+        yield* remove
+        assert.strictEqual((yield* reasonOf(Effect.mapError(next, Option.getOrThrow))).reason, "SqlSyntax")
+      }
     })
   )
 

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import { SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Cause, Chunk, Effect, Either, Exit, Stream } from "effect"
-import { layerOf, layerOnFile, leftovers, onEngines, reasonOf } from "../support.js"
+import { Cause, Chunk, Deferred, Effect, Either, Exit, Stream } from "effect"
+import { layerOf, layerOnFile, leftovers, onEngines, reasonOf, tempFile } from "../support.js"
+import { open } from "./stopping.js"
 
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
 const one = (n: number) => [n]
@@ -350,6 +352,35 @@ onEngines("many", (engine) => {
       )
       assert.strictEqual(new Set(rows.slice(0, 4_096).map(Math.sign)).size, 1, "the first chunk is of one call")
     }).pipe(Effect.provide(layerOnFile(engine, { readers: 1 })))
+  )
+
+  it.scopedLive("chunks that are committed are not called undone, nor repeated", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const sql = yield* open(engine, { filename, busyTimeout: 50 })
+      const other = yield* open(engine, { filename })
+      yield* sql`create table t (id integer primary key, a)`
+      const held = yield* Deferred.make<void>()
+      // Another client takes the lock between the first chunk and the second.
+      const rows = Stream.range(0, 4_999).pipe(
+        Stream.tap((n) =>
+          n === 4_500
+            ? Effect.zipRight(
+                Effect.fork(
+                  other.withTransaction(Effect.zipRight(Deferred.succeed(held, undefined), Effect.sleep(150)))
+                ),
+                Deferred.await(held)
+              )
+            : Effect.void
+        ),
+        Stream.map(one)
+      )
+      const failure = yield* reasonOf(Effect.retry(sql.many(insert, rows), SqlFailure.retryPolicy))
+      assert.strictEqual(failure.reason, "LockTimeout")
+      assert.strictEqual(failure.outcome, "unknown")
+      assert.isFalse(failure.isRetryable)
+      assert.strictEqual(yield* count(sql), 4_096)
+    })
   )
 })
 

@@ -323,6 +323,33 @@ onEngines("scripts", (engine) => {
       assert.deepStrictEqual(yield* sql`select a from t`, [])
     }).pipe(Effect.provide(layerOf(engine)))
   )
+
+  it.scopedLive("what a failed script has done before is not called undone", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a integer primary key)`
+      for (const [text, outcome] of [
+        ["insert into t values (1); insert into t values (1)", "unknown"],
+        ["insert into t values (2); select nothing", "unknown"],
+        ["select 1; insert into t values (2)", "notExecuted"],
+        ["insert into t values (2)", "notExecuted"],
+        ["insert or fail into t values (3), (2)", "unknown"]
+      ] as const) {
+        const failures = [yield* reasonOf(sql.unsafe(text))]
+        yield* sql`delete from t where a = 1 or a = 3`
+        if (outcome === "unknown") {
+          yield* sql`delete from t where a = 2 and ${text.includes("(2); select") ? 1 : 0} = 1`
+          failures.push(yield* reasonOf(Stream.runDrain(sql.unsafe(text).stream)))
+          yield* sql`delete from t where a = 1 or a = 3`
+        }
+        assert.deepStrictEqual(
+          failures.map((failure) => failure.outcome),
+          failures.map(() => outcome),
+          text
+        )
+      }
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
 })
 
 describe("scripts", () => {

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Cause, Deferred, Effect, Exit, Fiber, Schedule } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Schedule, Stream } from "effect"
 import { onEngines, reasonOf, spinFor, tempFile } from "../support.js"
 import { assertIdle, endless, open, random, slowInsert, timed } from "./stopping.js"
 
@@ -577,6 +577,83 @@ onEngines("transactions", (engine) => {
       assert.strictEqual((yield* numbers(sql)).length, 100)
       const rows = yield* sql.batch([sql`select 1 as a`, sql`select ${spinFor(1)} as b`])
       assert.deepStrictEqual(rows[0], [{ a: 1 }])
+    })
+  )
+
+  /** Rows one by one, a moment between two of them. */
+  const slowly = (sql: SqliteClient.SqliteClient) =>
+    sql<{ n: number }>`select n from t`.stream.pipe(
+      SqlClient.withPrefetch(5),
+      Stream.tap(() => Effect.sleep(8))
+    )
+
+  const fill = (sql: SqliteClient.SqliteClient) =>
+    sql.many(
+      "insert into t values (?)",
+      Array.from({ length: 30 }, (_, n) => [n])
+    )
+
+  it.scopedLive("a stream that outlives its transaction fails, committed or not", () =>
+    Effect.gen(function* () {
+      for (const readers of [0, 1]) {
+        for (const end of [Effect.void, Effect.fail("undo")]) {
+          const sql = yield* open(engine, { filename: yield* tempFile, readers })
+          yield* sql`create table t (n)`
+          yield* fill(sql)
+          const taken = yield* Deferred.make<void>()
+          const outlives = yield* Deferred.make<Fiber.Fiber<void, unknown>>()
+          yield* sql`update t set n = n + 1000`.pipe(
+            Effect.zipRight(
+              Stream.runForEach(slowly(sql), () => Deferred.succeed(taken, undefined)).pipe(
+                Effect.forkDaemon,
+                Effect.flatMap((fiber) => Deferred.succeed(outlives, fiber))
+              )
+            ),
+            Effect.zipRight(Deferred.await(taken)),
+            Effect.zipRight(end),
+            sql.withTransaction,
+            Effect.ignore
+          )
+          const failure = yield* reasonOf(Fiber.join(yield* Deferred.await(outlives)))
+          assert.strictEqual(failure.reason, "TransactionGone")
+          yield* assertIdle(sql)
+        }
+      }
+    })
+  )
+
+  if (engine === "native") {
+    it.scopedLive("a stopped write that ends the transaction ends its open streams", () =>
+      Effect.gen(function* () {
+        const sql = yield* memory
+        yield* fill(sql)
+        const seen: Array<number> = []
+        const failure = yield* sql`update t set n = n + 1000`.pipe(
+          Effect.zipRight(
+            Stream.runForEach(slowly(sql), ({ n }) => {
+              seen.push(n)
+              return seen.length === 7
+                ? Effect.option(Effect.timeout(sql.unsafe(`insert into t ${spinFor(1e9)}`), "50 millis"))
+                : Effect.void
+            })
+          ),
+          sql.withTransaction,
+          reasonOf
+        )
+        assert.strictEqual(failure.reason, "TransactionGone")
+        assert.isTrue(seen.every((n) => n >= 1000))
+        assert.isBelow(seen.length, 30)
+      })
+    )
+  }
+
+  it.scopedLive("a COMMIT of one's own inside of a transaction: what was done is not called undone", () =>
+    Effect.gen(function* () {
+      const sql = yield* memory
+      const failure = yield* reasonOf(sql.withTransaction(Effect.zipRight(add(sql, 1), sql`commit`)))
+      assert.deepStrictEqual(yield* numbers(sql), [1])
+      assert.strictEqual(failure.reason, "TransactionGone")
+      assert.strictEqual(failure.outcome, "unknown")
     })
   )
 })

@@ -71,8 +71,9 @@ export interface Action {
 }
 
 /**
- * What was registered can be taken away again: once the statements that are under way have ended, and with what was there
- * before under the same name in its place. Not from within a callback of the same session: `ReentrantCall`.
+ * What was registered can be taken away again, with what was there before under the same name in its place. Not while a
+ * result is open on a session of the client: `LockTimeout` (native engine), nor from within a callback of the same session:
+ * `ReentrantCall`; it stays as it is then.
  */
 export interface RegistrationHandle {
   readonly remove: Effect.Effect<void, SqlError>

@@ -167,7 +167,9 @@ export class CallbackRunner {
       }
     } catch (error) {
       if (!(error instanceof ParameterError)) {
-        throw error
+        // A getter of the program's, a Date of its own making.
+        call.cause ??= Cause.die(error)
+        return this.fail(serial)
       }
       call.refused ??= failure.badAnswer(handler.name, error.kind, call.request.text)
       return this.fail(serial)

@@ -74,6 +74,10 @@ const storable = (name: string, value: unknown): unknown => {
   if (isStorable(value)) {
     return value
   }
+  if (isPromise(value)) {
+    // Nobody waits for it: its failure would end the thread.
+    value.then(undefined, () => {})
+  }
   throw new NotStorable(name)
 }
 

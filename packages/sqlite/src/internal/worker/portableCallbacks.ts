@@ -30,21 +30,45 @@ const withArity = <F extends (...args: Array<never>) => unknown>(arity: number, 
 
 let groups = 0
 
+/** What a carrier calls: the latest with this definition; undefined: it was taken away. */
+interface Target {
+  readonly definition: string
+  run: Callback | undefined
+}
+
+const targets = new WeakMap<CarrierDatabase, Map<string, Target>>()
+
+/**
+ * A carrier frees what it has when a function of the same name and arity is defined again, also where an open statement
+ * uses it: that ends the process. So the same definition is made once, and calls what was registered last.
+ */
 export const setFunction = (
   database: CarrierDatabase,
   definition: FunctionDefinition,
-  run: Callback | undefined
+  run: Callback | undefined,
+  isReading: () => boolean
 ): void => {
   const { arity, deterministic, directOnly, name, shape } = definition
-  const options = { deterministic, directOnly, varargs: arity < 0, useBigIntArguments: true }
-  if (run === undefined) {
-    // A carrier cannot take a function away: what is left of it says so.
-    return database.function(
-      name,
-      options,
-      withArity(arity, () => gone(name))
-    )
+  const known = targets.get(database) ?? new Map<string, Target>()
+  targets.set(database, known)
+  const place = `${Math.max(-1, arity)} ${name.toLowerCase()}`
+  const made = JSON.stringify([deterministic, directOnly, shape])
+  const before = known.get(place)
+  if (before?.definition === made) {
+    before.run = run
+    return
   }
+  if (before !== undefined && isReading()) {
+    throw new EngineError(ResultCode.busy, "unable to delete/modify user-function due to active statements")
+  }
+  const target: Target = { definition: made, run }
+  define(database, definition, (...args) => (target.run ?? gone(name))(...args))
+  known.set(place, target)
+}
+
+const define = (database: CarrierDatabase, definition: FunctionDefinition, run: Callback): void => {
+  const { arity, deterministic, directOnly, name, shape } = definition
+  const options = { deterministic, directOnly, varargs: arity < 0, useBigIntArguments: true }
   switch (shape) {
     case "scalar":
       return database.function(

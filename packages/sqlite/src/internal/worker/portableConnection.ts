@@ -163,7 +163,8 @@ export class PortableConnection implements Connection {
   }
 
   setFunction(definition: FunctionDefinition, run: Callback | undefined): void {
-    this.guard(() => setFunction(this.database, definition, run))
+    const isReading = () => [...this.statements].some((statement) => statement.isReading)
+    this.guard(() => setFunction(this.database, definition, run, isReading))
   }
 
   setCollation(): void {

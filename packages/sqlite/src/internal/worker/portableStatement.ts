@@ -173,6 +173,11 @@ export class PortableStatement implements Prepared {
     this.connection.forget(this)
   }
 
+  /** The carrier steps it: it has more rows. */
+  get isReading(): boolean {
+    return this.run?.iterator !== undefined
+  }
+
   private flags(): number {
     return (this.readonly ? Flag.readonly : 0) | (this.routable ? Flag.routable : 0)
   }
