@@ -113,7 +113,10 @@ describe("TestTransport.scripted complains about", () => {
             [
               "TestTransport.scripted: 1 expected statement was never run",
               "  /insert into audit/   (2 of 3, ran 1 of 2 times)",
-              `    params  ["x"]`
+              `    params  ["x"]`,
+              "  ran",
+              "    1. one",
+              `    2. insert into audit   ["x"]`
             ].join("\n")
           )
         }

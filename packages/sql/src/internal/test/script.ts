@@ -80,11 +80,7 @@ export class Script {
     if (candidates.length === 1) {
       lines.push(...difference(candidates[0]!.parts, asked))
     }
-    if (this.ran.length > 0) {
-      const first = Math.max(0, this.ran.length - remembered)
-      lines.push("  ran before it")
-      lines.push(...this.ran.slice(first).map((text, i) => `    ${first + i + 1}. ${text}`))
-    }
+    lines.push(...this.ranBefore("ran before it"))
     const complaint = lines.join("\n")
     this.unexpected.push(complaint)
     return complaint
@@ -101,8 +97,17 @@ export class Script {
             (line) =>
               `  ${showPattern(line.parts.pattern)}   (${this.name(line)})` +
               (line.parts.params === undefined ? "" : `\n    params  ${showParams(line.parts.params)}`)
-          )
+          ),
+          ...this.ranBefore("ran")
         ].join("\n")
+  }
+
+  /** The last that were run. */
+  private ranBefore(title: string): ReadonlyArray<string> {
+    const first = Math.max(0, this.ran.length - remembered)
+    return this.ran.length === 0
+      ? []
+      : [`  ${title}`, ...this.ran.slice(first).map((text, i) => `    ${first + i + 1}. ${text}`)]
   }
 }
 

@@ -29,7 +29,7 @@ export interface ScalarFunction<E, R> {
 export interface Aggregate<S, E, R> extends FunctionOptions {
   readonly initial: () => S
   readonly step: (state: S, ...args: ReadonlyArray<SqlValue>) => Effect.Effect<S, E, R>
-  /** Asked once for each group that was not given up. Also of a group without rows. */
+  /** Asked once for each group that was not given up. Also of a group without rows (native engine). */
   readonly final: (state: S) => Effect.Effect<Storable, E, R>
 }
 
