@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { BackupOptions, BackupProgress } from "./internal/backup.js"
+import type { BackupDestination, BackupOptions, BackupProgress } from "./internal/backup.js"
 import type { Blobs } from "./internal/blob/model.js"
 import type { Changesets } from "./internal/changeset/model.js"
 import * as callbacks from "./internal/callbacks/make.js"
@@ -69,13 +69,17 @@ export interface SqliteClient
    */
   readonly deserialize: (bytes: Uint8Array) => Effect.Effect<void, SqlError>
   /**
-   * Copies the database into a file, a few pages at a time between other statements, and tells after each step how far it is;
+   * Copies the database into a file, or into that of another client, a few pages at a time between other statements, and tells after each step how far it is;
    * `remaining` is 0 with the last. What is written meanwhile is in the copy, too. A step that finds a lock is tried again
    * for the busy timeout, then it fails with `LockTimeout`. Left before its end, it leaves the destination as it was.
+   * Another client's database in memory is replaced at once (native engine), see `deserialize`.
    */
-  readonly backupStream: (destination: string, options?: BackupOptions) => Stream.Stream<BackupProgress, SqlError>
-  /** Copies the database into a file, a few pages at a time between other statements. Fails on an unusable file. */
-  readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
+  readonly backupStream: (
+    destination: BackupDestination,
+    options?: BackupOptions
+  ) => Stream.Stream<BackupProgress, SqlError>
+  /** `backupStream` to its end. Fails on an unusable file. */
+  readonly backup: (destination: BackupDestination) => Effect.Effect<BackupMetadata, SqlError>
   /** Loads an extension into every session of this client, now and later. SQL's `load_extension()` stays off. */
   readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
   /**
@@ -155,7 +159,7 @@ export type {
   Conflict,
   Resolution
 } from "./internal/changeset/model.js"
-export type { BackupOptions, BackupProgress } from "./internal/backup.js"
+export type { BackupDestination, BackupOptions, BackupProgress } from "./internal/backup.js"
 export type { UntrustedConfig, UntrustedFace, UntrustedResult } from "./internal/untrusted.js"
 export type { StatementCounters } from "./internal/counters.js"
 export type { PlanNode } from "./internal/explain.js"

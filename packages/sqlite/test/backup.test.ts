@@ -34,6 +34,42 @@ onEngines("backup as a stream", (engine) => {
     })
   )
 
+  it.scopedLive("goes to another client's database, a file or in memory", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* fill(sql)
+      const file = yield* open(engine, { filename: yield* tempFile })
+      const before = yield* reasonOf(count(file))
+      assert.strictEqual(before.reason, "SqlSyntax")
+      if (engine === "native") {
+        const { remainingPages, totalPages } = yield* sql.backup(file)
+        assert.strictEqual(remainingPages, 0)
+        assert.isAbove(totalPages, 500)
+        assert.strictEqual(yield* count(file), 500)
+        yield* file`insert into t (b) values ('of its own')`
+        assert.strictEqual(yield* count(file), 501)
+      }
+      const memory = yield* open(engine)
+      if (engine === "native") {
+        const [progress] = yield* Stream.runCollect(file.backupStream(memory))
+        assert.strictEqual(progress?.remaining, 0)
+        assert.isAbove(progress!.pageCount, 500)
+        assert.strictEqual(yield* count(memory), 501)
+      } else {
+        assert.strictEqual((yield* reasonOf(sql.backup(memory))).reason, "Unsupported")
+      }
+    })
+  )
+
+  it.scopedLive("a path that names no file is refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      for (const path of ["", ":memory:", "cut\0off.db"]) {
+        assert.strictEqual((yield* reasonOf(sql.backup(path))).reason, "InvalidParameter")
+      }
+    })
+  )
+
   it.scopedLive("row 93: completes while the source is written to, and tells how far it is", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile })

@@ -1,6 +1,8 @@
 /** Online backups: a few pages at a time on the writer, between the statements of others. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
+import type { SqliteClient } from "../SqliteClient.js"
+import { isMemory } from "./isMemory.js"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -28,12 +30,41 @@ const pause = 50
 
 const isBusy = (error: SqlError): boolean => SqlFailure.from(error).reason === "LockTimeout"
 
+/** Where it goes: a file, or the database of another client. */
+export type BackupDestination = string | Pick<SqliteClient, "config" | "deserialize">
+
+const noFile = (path: string) =>
+  SqlFailure.make({
+    reason: "InvalidParameter",
+    message: `A backup goes to a file: ${JSON.stringify(path)} names none`
+  })
+
+/** A database in memory is filled at once: its image is read, and put in the other's place. */
+const toMemory = (
+  serialize: Effect.Effect<Uint8Array, SqlError>,
+  destination: Pick<SqliteClient, "deserialize">
+): Stream.Stream<BackupProgress, SqlError> =>
+  Stream.fromEffect(
+    Effect.flatMap(serialize, (image) =>
+      Effect.as(destination.deserialize(image), { remaining: 0, pageCount: pageCountOf(image) })
+    )
+  )
+
+/** https://www.sqlite.org/fileformat.html#the_database_header: the page size, 1 for 65,536. */
+const pageCountOf = (image: Uint8Array): number => {
+  const size = ((image[16] ?? 0) << 8) | (image[17] ?? 0)
+  return size === 0 ? 0 : image.length / (size === 1 ? 65_536 : size)
+}
+
 /** `patience`: milliseconds that locks of the source or the destination are waited for, beyond what SQLite waits. */
-export const makeBackup = (onWriter: OnWriter, patience: number) => {
+export const makeBackup = (onWriter: OnWriter, serialize: Effect.Effect<Uint8Array, SqlError>, patience: number) => {
   // A connection makes one at a time.
   const backups = Effect.unsafeMakeSemaphore(1)
 
-  return (destination: string, options: BackupOptions = {}): Stream.Stream<BackupProgress, SqlError> => {
+  const toFile = (destination: string, options: BackupOptions): Stream.Stream<BackupProgress, SqlError> => {
+    if (isMemory(destination) || destination.includes("\0")) {
+      return Stream.fail(noFile(destination))
+    }
     // A step without pages would never get on; `Infinity` copies all in one step.
     const pages = Math.min(Math.max(1, Math.trunc(options.pages ?? 256) || 1), 0x7fffffff)
     const once = onWriter((session) => session.command({ _tag: "BackupStep", pages })) as Effect.Effect<Step, SqlError>
@@ -65,4 +96,11 @@ export const makeBackup = (onWriter: OnWriter, patience: number) => {
     )
     return Stream.unwrapScoped(Effect.as(started, copying))
   }
+
+  return (destination: BackupDestination, options: BackupOptions = {}): Stream.Stream<BackupProgress, SqlError> =>
+    typeof destination === "string"
+      ? toFile(destination, options)
+      : isMemory(destination.config.filename)
+        ? toMemory(serialize, destination)
+        : toFile(destination.config.filename, options)
 }

@@ -8,7 +8,7 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
-import { makeBackup } from "./backup.js"
+import { type BackupDestination, makeBackup } from "./backup.js"
 import type { Settled } from "./batchValue.js"
 import type { BatchResult } from "./boundary.js"
 import { make as makeBlobs } from "./blob/make.js"
@@ -62,12 +62,13 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
   const onWriter = makeOnWriter(client)
 
   const { busyTimeout } = transport.config
-  const backupStream = makeBackup(onWriter, busyTimeout === undefined ? 5_000 : Duration.toMillis(busyTimeout))
-
   const serialize = Effect.map(
     onWriter((session) => session.command({ _tag: "Export" })),
     (bytes) => new Uint8Array(bytes as ArrayBuffer)
   )
+
+  const patience = busyTimeout === undefined ? 5_000 : Duration.toMillis(busyTimeout)
+  const backupStream = makeBackup(onWriter, serialize, patience)
 
   const inspect = () => {
     const sessions = transport.sessions().map(({ session }) => ({ id: session.id, state: session.state }))
@@ -112,7 +113,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
       }),
 
     backupStream,
-    backup: (destination: string) =>
+    backup: (destination: BackupDestination) =>
       Effect.map(Stream.runLast(backupStream(destination)), (last) => {
         const { pageCount, remaining } = Option.getOrThrow(last)
         return { totalPages: pageCount, remainingPages: remaining }

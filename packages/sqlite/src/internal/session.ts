@@ -187,8 +187,9 @@ export class WorkerSession {
     if (error instanceof ParameterError) {
       return failure.parameterFailure(error, call.request.text)
     }
-    if (error instanceof DOMException && error.name === "DataCloneError") {
-      return failure.notCloned(error.message)
+    if (call.command !== undefined) {
+      // What cannot be cloned, or has to be transferred, or throws when it is looked at.
+      return failure.notCloned(error instanceof Error ? error.message : String(error))
     }
     if (error instanceof NulInText) {
       return failure.nulInText(call.request.text)

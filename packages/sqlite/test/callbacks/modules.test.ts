@@ -19,6 +19,27 @@ const workerError = (failure: SqlFailure.SqlFailure): SqliteClient.WorkerError =
 afterAll(() => Effect.runPromise(leftovers))
 
 onEngines("worker modules", (engine) => {
+  it.scopedLive("arguments that cannot be sent are refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<{ same: (database: unknown, value: unknown) => unknown }>(
+        "data:text/javascript,export const same = (_, value) => value"
+      )
+      const { port1, port2 } = new MessageChannel()
+      const thrower = {
+        get a() {
+          throw new Error("not to be looked at")
+        }
+      }
+      for (const value of [() => 1, port1, thrower]) {
+        assert.strictEqual((yield* reasonOf(module.runInWorker("same", value as never))).reason, "InvalidParameter")
+      }
+      assert.strictEqual(yield* module.runInWorker("same", 1 as never), 1)
+      port1.close()
+      port2.close()
+    })
+  )
+
   it.scopedLive("a promise that a SQL function answers, and that fails later, harms nobody", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)
