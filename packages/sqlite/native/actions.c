@@ -157,6 +157,7 @@ static int on_action(void *pointer, int action, const char *first, const char *s
   Connection *connection = pointer;
   const Api *api = connection->api;
   Actions *recording = connection->recording;
+  if (connection->own) return SQLITE_OK;
   if (recording != NULL) record(api, recording, action, first, second, database);
   if (recording != NULL && connection->changes != NULL) note(connection, recording, action, first, second, database);
   /* Extensions are loaded by the program, never by SQL. */

@@ -147,10 +147,25 @@ static void on_final(sqlite3_context *context) {
   apply(context, 2, numbers, 0, NULL, true);
 }
 
+/* Whether a schema must not call such a function. */
+static bool is_unsafe(Connection *connection, int flags) {
+  int trusted = 0;
+  connection->api->db_config(connection->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, -1, &trusted);
+  return trusted == 0 || (flags & SQLITE_DIRECTONLY) != 0;
+}
+
 int callback_function(Connection *connection, const char *name, int arity, int flags, FunctionKind kind,
                       Callback *callback) {
   const Api *api = connection->api;
   library = api;
+  /* Whether a schema may call a function is decided as it is parsed: one that was not there then would pass. */
+  if (callback != NULL && is_unsafe(connection, flags)) {
+    int code = connection_forget_schemas(connection);
+    if (code != SQLITE_OK) {
+      callback_free(callback);
+      return code;
+    }
+  }
   flags |= SQLITE_UTF8;
   /* On failure, too, SQLite calls the destructor. */
   if (callback == NULL) {
@@ -333,6 +348,7 @@ static int on_wal(void *pointer, sqlite3 *db, const char *database, int pages) {
 static int on_trace(unsigned event, void *pointer, void *stmt, void *detail) {
   Connection *connection = pointer;
   const Api *api = connection->api;
+  if (connection->own) return 0;
   napi_env env = connection->env;
   bool profile = event == SQLITE_TRACE_PROFILE;
   const char *text = profile ? api->sql(stmt) : detail;

@@ -61,6 +61,41 @@ int connection_exec(Connection *connection, const char *text, size_t length) {
   return code;
 }
 
+/* For what takes effect as it is prepared, and would stop statements that are open if it ran. */
+static int prepare_only(Connection *connection, const char *text) {
+  const Api *api = connection->api;
+  sqlite3_stmt *stmt = NULL;
+  int code = api->prepare_v2(connection->db, text, -1, &stmt, NULL);
+  api->finalize(stmt);
+  return code;
+}
+
+int connection_forget_schemas(Connection *connection) {
+  const Api *api = connection->api;
+  bool inTransaction = !api->get_autocommit(connection->db);
+  int code = SQLITE_OK;
+  int writable = 0;
+  blobs_put_aside(connection);
+  connection->own = true;
+  connection->control.shielded++;
+  /* Virtual tables are opened anew, too: what they hold back until the commit must be in the file by then. */
+  if (inTransaction) code = api->exec(connection->db, "SAVEPOINT sluice; RELEASE sluice", NULL, NULL, NULL);
+  if (code == SQLITE_OK) {
+    api->db_config(connection->db, SQLITE_DBCONFIG_WRITABLE_SCHEMA, -1, &writable);
+    code = prepare_only(connection, "PRAGMA writable_schema=RESET");
+    if (writable != 0) api->db_config(connection->db, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, NULL);
+  }
+  if (code == SQLITE_OK) connection->forgotten = inTransaction;
+  connection->control.shielded--;
+  connection->own = false;
+  return code;
+}
+
+/* With the schemas SQLite forgets that the transaction has changed them, and would keep what a rollback takes back. */
+void connection_refresh_schemas(Connection *connection) {
+  if (connection->forgotten && connection->api->get_autocommit(connection->db)) connection_forget_schemas(connection);
+}
+
 int connection_load_extension(Connection *connection, const char *path, char **message) {
   const Api *api = connection->api;
   if (api->load_extension == NULL) return SQLITE_ERROR;
@@ -70,7 +105,9 @@ int connection_load_extension(Connection *connection, const char *path, char **m
   api->db_config(connection->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
   *message = text_copy(text);
   api->free(text);
-  return code;
+  /* Whatever it has registered, see callback_function. */
+  int forgotten = connection_forget_schemas(connection);
+  return code != SQLITE_OK ? code : forgotten;
 }
 
 int64_t connection_total_changes(const Connection *connection) {

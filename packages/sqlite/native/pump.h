@@ -323,6 +323,10 @@ struct Connection {
   Staging staging;
   /* Where the authorizer writes to, NULL: nowhere. */
   Actions *recording;
+  /* A statement of our own is on its way, of which the program is neither asked nor told. */
+  bool own;
+  /* The schemas were forgotten inside a transaction, see connection_forget_schemas. */
+  bool forgotten;
   /* Has temporary objects or attached databases. */
   bool secluded;
   /* Its statements come from strangers: the authorizer lets them read, and nothing else. */
@@ -349,6 +353,10 @@ void connection_configure(Connection *connection, void *words, int progressSteps
 void connection_set_option(Connection *connection, int option, bool on);
 void connection_set_limit(Connection *connection, int limit, int value);
 int connection_exec(Connection *connection, const char *text, size_t length);
+/* Makes SQLite parse the schemas again before the next statement. */
+int connection_forget_schemas(Connection *connection);
+/* Before every statement: once more, when a transaction in which they were forgotten has ended. */
+void connection_refresh_schemas(Connection *connection);
 int connection_load_extension(Connection *connection, const char *path, char **message);
 int64_t connection_total_changes(const Connection *connection);
 int64_t connection_changes(const Connection *connection);

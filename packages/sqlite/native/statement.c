@@ -74,6 +74,7 @@ Statement *statement_prepare(Connection *connection, const char *text, size_t le
   Actions actions = {0};
   sqlite3_stmt *stmt = NULL;
   connection->control.why = WHY_NONE;
+  connection_refresh_schemas(connection);
   *code = connection_code(connection, prepare_first(connection, text, length, &stmt, tail, &actions));
   if (*code != SQLITE_OK || stmt == NULL) {
     actions_clear(&actions);
@@ -117,6 +118,7 @@ int statement_start(Statement *statement) {
   const Api *api = connection->api;
   if (statement->actions.secluding) connection->secluded = true;
   blobs_put_aside(connection);
+  connection_refresh_schemas(connection);
   statement->running = true;
   statement->changesBefore = connection_total_changes(connection);
   /* When the schema has changed, SQLite prepares the statement again within this step: hear that, too. */

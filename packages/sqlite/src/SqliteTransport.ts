@@ -58,7 +58,8 @@ export interface Config {
   readonly defensive?: boolean | undefined
   /**
    * Lets views, triggers, indexes, defaults and checks, which may have come with a file from somebody else, call functions and
-   * virtual tables that are not `innocuous`. Default false: statements that come to that fail with "unsafe use of …".
+   * virtual tables that are not `innocuous`. Default false: statements that come to that fail with "unsafe use of …",
+   * and all of them where SQLite finds it as it parses the schema (checks, generated columns, indexes).
    */
   readonly trustedSchema?: boolean | undefined
   /** Takes a text in double quotes that names no column for a string, as SQLite once did. Default false. */

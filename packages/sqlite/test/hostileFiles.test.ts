@@ -229,4 +229,52 @@ onEngines("hostile files", (engine) => {
       assert.deepStrictEqual(yield* sql`select a from t`, [{ a: 1 }])
     })
   )
+
+  const places: ReadonlyArray<readonly [what: string, ...statements: ReadonlyArray<string>]> = [
+    ["a check", "create table t (x, check (evil(x)))"],
+    ["a virtual generated column", "create table t (x, g as (evil(x)) virtual)"],
+    ["a stored generated column", "create table t (x, g as (evil(x)) stored)"],
+    ["an index of an expression", "create table t (x)", "create index i on t (evil(x))"],
+    ["a partial index", "create table t (x)", "create index i on t (x) where evil(x)"]
+  ]
+
+  for (const [what, ...statements] of places) {
+    it.scopedLive(`${what} that calls a function of the program, which is registered after the file was read`, () =>
+      Effect.gen(function* () {
+        const filename = yield* tempFile
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const sql = yield* open(engine, { filename, disableWAL: true, trustedSchema: true })
+            yield* sql.function("evil", { deterministic: true }, (x) => Effect.succeed(x))
+            for (const statement of [...statements, "insert into t (x) values (1)"]) {
+              yield* sql.unsafe(statement)
+            }
+          })
+        )
+        for (const options of [{ deterministic: true }, { directOnly: true }, { directOnly: true, trusted: true }]) {
+          const sql = yield* open(engine, { filename, disableWAL: true, trustedSchema: "trusted" in options })
+          assert.deepStrictEqual(yield* sql`select x from t`, [{ x: 1 }])
+          let calls = 0
+          const evil = yield* sql.function("evil", options, (x) => Effect.sync(() => (calls++, x)))
+          for (const text of [
+            "select * from t",
+            "insert into t (x) values (2)",
+            "update t set x = 3",
+            "delete from t",
+            "reindex",
+            "pragma integrity_check"
+          ]) {
+            const failure = yield* reasonOf(sql.unsafe(text))
+            assert.strictEqual(failure.reason, "Authorization", `${text}: ${failure.message}`)
+            assert.notInclude(failure.message, "damaged")
+          }
+          assert.strictEqual(calls, 0)
+          yield* evil.remove
+          if (native) {
+            assert.deepStrictEqual(yield* sql`select x from t`, [{ x: 1 }])
+          }
+        }
+      })
+    )
+  }
 })

@@ -2,7 +2,7 @@
 import { afterAll, assert, it } from "@effect/vitest"
 import type { SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { open } from "./conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "./support.js"
 
@@ -90,6 +90,108 @@ onEngines("safety", (engine) => {
         assert.strictEqual((yield* reasonOf(made)).reason, "Authorization")
       }
     })
+  )
+
+  it.scopedLive("what is innocuous stays so in checks, generated columns and indexes when others are registered", () =>
+    Effect.gen(function* () {
+      if (!native) return
+      const sql = yield* open(engine)
+      yield* sql.function("twice", { innocuous: true, deterministic: true }, (n) => Effect.succeed(Number(n) * 2))
+      yield* sql`create table t (x check (twice(x) > 0), v as (twice(x)) virtual, s as (twice(x)) stored)`
+      yield* sql`create index i on t (twice(x)) where twice(x) > 1`
+      yield* sql`insert into t values (4)`
+      yield* sql.function("other", (n) => Effect.succeed(n))
+      assert.deepStrictEqual(yield* sql`select * from t where twice(x) = 8`, [{ x: 4, v: 8, s: 8 }])
+      assert.strictEqual((yield* reasonOf(sql`insert into t values (-4)`)).reason, "Constraint")
+      assert.strictEqual(yield* sql.pragma("integrity_check"), "ok")
+    })
+  )
+
+  it.scopedLive(
+    "a function that is registered inside a transaction sees what is not committed, and leaves it whole",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine, { filename: yield* tempFile })
+        yield* sql`create virtual table f using fts5(words)`
+        yield* sql`attach ':memory:' as other`
+        const register = (name: string) => sql.function(name, (x) => Effect.succeed(x))
+        yield* sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql`create table t (a); insert into t values (1)`
+            yield* sql`create temp table tmp (a); insert into tmp values (2)`
+            yield* sql`create table other.o (a); insert into other.o values (3)`
+            yield* sql`insert into f values ('one')`
+            yield* register("first")
+            yield* sql`insert into f values ('another one')`
+            yield* register("second")
+            yield* sql`insert into f values ('the last one')`
+            assert.deepStrictEqual(yield* sql`select count(*) as n from f where f match 'one'`, [{ n: 3 }])
+          })
+        )
+        assert.deepStrictEqual(
+          yield* sql`select first(a) as a from t union all select second(a) from tmp union all select a from other.o`,
+          [{ a: 1 }, { a: 2 }, { a: 3 }]
+        )
+        assert.deepStrictEqual(yield* sql`select count(*) as n from f where f match 'one'`, [{ n: 3 }])
+        yield* sql`insert into f (f) values ('integrity-check')`
+      })
+  )
+
+  it.scopedLive("a function that is registered inside a transaction keeps nothing of what is rolled back", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const sql = yield* open(engine, { filename })
+      const beside = yield* open(engine, { filename })
+      const select = sql`select a from gone`
+      yield* sql
+        .withTransaction(
+          Effect.gen(function* () {
+            yield* sql`create table gone (a); insert into gone values (1)`
+            yield* sql.function("f", (x) => Effect.succeed(x))
+            assert.deepStrictEqual(yield* select, [{ a: 1 }])
+            return yield* Effect.fail("enough")
+          })
+        )
+        .pipe(Effect.flip)
+      // In the same place in the file, and with the same number of the schema.
+      yield* beside`create table came (b); insert into came values (2)`
+      assert.strictEqual((yield* reasonOf(select)).reason, "SqlSyntax")
+      assert.deepStrictEqual(yield* sql`select b from came`, [{ b: 2 }])
+    })
+  )
+
+  it.scopedLive(
+    "a function is registered beside an open stream, and no hook of the program hears of more than that",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine)
+        yield* sql`create virtual table f using fts5(words)`
+        yield* sql`insert into f values ('one')`
+        yield* sql`create table t (a)`
+        yield* sql`insert into t with recursive u(n) as (select 1 union all select n + 1 from u limit 3000) select n from u`
+        const heard: Array<unknown> = []
+        const hear = (what: unknown) => Effect.sync(() => void heard.push(what))
+        if (native) {
+          yield* sql.authorizer((action) => Effect.as(hear(action), "ok"))
+          yield* sql.trace(hear)
+        }
+        let rows = 0
+        yield* sql.withTransaction(
+          sql`select a, (select count(*) from f where f match 'one' and a > 0) from t`.stream.pipe(
+            Stream.runForEach(() =>
+              ++rows === 100
+                ? Effect.gen(function* () {
+                    const before = heard.length
+                    yield* sql.function("f", (x) => Effect.succeed(x))
+                    assert.strictEqual(heard.length, before)
+                  })
+                : Effect.void
+            )
+          )
+        )
+        assert.strictEqual(rows, 3000)
+        assert.deepStrictEqual(yield* sql`select f(1) as one`, [{ one: 1 }])
+      })
   )
 
   it.scopedLive("a text in double quotes is no string, unless the configuration says so", () =>

@@ -16,6 +16,8 @@ const notCompiled =
 
 /** Of code 1, too. */
 const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$/
+/** What SQLite says of every statement when it has parsed such a schema. Of code 11. */
+const unsafeSchema = /^malformed database schema [^]* - (?:unsafe use of |non-deterministic functions prohibited)/
 const tooLarge = /pattern too complex|too many levels of trigger/
 const badValue = /^integer overflow$|^malformed JSON|^bad JSON path/
 
@@ -32,6 +34,8 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
           : notCompiled.test(message)
             ? "SqlSyntax"
             : "Unknown"
+    case ResultCode.corrupt:
+      return unsafeSchema.test(message) ? "Authorization" : "Unknown"
     case ResultCode.busy:
       return code === busySnapshot ? "Serialization" : "LockTimeout"
     case ResultCode.locked:
@@ -97,7 +101,9 @@ const advice = (code: number, message: string): string | undefined => {
     case ResultCode.ioerr:
       return "reading or writing the files of the database failed; look at the disk, its mount and its rights"
     case ResultCode.corrupt:
-      return "the file is damaged; pragma integrity_check tells where, a backup brings it back"
+      return unsafeSchema.test(message)
+        ? "the schema is not trusted, and needs a function that was registered; see innocuous and trustedSchema"
+        : "the file is damaged; pragma integrity_check tells where, a backup brings it back"
     case ResultCode.full:
       return "make room on the disk, or raise max_page_count, and run it again"
     case ResultCode.cantopen:

@@ -82,6 +82,20 @@ onEngines("worker modules", (engine) => {
     })
   )
 
+  it.scopedLive("a schema that is not trusted calls none of them, whenever they are registered", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const trusting = yield* open(engine, { filename, trustedSchema: true })
+      yield* trusting.workerModule<Functions>(functions, { functions: { same: { deterministic: true } } })
+      yield* trusting`create table t (x, g as (same(x)))`
+      yield* trusting`insert into t values (1)`
+      const sql = yield* open(engine, { filename })
+      assert.deepStrictEqual(yield* sql`select x from t`, [{ x: 1 }])
+      yield* sql.workerModule<Functions>(functions, { functions: { same: { deterministic: true } } })
+      assert.strictEqual((yield* reasonOf(sql`select g from t`)).reason, "Authorization")
+    })
+  )
+
   it.scopedLive("row 37: what a function throws is the cause: class name, message, code", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

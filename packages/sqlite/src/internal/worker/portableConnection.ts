@@ -45,6 +45,8 @@ export class PortableConnection implements Connection {
   /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
   private readonly statements = new Set<PortableStatement>()
   private savepoints = 0
+  /** The schemas were forgotten inside a transaction, see `forgetSchemas`. */
+  private forgotten = false
 
   constructor(database: CarrierDatabase, faults: CarrierFaults, shared: SharedArrayBuffer, busyTimeout: number) {
     this.database = database
@@ -54,6 +56,7 @@ export class PortableConnection implements Connection {
   }
 
   start(seq: number, slot: number): number {
+    this.refreshSchemas()
     return this.words.start(seq, slot)
   }
 
@@ -72,6 +75,7 @@ export class PortableConnection implements Connection {
   private prepareFirst(text: string): Prepared | undefined {
     const statement = firstStatement(text)
     if (statement === undefined) return undefined
+    this.refreshSchemas()
     const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
     const made = new PortableStatement(this, statement, prepared)
     this.statements.add(made)
@@ -90,6 +94,7 @@ export class PortableConnection implements Connection {
       const statement = firstStatement(rest)
       if (statement === undefined) return
       if (statement.private) this.isPrivate = true
+      this.refreshSchemas()
       this.whileBusy(() => this.guard(() => this.database.exec(statement.text)))
       rest = statement.tail
     }
@@ -122,6 +127,7 @@ export class PortableConnection implements Connection {
         this.database.loadExtension(path)
       } finally {
         this.database.enableLoadExtension(false)
+        this.forgetSchemas()
       }
     })
   }
@@ -164,7 +170,11 @@ export class PortableConnection implements Connection {
 
   setFunction(definition: FunctionDefinition, run: Callback | undefined): void {
     const isReading = () => [...this.statements].some((statement) => statement.isReading)
-    this.guard(() => setFunction(this.database, definition, run, isReading))
+    this.guard(() => {
+      // Whether a schema may call a function is decided as it is parsed: one that was not there then would pass.
+      if (run !== undefined && (definition.directOnly || this.pragma("trusted_schema") === 0)) this.forgetSchemas()
+      setFunction(this.database, definition, run, isReading)
+    })
   }
 
   setCollation(): void {
@@ -266,11 +276,31 @@ export class PortableConnection implements Connection {
     return facts
   }
 
+  /** Makes SQLite parse the schemas again before the next statement. */
+  private forgetSchemas(): void {
+    const { database } = this
+    const inTransaction = this.inTransaction()
+    // Virtual tables are opened anew, too: what they hold back until the commit must be in the file by then.
+    if (inTransaction) database.exec("SAVEPOINT sluice; RELEASE sluice")
+    const writable = this.pragma("writable_schema") === 1
+    // Takes effect as it is prepared. Run, it would stop statements that are open.
+    database.prepare("PRAGMA writable_schema=RESET")
+    if (writable) database.prepare("PRAGMA writable_schema=ON")
+    this.forgotten = inTransaction
+  }
+
+  /** With the schemas SQLite forgets that the transaction has changed them, and would keep what a rollback takes back. */
+  private refreshSchemas(): void {
+    if (this.forgotten && !this.inTransaction()) this.guard(() => this.forgetSchemas())
+  }
+
   private pageCount(): number {
-    return (
-      Object.values(this.guard(() => this.database.prepare("PRAGMA page_count").get()) as Record<string, number>)[0] ??
-      0
-    )
+    return this.guard(() => this.pragma("page_count") ?? 0)
+  }
+
+  private pragma(name: string): number | undefined {
+    const row = this.database.prepare(`PRAGMA ${name}`).get() as Readonly<Record<string, number>> | undefined
+    return row === undefined ? undefined : Object.values(row)[0]
   }
 
   private vacuumInto(file: string): void {
