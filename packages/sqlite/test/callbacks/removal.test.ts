@@ -59,6 +59,20 @@ onEngines("taking a function away", (engine) => {
     })
   )
 
+  it.scopedLive(
+    "a function of SQLite's own does not come back on a session that is open, but is there on a new one",
+    () =>
+      Effect.gen(function* () {
+        const filename = yield* tempFile
+        const sql = yield* open(engine, { filename })
+        const lower = yield* sql.function("lower", { arity: 1 }, () => Effect.succeed("mine"))
+        assert.deepStrictEqual(yield* sql`select lower('A') as v`, [{ v: "mine" }])
+        yield* lower.remove
+        assert.strictEqual((yield* reasonOf(sql`select lower('A') as v`)).reason, "SqlSyntax")
+        assert.deepStrictEqual(yield* (yield* open(engine, { filename }))`select lower('A') as v`, [{ v: "a" }])
+      })
+  )
+
   it.scopedLive("a statement that uses it is served to its end", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

@@ -74,6 +74,9 @@ export interface Action {
  * What was registered can be taken away again, with what was there before under the same name in its place. Not while a
  * result is open on a session of the client: `LockTimeout` (native engine), nor from within a callback of the same session:
  * `ReentrantCall`; it stays as it is then.
+ *
+ * SQLite's own functions do not come back: where one of them was covered, with as many arguments, SQLite has none on the
+ * sessions that are open, and statements that call it fail with `SqlSyntax`. Make the client anew to have it again.
  */
 export interface RegistrationHandle {
   readonly remove: Effect.Effect<void, SqlError>
