@@ -30,6 +30,9 @@ describe("firstStatement", () => {
     ["", []],
     [" \n\t ; ;; -- x\n /* ; */ ", []],
     ["\ufeffselect 1", ["select 1"]],
+    // Inside of a name a byte order mark belongs to it; a vertical tab is white space behind other.
+    ["select a\ufeff;b", ["select a\ufeff", "b"]],
+    [" \v\vselect 1; \v", ["select 1"]],
     ["select 1", ["select 1"]],
     [";; select 1 ;; ", ["select 1"]],
     ["select 1; select 2;", ["select 1", "select 2"]],

@@ -60,9 +60,9 @@ export type Token = (typeof Token)[keyof typeof Token]
 
 const isSpace = (c: number): boolean => c === 32 || (c >= 9 && c <= 13 && c !== 11) || c === 0xfeff
 const isDigit = (c: number): boolean => c >= 48 && c <= 57
-/** SQLite's IdChar; everything outside ASCII belongs to identifiers. */
+/** SQLite's IdChar; everything outside ASCII belongs to identifiers, a byte order mark in front of them does not. */
 const isIdentifier = (c: number): boolean =>
-  (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || isDigit(c) || c === 95 || c === 36 || (c >= 128 && c !== 0xfeff)
+  (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || isDigit(c) || c === 95 || c === 36 || c >= 128
 
 export class Scanner {
   start = 0
@@ -87,8 +87,11 @@ export class Scanner {
     let i = this.end
     for (;;) {
       const c = this.at(i)
-      if (isSpace(c)) i++
-      else if (c === 45 && this.at(i + 1) === 45) i = this.find("\n", i + 2)
+      // A vertical tab is white space only behind other.
+      if (isSpace(c)) {
+        do i++
+        while (isSpace(this.at(i)) || this.at(i) === 11)
+      } else if (c === 45 && this.at(i + 1) === 45) i = this.find("\n", i + 2)
       else if (c === 47 && this.at(i + 1) === 42 && this.at(i + 2) !== 0) i = this.find("*/", i + 2)
       else break
     }
