@@ -222,6 +222,64 @@ const tooComplex: Attacks = {
   ]
 }
 
+/** Each expression mentions the one before it twice. Twelve levels make 4,096 copies: a second of work at most. */
+const doubling = (level: (name: string) => string, main: (name: string) => string, named = (name: string) => name) =>
+  "with a0(c) as (select 1), " +
+  Array.from({ length: 12 }, (_, i) => `${named(`a${i + 1}`)}(c) as (${level(`a${i}`)})`).join(", ") +
+  ` ${main("a12")}`
+
+const union = (name: string) => `select c from ${name} union all select c from ${name}`
+const one = (name: string) => `select 1 from ${name}`
+/** The expressions of the inner WITH have the name of the outer. */
+const shadowed = (levels: number): string =>
+  levels === 0 ? "select 1 as c" : `with a as (${shadowed(levels - 1)}) select x.c from a x, a y`
+const nested = (levels: number): string =>
+  levels === 0 ? "select 1 as c" : `with a${levels} as (${nested(levels - 1)}) ${union(`a${levels}`)}`
+
+const bombs: Attacks = {
+  "expressions that double": [
+    doubling(union, one),
+    doubling(union, one, (name) => `${name} `.toUpperCase()),
+    doubling((name) => union(`"${name.toUpperCase()}"`), one),
+    doubling(
+      (name) => union(`[${name}]`),
+      one,
+      (name) => `'${name}'`
+    ),
+    doubling(
+      (name) => union(`'${name}'`),
+      one,
+      (name) => `\`${name}\``
+    ),
+    doubling((name) => union(`/* main. */ ${name} /* . */`), one),
+    doubling(union, one).replaceAll("as (", "as not materialized ("),
+    doubling((name) => `select x.c from ${name} x, ${name} y limit 5`, one),
+    doubling((name) => `select x.c from ${name} x join ${name} as y using (c) limit 5`, one),
+    doubling((name) => `select x.c from (${name} x left join (${name}) y on 1) limit 5`, one),
+    doubling((name) => `select (select max(c) from ${name}) + (select min(c) from ${name})`, one),
+    doubling((name) => `select 1 in ${name} or 2 in (select c from ${name})`, one),
+    doubling((name) => `with b as (select * from ${name}), d as (${union(name)}) select c from d`, one),
+    doubling(union, (name) => `select 1 where exists (with z as (select * from ${name}) select * from z)`),
+    `explain ${doubling(union, one)}`,
+    `select 1; ${doubling(union, one)}; with a12 as (select 1) select 1 from a12`,
+    nested(12),
+    shadowed(12),
+    // Recursion copies nothing; what stands beside it does.
+    doubling((name) => `${union(name)} union all select c + 1 from a99 where c < 0`, one).replace(
+      "with",
+      "with recursive"
+    ),
+    // What would hide the names from a tokenizer that is not SQLite's.
+    doubling(union, one).replaceAll("a1", "a\ufeff1").replaceAll(", ", ", \v"),
+    // A window's name is no table's, nor is a type.
+    doubling((name) => `select c from ${name} union all select c from ${name} window ${name} as ()`, one),
+    doubling(
+      (name) => `select c from ${name} where c is not cast(1 as ${name}(1)) union all select c from ${name}`,
+      one
+    )
+  ]
+}
+
 /** Run until somebody ends them. */
 const endless: ReadonlyArray<string> = [
   spin,
@@ -268,6 +326,12 @@ describe("hostile statements", () => {
     table(tooLarge, (failure, text) =>
       assert.strictEqual(failure.reason, "InvalidParameter", `${text.slice(0, 80)}: ${failure.message}`)
     ))
+
+  describe("grow while they are prepared", () =>
+    table(bombs, (failure, text) => {
+      assert.strictEqual(failure.reason, "InvalidParameter", `${text.slice(0, 120)}: ${failure.message}`)
+      assert.include(failure.message, "common table expressions", text.slice(0, 120))
+    }))
 
   describe("do not compile", () =>
     table(tooComplex, (failure, text) =>
@@ -382,6 +446,61 @@ describe("untrusted", () => {
       assert.deepStrictEqual((yield* sql.query("select zeroblob(100)")).truncated, false)
       const none = yield* sql.query("select zeroblob(101)")
       assert.deepStrictEqual([none.rows, none.truncated, none.bytes], [[], "bytes", 0])
+    })
+  )
+
+  it.scopedLive("common table expressions, as programs write them", () =>
+    Effect.gen(function* () {
+      const sql = yield* openUntrusted(yield* shop())
+      const rows = (text: string) => Effect.map(sql.query(text), (result) => result.rows)
+      assert.deepStrictEqual(
+        yield* rows(
+          "with total as (select sum(price) as total from goods), share as (select g.name, g.price / total.total as share, " +
+            "total.total from goods g, total order by g.price, total.total), " +
+            "best as (select share.name, share.share, total.total, total.total as again from share, total " +
+            "where share.share = (select max(share.share) from share)) select best.name, best.again > 1 from best"
+        ),
+        [["bolt", 1]]
+      )
+      assert.deepStrictEqual(
+        yield* rows(
+          "with recursive up(n) as (select 1 union all select n + 1 from up where n < 100), " +
+            "tree(n, depth) as (select n, 0 from up where n = 1 union all select up.n, tree.depth + 1 from tree " +
+            "join up on up.n in (2 * tree.n, 2 * tree.n + 1)) select count(*), max(depth) from tree"
+        ),
+        [[100, 6]]
+      )
+      // Twenty levels of one mention each, and one that is mentioned twenty times.
+      const chain = Array.from({ length: 20 }, (_, i) => `a${i + 1} as (select c + 1 as c from a${i})`).join(", ")
+      assert.deepStrictEqual(yield* rows(`with a0(c) as (select 1), ${chain} select c from a20`), [[21]])
+      const often = Array.from({ length: 20 }, () => "select c from a").join(" union all ")
+      assert.deepStrictEqual(yield* rows(`with a(c) as (select 1) select sum(c) from (${often})`), [[20]])
+      assert.deepStrictEqual(yield* rows(shadowed(3)), [[1]])
+      const names = "with a as (select 1 as b), b as (select 2 as a) select a.b, b.a from a, b"
+      assert.deepStrictEqual(yield* rows(names), [[1, 2]])
+      const tight = yield* openUntrusted(yield* shop(), { maxExpandedText: 100 })
+      const twice = "with a as (select 1 as c) select x.c from a x, a y"
+      assert.deepStrictEqual((yield* tight.query(twice)).rows, [[1]])
+      const failure = yield* reasonOf(tight.query(`${twice}, a z, a u, a v`))
+      assert.strictEqual(failure.reason, "InvalidParameter")
+    })
+  )
+
+  it.scopedLive("a long text is measured in no time", () =>
+    Effect.gen(function* () {
+      const sql = yield* openUntrusted(yield* shop(), { maxText: 2_000_000 })
+      const count = 10_000
+      const texts = [
+        `${"(".repeat(count)}from a`.repeat(2),
+        "with a as (select * from a, ".repeat(count),
+        `with ${Array.from({ length: count }, (_, i) => `a${i} as (select 1 from a${i + 1}, a${i + 2})`).join()} select 1 from a`
+      ]
+      for (const text of texts) {
+        const started = performance.now()
+        yield* Effect.exit(sql.query(text))
+        assert.isBelow(performance.now() - started, 4_000, text.slice(0, 40))
+      }
+      yield* usable(sql)
     })
   )
 

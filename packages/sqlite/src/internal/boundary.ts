@@ -458,6 +458,8 @@ export interface UntrustedRules {
   readonly columns: number
   /** UTF-16 units of a text. */
   readonly text: number
+  /** The same, with its common table expressions put in wherever they are mentioned. */
+  readonly expandedText: number
 }
 
 /** The native engine's parts as one thread has loaded them, for the others. */

@@ -34,6 +34,11 @@ export interface UntrustedConfig extends Omit<
   readonly maxColumns?: number | undefined
   /** Characters (UTF-16 units) that a statement may have. Default 10,000. */
   readonly maxText?: number | undefined
+  /**
+   * Characters that a statement may come to when each mention of a common table expression is replaced by what it stands
+   * for: SQLite copies them before it runs, where no deadline stops it. Default ten times `maxText`.
+   */
+  readonly maxExpandedText?: number | undefined
 }
 
 /** What a stranger's statement gives. */
@@ -62,6 +67,7 @@ interface Bounds {
   readonly bytes: number
   readonly columns: number
   readonly text: number
+  readonly expandedText: number
   readonly deadline: Duration.DurationInput
 }
 
@@ -70,15 +76,17 @@ export const boundsOf = (config: UntrustedConfig): Bounds => ({
   bytes: config.maxBytes ?? 1_000_000,
   columns: config.maxColumns ?? 100,
   text: config.maxText ?? 10_000,
+  expandedText: config.maxExpandedText ?? 10 * (config.maxText ?? 10_000),
   deadline: config.deadline ?? "5 seconds"
 })
 
 /** A page has more than the values; and what is cut must have come. */
-export const rulesOf = ({ bytes, columns, rows, text }: Bounds): UntrustedRules => ({
+export const rulesOf = ({ bytes, columns, expandedText, rows, text }: Bounds): UntrustedRules => ({
   rows: rows + 1,
   bytes: 2 * bytes + 1024 * 1024 + 8 * columns * rows,
   columns,
-  text
+  text,
+  expandedText
 })
 
 export const configOf = (config: UntrustedConfig): SqliteClientConfig => ({

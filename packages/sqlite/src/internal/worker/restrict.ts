@@ -3,6 +3,7 @@ import type { UntrustedRules } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import { emptyPage } from "./answer.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
+import { expandedLength } from "./expandedLength.js"
 
 /** SQLite's codes for what is not allowed, and for what is too large. */
 const denied = 23
@@ -16,6 +17,13 @@ export const restrict = (connection: Connection, rules: UntrustedRules): Connect
     prepare: (text) => {
       if (text.length > rules.text) {
         throw new EngineError(tooBig, `the statement is longer than ${rules.text} characters`)
+      }
+      if (expandedLength(text) > rules.expandedText) {
+        throw new EngineError(
+          tooBig,
+          `the statement is longer than ${rules.expandedText} characters with its common table expressions put in ` +
+            "wherever they are mentioned: mention them less often"
+        )
       }
       const prepared = connection.prepare(text)
       const refusal = prepared === undefined ? undefined : refusalOf(prepared, rules)
