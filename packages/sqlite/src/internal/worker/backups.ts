@@ -58,7 +58,8 @@ export const finishBackup = (connection: Connection): void => {
   if (current !== undefined) {
     running.delete(connection)
     current.backup.finish()
-    if (!current.done && current.fresh !== undefined) {
+    // What is there although nothing was copied is somebody else's.
+    if (!current.done && !current.backup.atOnce && current.fresh !== undefined) {
       rmSync(current.fresh, { force: true })
     }
   }

@@ -81,6 +81,8 @@ export type FunctionDefinition = Omit<Extract<Registration, { readonly kind: "fu
 export type TableDefinition = Omit<Extract<Registration, { readonly kind: "table" }>, "kind" | "id">
 
 export interface Backup {
+  /** Whether the destination has nothing of the copy until all of it. */
+  readonly atOnce: boolean
   /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` 5 or 6. */
   readonly step: (pages: number) => boolean
   readonly remaining: () => number

@@ -159,6 +159,7 @@ const tableSchema = ({ columns, parameters }: TableDefinition): string =>
   `CREATE TABLE t(${[...columns.map(quoted), ...parameters.map((name) => `${quoted(name)} HIDDEN`)].join(", ")})`
 
 const makeBackup = (pump: Pump, handle: BackupHandle): Backup => ({
+  atOnce: false,
   step: (pages) => attempt(() => pump.backupStep(handle, pages)),
   remaining: () => pump.backupRemaining(handle),
   pageCount: () => pump.backupPageCount(handle),

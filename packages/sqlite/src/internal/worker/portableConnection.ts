@@ -1,11 +1,9 @@
 /** A connection over a carrier's JavaScript API: it can be stopped between rows and while it waits for a lock. */
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, renameSync, rmSync } from "node:fs"
+import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type HookKind, unsupportedCode } from "../boundary.js"
-import { headerBytes, isDatabase } from "../fileHeader.js"
 import { Flag, Why } from "../page.js"
-import { ResultCode } from "../resultCode.js"
 import { firstStatement } from "../split.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
@@ -150,8 +148,10 @@ export class PortableConnection implements Connection {
   }
 
   backup(destination: string): Backup {
+    if ((sizeOf(destination) ?? 0) > 0) throw isThere()
     let done = false
     return {
+      atOnce: !destination.startsWith("file:"),
       // The carriers' own backup runs on another thread and answers a promise; this copies in one piece.
       step: () => {
         if (!done) this.copyTo(destination)
@@ -308,18 +308,19 @@ export class PortableConnection implements Connection {
     this.whileBusy(() => this.guard(() => statement.run(file)))
   }
 
-  /** VACUUM INTO refuses a file that is there, so the copy is made beside it and takes its place when it is whole. */
+  /** A new file has its name only when it is whole. Into an empty one, which others may have open, SQLite writes itself. */
   private copyTo(destination: string): void {
-    if (destination.startsWith("file:")) return this.vacuumInto(destination)
-    if (this.guard(() => holdsSomethingElse(destination)))
-      throw new EngineError(ResultCode.notadb, "file is not a database")
+    const size = sizeOf(destination)
+    if (size !== undefined && size > 0) throw isThere()
+    if (size === 0 || destination.startsWith("file:")) return this.vacuumInto(destination)
     const copy = `${destination}.${process.pid}-${process.hrtime.bigint()}`
     try {
       this.vacuumInto(copy)
       this.guard(() => {
         // What an older database under this name has left behind must not be replayed into the copy.
+        if (sizeOf(destination) !== undefined) throw isThere()
         for (const suffix of ["-wal", "-shm", "-journal"]) rmSync(destination + suffix, { force: true })
-        renameSync(copy, destination)
+        giveName(copy, destination)
       })
     } finally {
       rmSync(copy, { force: true })
@@ -335,16 +336,32 @@ export class PortableConnection implements Connection {
   }
 }
 
-/** Whether a file is there that is neither a database nor empty. */
-const holdsSomethingElse = (path: string): boolean => {
-  if (!existsSync(path)) return false
-  const file = openSync(path, "r")
+/**
+ * Undefined where there is no file, or SQLite shall say what is wrong with the path. To open and close the file would drop
+ * the locks that this process has on it.
+ */
+const sizeOf = (path: string): number | undefined => {
   try {
-    const head = new Uint8Array(headerBytes)
-    const length = readSync(file, head)
-    return length > 0 && !isDatabase(head.subarray(0, length))
-  } finally {
-    closeSync(file)
+    return statSync(path).size
+  } catch {
+    return undefined
+  }
+}
+
+/** Whoever has it open would go on writing to what no name leads to, and nothing tells whether somebody has. */
+const isThere = (): EngineError =>
+  new EngineError(
+    unsupportedCode,
+    "The portable engine does not back up over a file that is there, as others may have it open: give a new path"
+  )
+
+/** A link takes the place of nothing that has appeared meanwhile; not every file system has links. */
+const giveName = (copy: string, destination: string): void => {
+  try {
+    linkSync(copy, destination)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw isThere()
+    renameSync(copy, destination)
   }
 }
 
