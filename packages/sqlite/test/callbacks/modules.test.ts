@@ -2,7 +2,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import type { SqlFailure } from "@sluice/sql"
 import { SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 import { moduleUrl } from "./moduleUrl.js"
@@ -19,6 +19,19 @@ const workerError = (failure: SqlFailure.SqlFailure): SqliteClient.WorkerError =
 afterAll(() => Effect.runPromise(leftovers))
 
 onEngines("worker modules", (engine) => {
+  it.scopedLive("a module that never finishes loading can be given up", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const endless = "data:text/javascript,await new Promise(() => {}); export const one = () => 1"
+      const [took, loaded] = yield* timed(
+        Effect.timeoutOption(sql.workerModule(endless, { functions: ["one"] }), "100 millis")
+      )
+      assert.isTrue(Option.isNone(loaded))
+      assert.isBelow(took, 10_000)
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("arguments that cannot be sent are refused", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

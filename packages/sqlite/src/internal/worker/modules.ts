@@ -128,6 +128,8 @@ const aggregate = (name: string, definition: Aggregate): Callback => {
 }
 
 export class Modules {
+  private readonly loaded = new Set<string>()
+
   constructor(
     private readonly connection: Connection,
     /** The portable engine has no window functions: there such an aggregate is one only. */
@@ -135,15 +137,25 @@ export class Modules {
   ) {}
 
   private load(url: string): Promise<Exports> {
-    return awaited(this.connection, import(url) as Promise<Exports>).catch((error: unknown) => {
-      throw asEngineError(error)
-    })
+    return awaited(this.connection, import(url) as Promise<Exports>).then(
+      (exports) => {
+        this.loaded.add(url)
+        return exports
+      },
+      (error: unknown) => {
+        throw asEngineError(error)
+      }
+    )
   }
 
   /** Imports it and registers, or takes away, what was chosen of it. */
   register({ aggregates, functions, id, url }: ModuleRegistration): Promise<void> {
+    const on = id !== undefined
+    if (!on && !this.loaded.has(url)) {
+      // Given up while it was loading, which may never end: nothing of it was registered.
+      return Promise.resolve()
+    }
     return this.load(url).then((exports) => {
-      const on = id !== undefined
       for (const { arity, deterministic, directOnly, exported, innocuous, name } of functions) {
         const run = exportOf(exports, exported, isFunction)
         this.connection.setFunction(
