@@ -51,11 +51,12 @@ export const writeReport = async (folder, report, names) => {
     const { default: section } = await import(`./sections/${outcome.name}.mjs`)
     const { date, name, options, rounds, stolen } = outcome
     const how = `${options.quick ? "a quick look, " : ""}${rounds} round${rounds === 1 ? "" : "s"}`
-    parts.push(
-      `## ${name}`,
-      `${outcome.title}.`,
-      `${date.slice(0, 16).replace("T", " ")} UTC, ${how}; the host took at most ${Math.round(stolen * 100)} % of the machine's time from a cell.`
-    )
+    // Figures from before it was looked at have none.
+    const taken =
+      stolen === undefined
+        ? ""
+        : `; the host took at most ${Math.round(stolen * 100)} % of the machine's time from a cell`
+    parts.push(`## ${name}`, `${outcome.title}.`, `${date.slice(0, 16).replace("T", " ")} UTC, ${how}${taken}.`)
     const svg = await plotOf(section, outcome, options)
     if (svg !== undefined) {
       writeFileSync(join(plots, `${name}.svg`), svg)
