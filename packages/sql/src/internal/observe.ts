@@ -12,7 +12,7 @@ import { ofDatabase, type Tags } from "./metrics.js"
 import { type Operation, operationNameOf, operationOf } from "./operation.js"
 import { failureTags, OperationMetrics, Timer } from "./operationMetrics.js"
 import { Template } from "./template.js"
-import { uninterruptibleMask } from "./primitives.js"
+import { thenAlways, uninterruptibleMask } from "./primitives.js"
 import { isTraced, spanTime, startSpan } from "./telemetry.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -181,21 +181,7 @@ export class Observation {
   }
 
   around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    // What `Effect.onExit` does, without an Effect for the end.
-    return uninterruptibleMask((restore) =>
-      Effect.matchCauseEffect(restore(effect), {
-        onFailure: (cause) => {
-          const exit = Exit.failCause(cause)
-          this.end(exit)
-          return exit
-        },
-        onSuccess: (value) => {
-          const exit = Exit.succeed(value)
-          this.end(exit)
-          return exit
-        }
-      })
-    )
+    return uninterruptibleMask((restore) => thenAlways(restore(effect), (exit) => this.end(exit)))
   }
 
   end(exit: Exit.Exit<unknown, unknown>): void {

@@ -1,11 +1,12 @@
 /** OpenTelemetry's `db.client.operation.duration` for one client. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as MetricHook from "effect/MetricHook"
 import * as Option from "effect/Option"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
-import { uninterruptibleMask } from "./primitives.js"
+import { thenAlways, uninterruptibleMask } from "./primitives.js"
 import { durations, type Tags } from "./metrics.js"
 
 /** What is told of a failure: `error.type` and `db.response.status_code`. */
@@ -92,14 +93,11 @@ export class Timer {
     return Effect.suspend(() => {
       this.started ||= performance.now()
       return uninterruptibleMask((restore) =>
-        Effect.matchCauseEffect(restore(effect), {
-          onFailure: (cause) => {
-            this.failed(cause)
-            return Effect.failCause(cause)
-          },
-          onSuccess: (value) => {
+        thenAlways(restore(effect), (exit) => {
+          if (Exit.isFailure(exit)) {
+            this.failed(exit.cause)
+          } else {
             this.metrics.success(this.operation, (performance.now() - this.started) / 1000)
-            return Effect.succeed(value)
           }
         })
       )

@@ -13,6 +13,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as RuntimeFlagsPatch from "effect/RuntimeFlagsPatch"
@@ -27,10 +28,8 @@ interface Instruction {
 
 const instructionOf = (effect: unknown): Instruction => effect as Instruction
 
-const [enable, disable] = [
-  /* @__PURE__ */ RuntimeFlagsPatch.enable(RuntimeFlags.Interruption),
-  /* @__PURE__ */ RuntimeFlagsPatch.disable(RuntimeFlags.Interruption)
-]
+const enable = /* @__PURE__ */ RuntimeFlagsPatch.enable(RuntimeFlags.Interruption)
+const disable = /* @__PURE__ */ RuntimeFlagsPatch.disable(RuntimeFlags.Interruption)
 
 const isKnown = (): boolean => {
   const suspended = instructionOf(Effect.async<void>((_resume) => {})).commit?.()
@@ -87,18 +86,20 @@ export const uninterruptibleMask: <A, E, R>(
   ? (use) => instruction("UpdateRuntimeFlags", disable, masked(use))
   : Effect.uninterruptibleMask
 
-/** What `Effect.ensuring` does, for a region that is uninterruptible already and an end that is no Effect. */
-export const thenAlways = <A, E, R>(effect: Effect.Effect<A, E, R>, end: () => void): Effect.Effect<A, E, R> =>
-  Effect.matchCauseEffect(effect, {
-    onFailure: (cause) => {
-      end()
-      return Effect.failCause(cause)
-    },
-    onSuccess: (value) => {
-      end()
-      return Effect.succeed(value)
-    }
+/** What `Effect.onExit` does, for a region that is uninterruptible already and an end that is no Effect. */
+export const thenAlways = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  end: (exit: Exit.Exit<A, E>) => void
+): Effect.Effect<A, E, R> => {
+  const ended = (exit: Exit.Exit<A, E>) => {
+    end(exit)
+    return exit
+  }
+  return Effect.matchCauseEffect(effect, {
+    onFailure: (cause) => ended(Exit.failCause(cause)),
+    onSuccess: (value) => ended(Exit.succeed(value))
   })
+}
 
 /** As `Effect.onInterrupt`. */
 export const onInterrupt = <A, E, R>(

@@ -6,25 +6,16 @@ import * as failure from "../failure.js"
 /** Bytes (https://www.sqlite.org/c3ref/create_function.html). A carrier of the portable engine crashes on longer ones. */
 const longestName = 255
 
-const namesOf = (registration: Registration): ReadonlyArray<string> => {
+const definitionsOf = (
+  registration: Registration
+): ReadonlyArray<{ readonly name: string; readonly arity?: number | undefined }> => {
   switch (registration.kind) {
     case "function":
     case "collation":
     case "table":
-      return [registration.name]
+      return [registration]
     case "module":
-      return [...registration.functions, ...registration.aggregates].map(({ name }) => name)
-    default:
-      return []
-  }
-}
-
-const aritiesOf = (registration: Registration): ReadonlyArray<number | undefined> => {
-  switch (registration.kind) {
-    case "function":
-      return [registration.arity]
-    case "module":
-      return [...registration.functions, ...registration.aggregates].map(({ arity }) => arity)
+      return [...registration.functions, ...registration.aggregates]
     default:
       return []
   }
@@ -33,17 +24,20 @@ const aritiesOf = (registration: Registration): ReadonlyArray<number | undefined
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name !== "" && !name.includes("\0") && Buffer.byteLength(name) <= longestName
 
+const isArity = (arity: number | undefined): boolean => arity === undefined || (Number.isInteger(arity) && arity >= -1)
+
 export const wrongRegistration = (registration: Registration): SqlError | undefined => {
-  const name = namesOf(registration).find((name) => !isName(name))
-  if (name !== undefined) {
-    return failure.wrongRegistration(
-      `A name in SQL has 1 to ${longestName} bytes, none of them NUL: not ${JSON.stringify(String(name).slice(0, 40))}`
-    )
+  for (const { arity, name } of definitionsOf(registration)) {
+    if (!isName(name)) {
+      return failure.wrongRegistration(
+        `A name in SQL has 1 to ${longestName} bytes, none of them NUL: not ${JSON.stringify(String(name).slice(0, 40))}`
+      )
+    }
+    if (!isArity(arity)) {
+      return failure.wrongRegistration(
+        `The arity must be a whole number, or -1 for any number of arguments: not ${arity}`
+      )
+    }
   }
-  const arity = aritiesOf(registration).find(
-    (arity) => arity !== undefined && !(Number.isInteger(arity) && arity >= -1)
-  )
-  return arity === undefined
-    ? undefined
-    : failure.wrongRegistration(`The arity must be a whole number, or -1 for any number of arguments: not ${arity}`)
+  return undefined
 }
