@@ -27,7 +27,8 @@ const setUp = (took: (first: number) => void) => {
     error: never,
     callback: never,
     counters: never,
-    changes: never
+    changes: never,
+    waits: () => false
   })
   const reply = (...replies: ReadonlyArray<number>) => {
     replies.forEach((one, i) => (ring[i] = one))

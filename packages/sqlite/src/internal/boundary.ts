@@ -70,7 +70,9 @@ export const Word = {
   /** How the worker sleeps on `credit`. */
   creditSleep: 14,
   /** How the worker sleeps on `callback`. */
-  callbackSleep: 15
+  callbackSleep: 15,
+  /** What being woken takes, in ns, as the worker has seen it: how long either side may look for what comes. 0: not at all. */
+  wakeNanos: 16
 } as const
 
 /**

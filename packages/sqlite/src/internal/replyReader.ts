@@ -13,7 +13,8 @@ import {
   type ToLoop,
   Word
 } from "./boundary.js"
-import { type PageSource, views } from "./decoder.js"
+import { pageEngineNanos, type PageSource, views } from "./decoder.js"
+import { TurnPatience } from "./turnPatience.js"
 import type { Waker } from "./waker.js"
 
 /** Large pages decoded in one go before the event loop gets its turn again. */
@@ -32,6 +33,8 @@ export interface Taker {
   readonly counters: (slot: number, counters: ReadonlyArray<number>) => void
   /** Rows that were changed by what has been committed. */
   readonly changes: (changes: ChangesMessage) => void
+  /** Whether a reply is to come. */
+  readonly waits: () => boolean
 }
 
 export class ReplyReader {
@@ -40,6 +43,7 @@ export class ReplyReader {
   private readonly shared: PageSource
   private tail = 0
   private turning: NodeJS.Immediate | undefined
+  private readonly patience: TurnPatience
   /** Pages and values that came as messages before their reply was drained: of one request in their order. */
   private readonly messages = new Map<number, Array<ToLoop>>()
   /** The same of callbacks, by their serial numbers. */
@@ -61,6 +65,7 @@ export class ReplyReader {
   ) {
     this.control = new Int32Array(memory, 0, 1024)
     this.ring = new Int32Array(memory, replyRingOffset, replyRingSize)
+    this.patience = new TurnPatience(this.control)
     this.shared = views(memory)
     port.on("message", (message: ToLoop) => this.receive(message))
   }
@@ -78,7 +83,19 @@ export class ReplyReader {
    */
   woken(): void {
     this.drain(pagesPerTurn)
+    this.patience.begin()
     this.again()
+  }
+
+  /**
+   * A request has been sent. If its answer may come sooner than being woken takes, the event loop turns until it is there:
+   * it serves everybody else meanwhile, and neither thread pays for a wake.
+   */
+  sent(): void {
+    if (this.turning === undefined && this.patience.begin()) {
+      Atomics.store(this.control, Word.wakePending, 1)
+      this.again()
+    }
   }
 
   private again(): void {
@@ -96,6 +113,10 @@ export class ReplyReader {
     const { tail } = this
     this.drain(pagesPerTurn)
     if (this.tail !== tail) {
+      this.patience.came()
+      return this.again()
+    }
+    if (this.taker.waits() && this.patience.lasts()) {
       return this.again()
     }
     Atomics.store(this.control, Word.wakePending, 0)
@@ -170,6 +191,11 @@ export class ReplyReader {
     }
   }
 
+  private page(slot: number, source: PageSource, base: number): void {
+    this.patience.expect(pageEngineNanos(source, base))
+    this.taker.page(slot, source, base)
+  }
+
   private take(reply: number): void {
     const { taker } = this
     const slot = reply & 0xff
@@ -185,10 +211,10 @@ export class ReplyReader {
     }
     switch (reply & Reply.kind) {
       case Reply.inline:
-        return taker.page(slot, this.shared, replyOffset + slot * replyBytes)
+        return this.page(slot, this.shared, replyOffset + slot * replyBytes)
       case Reply.page: {
         const page = reply >> 12
-        taker.page(slot, this.shared, pageOffset + page * pageBytes)
+        this.page(slot, this.shared, pageOffset + page * pageBytes)
         Atomics.store(this.control, Word.page + page, 0)
         Atomics.add(this.control, Word.credit, 1)
         this.waker.wake(Word.credit)
@@ -196,7 +222,7 @@ export class ReplyReader {
       }
       case Reply.buffer: {
         const message = this.message(taker.seqOf(slot)) as readonly ["buffer", number, ArrayBuffer]
-        return taker.page(slot, views(message[2], true), 0)
+        return this.page(slot, views(message[2], true), 0)
       }
       case Reply.callback:
         return taker.callback(slot, (serial) => this.taken(this.arguments, serial))

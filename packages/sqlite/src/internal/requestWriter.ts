@@ -16,12 +16,10 @@ import {
   Word
 } from "./boundary.js"
 import type { Call } from "./call.js"
+import { origin } from "./clock.js"
 import { encode, encodeInto, encodeRows, parameterView } from "./parameters.js"
 import { StatementCache, type StatementEntry } from "./statementCache.js"
 import type { Waker } from "./waker.js"
-
-/** `performance.now()` 0 in ns of `process.hrtime`: deadlines come in the first, workers read the second. */
-const origin = Number(process.hrtime.bigint()) - performance.now() * 1e6
 
 const transactionFlag = { none: Transaction.none, required: Transaction.required, free: Transaction.free } as const
 

@@ -97,7 +97,8 @@ export class WorkerSession {
       counters: (slot, counters) => {
         this.calls[slot]!.counters = counters
       },
-      changes: (changes) => options.registry.changed?.(changes)
+      changes: (changes) => options.registry.changed?.(changes),
+      waits: () => this.active > 0
     })
     this.callbacks = new CallbackRunner(memory, port, this.waker, this, options.registry)
     port.unref()
@@ -201,6 +202,7 @@ export class WorkerSession {
     try {
       this.requests.send(call, slot)
       this.calls[slot] = call
+      this.replies.sent()
     } catch (error) {
       this.giveSlot(slot)
       this.finish(call, this.unsendable(error, call), undefined)

@@ -1,5 +1,4 @@
 /** What the loop sends: the ring of requests, and the messages that accompany them. */
-import { availableParallelism } from "node:os"
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import {
   type Command,
@@ -15,20 +14,12 @@ import {
 import type { Sleeper } from "./sleeper.js"
 import type { Statements } from "./statements.js"
 
-/**
- * Looks at the ring before the worker sleeps, at some 10 ns each: no longer than sleeping and being woken takes, as the
- * core may be wanted by the loop or by the compiler. One where there is one core.
- */
-const maxPatience = availableParallelism() > 1 ? 256 : 1
-const minPatience = Math.min(64, maxPatience)
-
 export class Inbox {
   private readonly control: Int32Array
   private readonly ring: Int32Array
   private readonly words: Int32Array
   private readonly times: Float64Array
   private tail = 0
-  private patience = maxPatience
   private readonly parameters = new Map<number, ArrayBuffer>()
   private readonly commands = new Map<number, Command>()
   private readonly results = new Map<number, ArrayBuffer>()
@@ -48,32 +39,16 @@ export class Inbox {
   /** The next slot; sleeps until there is one, at most `timeout` milliseconds, then undefined. */
   next(timeout: number): number | undefined {
     for (;;) {
-      if (this.arrived()) {
+      if (Atomics.load(this.control, Word.requestHead) !== this.tail) {
         const slot = Atomics.load(this.ring, this.tail & (requestRingSize - 1))
         this.tail = (this.tail + 1) | 0
+        this.sleeper.woken(this.sentAt(slot))
         return slot
       }
       if (!this.sleeper.sleep(Word.requestHead, this.tail, timeout)) {
         return undefined
       }
     }
-  }
-
-  /**
-   * Whether a request is there. One often follows the answer to the one before within microseconds, and waking a thread
-   * costs the loop more than that: so the worker looks a little longer where looking has paid off, and hardly at all
-   * where it has not.
-   */
-  private arrived(): boolean {
-    const { control, tail } = this
-    for (let i = 0; i < this.patience; i++) {
-      if (Atomics.load(control, Word.requestHead) !== tail) {
-        this.patience = Math.min(this.patience * 2, maxPatience)
-        return true
-      }
-    }
-    this.patience = Math.max(this.patience >> 1, minPatience)
-    return false
   }
 
   word(slot: number, word: number): number {

@@ -1,0 +1,66 @@
+/**
+ * How long a thread that has nothing to do looks for what comes before it sleeps.
+ *
+ * Being woken takes some microseconds, on many a virtual machine fifty, and costs the one who wakes as much. What comes
+ * sooner than that is better waited for awake; and whoever looks no longer than that wastes at most what sleeping would
+ * have cost.
+ */
+import { availableParallelism } from "node:os"
+import { Word } from "../boundary.js"
+import { origin } from "../clock.js"
+
+/** Bounds of what being woken is taken to take, in ns. Beyond that the machine is busy, and looking would not help it. */
+const leastWake = 2_000
+const longestWake = 100_000
+const firstWake = 20_000
+
+/** What being woken takes on this machine: the least of what was seen lately. */
+export class WakeTime {
+  constructor(private readonly control: Int32Array) {
+    // With one core, whoever looks keeps the other from what is looked for.
+    this.set(availableParallelism() > 1 ? firstWake : 0)
+  }
+
+  get millis(): number {
+    return this.control[Word.wakeNanos]! / 1e6
+  }
+
+  /** A thread that slept from `asleep` on (`performance.now`) is awake since `awake`, by what was sent at `sentAt` (ns of `process.hrtime`). */
+  seen(asleep: number, awake: number, sentAt: number): void {
+    const known = this.control[Word.wakeNanos]!
+    const sent = sentAt - origin
+    if (known > 0 && sent > asleep * 1e6 && sent < awake * 1e6) {
+      this.set(Math.min(Math.max(awake * 1e6 - sent, leastWake), known * 1.25, longestWake))
+    }
+  }
+
+  private set(nanos: number): void {
+    Atomics.store(this.control, Word.wakeNanos, Math.round(nanos))
+  }
+}
+
+/** Of one thing that is waited for. */
+export class Patience {
+  private millis: number
+
+  constructor(private readonly wakeTime: WakeTime) {
+    this.millis = this.longest
+  }
+
+  /** Until when to look, when there has been nothing since `since` (both of `performance.now`). */
+  until(since: number): number {
+    return since + this.millis
+  }
+
+  /** It came after so many milliseconds, of which a wake took some if the thread slept. */
+  came(after: number, slept: boolean): void {
+    const { longest } = this
+    const gap = slept ? after - this.wakeTime.millis : after
+    this.millis = gap < longest ? longest : 0
+  }
+
+  /** Twice a wake: the other side, too, may have to be woken first. */
+  private get longest(): number {
+    return 2 * this.wakeTime.millis
+  }
+}

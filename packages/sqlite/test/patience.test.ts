@@ -1,0 +1,136 @@
+/** How long each side looks for what comes before it sleeps. */
+import { availableParallelism } from "node:os"
+import { describe, expect, it } from "vitest"
+import { Sleep, sleepWord, Word } from "../src/internal/boundary.js"
+import { origin } from "../src/internal/clock.js"
+import { TurnPatience } from "../src/internal/turnPatience.js"
+import { Patience, WakeTime } from "../src/internal/worker/patience.js"
+import { Sleeper } from "../src/internal/worker/sleeper.js"
+
+const control = () => new Int32Array(new SharedArrayBuffer(256))
+
+/** With one core nobody looks, so there is nothing to learn. */
+describe.runIf(availableParallelism() > 1)("what being woken takes", () => {
+  const learnt = (...samples: ReadonlyArray<number>) => {
+    const words = control()
+    const time = new WakeTime(words)
+    for (const micros of samples) {
+      time.seen(1_000, 2_000, origin + 2_000e6 - micros * 1e3)
+    }
+    return words[Word.wakeNanos]! / 1e3
+  }
+
+  it("is the least of what was seen lately, within bounds", () => {
+    expect(learnt()).toBe(20)
+    expect(learnt(12)).toBeCloseTo(12, 0)
+    expect(learnt(60)).toBe(25)
+    expect(learnt(...new Array<number>(20).fill(60))).toBeCloseTo(60, 0)
+    expect(learnt(...new Array<number>(20).fill(60), 8)).toBeCloseTo(8, 0)
+    expect(learnt(0.5)).toBe(2)
+    expect(learnt(...new Array<number>(50).fill(5_000))).toBe(100)
+  })
+
+  it("is not learnt from what was sent before the sleep or after it", () => {
+    const words = control()
+    const time = new WakeTime(words)
+    time.seen(1_000, 1_001, origin + 999e6)
+    time.seen(1_000, 1_001, origin + 1_002e6)
+    expect(words[Word.wakeNanos]).toBe(20_000)
+  })
+})
+
+describe("the worker's patience", () => {
+  const wake = (millis: number) => ({ millis }) as WakeTime
+
+  it("is two wakes where that would have been enough, else none", () => {
+    const patience = new Patience(wake(0.05))
+    expect(patience.until(7)).toBeCloseTo(7.1)
+    patience.came(3, true)
+    expect(patience.until(7)).toBe(7)
+    // It slept, but of the time being woken took a part: looking would have seen it.
+    patience.came(0.14, true)
+    expect(patience.until(7)).toBeCloseTo(7.1)
+    patience.came(0.02, false)
+    expect(patience.until(7)).toBeCloseTo(7.1)
+    patience.came(0.16, true)
+    expect(patience.until(7)).toBe(7)
+  })
+
+  it("is none where being woken takes nothing, as with one core", () => {
+    const patience = new Patience(wake(0))
+    patience.came(0, false)
+    expect(patience.until(7)).toBe(7)
+  })
+})
+
+describe("a sleeper", () => {
+  it("does not sleep when what it waits for comes at once", () => {
+    const words = control()
+    const sleeper = new Sleeper(words.buffer, undefined)
+    const said: Array<number> = []
+    const load = Atomics.load
+    let looks = 0
+    // The loop answers while the worker looks for the third time.
+    Atomics.load = ((array: Int32Array, index: number) => {
+      said.push(words[sleepWord[Word.callback]]!)
+      if (++looks === 3) Atomics.store(words, Word.callback, 1)
+      return load(array, index)
+    }) as typeof Atomics.load
+    try {
+      expect(sleeper.sleep(Word.callback, 0, 1_000)).toBe(true)
+    } finally {
+      Atomics.load = load
+    }
+    expect(said).toEqual([Sleep.awake, Sleep.awake, Sleep.awake])
+  })
+})
+
+describe("the event loop's patience", () => {
+  const set = () => {
+    const words = control()
+    // So long that it does not end while the test runs.
+    words[Word.wakeNanos] = 1e9
+    return { words, patience: new TurnPatience(words) }
+  }
+  /** So that it ends at once. */
+  const end = (words: Int32Array, patience: TurnPatience) => {
+    words[Word.wakeNanos] = 1
+    patience.expect(0)
+    expect(patience.lasts()).toBe(false)
+    words[Word.wakeNanos] = 1e9
+    patience.expect(0)
+  }
+
+  it("is for answers that take the engine less than a wake", () => {
+    const { patience } = set()
+    expect(patience.begin()).toBe(false)
+    patience.expect(5_000)
+    expect(patience.begin()).toBe(true)
+    expect(patience.lasts()).toBe(true)
+    patience.expect(2e9)
+    expect(patience.begin()).toBe(false)
+    expect(patience.lasts()).toBe(false)
+  })
+
+  it("pauses the longer, the oftener the answer did not come in time", () => {
+    const { patience, words } = set()
+    patience.expect(0)
+    expect(patience.begin()).toBe(true)
+    for (const pause of [1, 2, 4, 8, 16, 32, 64, 64]) {
+      end(words, patience)
+      let refused = 0
+      while (!patience.begin()) refused++
+      expect(refused).toBe(pause - 1)
+    }
+    patience.came()
+    end(words, patience)
+    expect(patience.begin()).toBe(true)
+  })
+
+  it("is none where the worker says that nobody is to look", () => {
+    const { patience, words } = set()
+    words[Word.wakeNanos] = 0
+    patience.expect(0)
+    expect(patience.begin()).toBe(false)
+  })
+})
