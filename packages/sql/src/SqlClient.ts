@@ -88,8 +88,20 @@ export interface SqlClient extends EffectSql.SqlClient {
   readonly describe: (text: string) => Effect.Effect<SqlTransport.Description, SqlError>
 
   /**
-   * The transport's own session, held until the scope closes, for what only that transport can do. As with `reserve`:
-   * inside a transaction it is the transaction's session, and one left in a transaction is rolled back.
+   * Does what only the transport can do on its own session, as one statement is done: on a session that nobody else uses,
+   * inside a transaction on its session and in turn, and not later than the deadline in `request`, which has the fiber's
+   * settings. With `texts` it is told of as the batch of these statements, in spans and metrics, and `statementTimeout`
+   * counts.
+   */
+  readonly onSession: <A, E, R>(
+    use: (session: SqlTransport.Session, request: SqlTransport.SqlRequest) => Effect.Effect<A, E, R>,
+    texts?: ReadonlyArray<string>
+  ) => Effect.Effect<A, E | SqlError, R>
+
+  /**
+   * The transport's own session, held until the scope closes. As with `reserve`: inside a transaction it is the
+   * transaction's session, and one left in a transaction is rolled back. Inside one what is done on it is not in turn: a
+   * savepoint of another fiber may take it along. `onSession` waits for its turn.
    */
   readonly session: Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope>
 

@@ -266,24 +266,27 @@ const makeWith = (
       rules
     )
     yield* Effect.addFinalizer(() => Effect.sync(() => transport.close()))
+    const transformRows =
+      config.transformResultNames === undefined
+        ? undefined
+        : Statement.defaultTransforms(config.transformResultNames).array
     const client = yield* SqlClient.make({
       spanAttributes: config.spanAttributes,
       telemetry: config.telemetry,
       statementTimeout: config.statementTimeout,
       pool: config.pool,
       prefetch: config.prefetch,
-      transformRows:
-        config.transformResultNames === undefined
-          ? undefined
-          : Statement.defaultTransforms(config.transformResultNames).array
+      transformRows
     }).pipe(Effect.provideService(SqlTransport.SqlTransport, transport))
     const reactivity = yield* Reactivity.Reactivity
     const observing = yield* changes.make(client, transport, reactivity, config.changes ?? {})
-    Object.assign(client.withoutTransforms(), observing)
+    const own = operations.make(client, transport)
+    Object.assign(client.withoutTransforms(), observing, own.batch(undefined))
     return Object.assign(client, {
       [TypeId]: TypeId,
       config,
-      ...operations.make(client, transport),
+      ...own.members,
+      ...own.batch(transformRows),
       ...capabilities.make(transport.sessions()[0]!.engine.kind),
       ...callbacks.make(transport.register, transport.enlist),
       ...observing,

@@ -1,40 +1,11 @@
 import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
-import { Effect, Layer, Stream, Tracer } from "effect"
+import { Effect, Stream } from "effect"
 import { open } from "./conformance/stopping.js"
+import { noting } from "./noting.js"
 import { leftovers, onEngines, reasonOf } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
-
-/** Notes the attributes of the spans that end in it. */
-const noting = () => {
-  const spans: Array<ReadonlyMap<string, unknown>> = []
-  const built = Tracer.make({
-    span: (name, parent, context, links, startTime, kind) => {
-      const attributes = new Map<string, unknown>()
-      const span: Tracer.Span = {
-        _tag: "Span",
-        name,
-        spanId: String(spans.length),
-        traceId: "trace",
-        parent,
-        context,
-        links: [...links],
-        kind,
-        sampled: true,
-        status: { _tag: "Started", startTime },
-        attributes,
-        attribute: (key, value) => void attributes.set(key, value),
-        event: () => {},
-        addLinks: () => {},
-        end: () => void spans.push(attributes)
-      }
-      return span
-    },
-    context: (f) => f()
-  })
-  return { spans, layer: Layer.setTracer(built) }
-}
 
 onEngines("counters of statements", (engine) => {
   const fill =

@@ -14,6 +14,7 @@ import { guard } from "./guard.js"
 import { type Inside, InsideId } from "./inside.js"
 import { many } from "./many.js"
 import { Telemetry } from "./observe.js"
+import { onSession } from "./onSession.js"
 import { waitForCommit } from "./reactivity.js"
 import type { TransformRows } from "./rows.js"
 import { Template, Templates } from "./template.js"
@@ -85,6 +86,7 @@ export const make = (
       session: Effect.map(reserve(core), (connection) => connection.level.session),
       withTransaction: transaction(core, {}),
       transaction: (options: Parameters<SqlClient["transaction"]>[0] = {}) => transaction(core, options),
+      onSession: onSession(core),
       afterCommit: afterCommit(core),
       many: (text: string, rows: SqlTransport.RowSource<never, never>) => many(core, text, rows),
       describe: (text: string) => core.describeFor(text),

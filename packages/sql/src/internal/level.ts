@@ -89,13 +89,14 @@ export class Level {
     return undefined
   }
 
-  private enter<A, R>(
+  /** Runs the effect in turn, if the level has not ended. */
+  use<A, E, R>(
     request: Pick<SqlTransport.SqlRequest, "text" | "deadline">,
-    effect: () => Effect.Effect<A, SqlError, R>
-  ): Effect.Effect<A, SqlError, R> {
+    effect: () => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> {
     const { deadline, text } = request
     return this.turn.pass(
-      Effect.suspend(() => {
+      Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
         const late = this.ended(text)
         return late === undefined ? effect() : Effect.fail(late)
       }),
@@ -104,11 +105,11 @@ export class Level {
   }
 
   run(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
-    return this.enter(request, () => this.session.run({ ...request, transaction: this.root.use }))
+    return this.use(request, () => this.session.run({ ...request, transaction: this.root.use }))
   }
 
   open(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
-    return this.enter(request, () =>
+    return this.use(request, () =>
       Effect.map(this.session.open({ ...request, transaction: this.root.use }), (cursor) =>
         this.whileOpen(cursor, request.text)
       )
@@ -128,10 +129,10 @@ export class Level {
   }
 
   batch(request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
-    return this.enter(request, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
+    return this.use(request, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
   }
 
   describe(request: SqlTransport.SqlRequest) {
-    return this.enter(request, () => this.session.describe(request.text))
+    return this.use(request, () => this.session.describe(request.text))
   }
 }

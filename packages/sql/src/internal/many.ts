@@ -129,7 +129,8 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
     if (request instanceof SqlErrorClass) {
       return Effect.fail(ofAll(request, sum))
     }
-    return Effect.matchEffect(core.telemetry.batch(fiber, text, rows.length, core.batch(fiber, request, rows)), {
+    const sent = core.telemetry.batch(fiber, [text], rows.length, core.batch(fiber, request, rows), (answer) => answer)
+    return Effect.matchEffect(sent, {
       onFailure: (error) => Effect.fail(ofAll(error, sum)),
       onSuccess: (answer) => {
         if (answer.error !== undefined) {

@@ -58,37 +58,55 @@ export class Telemetry {
   }
 
   /** The thorough way; `text` names the span. Whoever starts it ends it. */
-  observe(fiber: AnyFiber, text: string, traced: boolean, batch = 1): Observation {
-    const operation = operationOf(text)
-    // One row is no batch, by the conventions.
-    const named =
-      batch < 2 ? operation : { ...operation, name: `BATCH ${operation.name}`, summary: `BATCH ${operation.summary}` }
-    const name = named.summary === "" ? this.system : named.summary
-    return new Observation(this, fiber, named, traced ? startSpan(fiber, name, this.attributes) : undefined)
+  observe(fiber: AnyFiber, text: string, traced: boolean): Observation {
+    return this.observation(fiber, operationOf(text), traced)
   }
 
-  /** One round trip with many rows. */
-  batch<R>(
+  private observation(fiber: AnyFiber, operation: Operation, traced: boolean): Observation {
+    const name = operation.summary === "" ? this.system : operation.summary
+    return new Observation(this, fiber, operation, traced ? startSpan(fiber, name, this.attributes) : undefined)
+  }
+
+  /** One round trip: a statement with many rows, or many statements. `page`: what the answer tells of rows and times. */
+  batch<A, E, R>(
     fiber: AnyFiber,
-    text: string,
-    rows: number,
-    effect: Effect.Effect<SqlTransport.Answer, SqlError, R>
-  ): Effect.Effect<SqlTransport.Answer, SqlError, R> {
+    texts: ReadonlyArray<string>,
+    size: number,
+    effect: Effect.Effect<A, E, R>,
+    page?: (answer: A) => SqlTransport.Page
+  ): Effect.Effect<A, E, R> {
     const traced = isTraced(fiber)
     if (!traced && this.metrics === undefined) {
       return effect
     }
-    const observation = this.observe(fiber, text, traced, rows)
-    observation.sent(text, [])
-    if (rows > 1) {
-      observation.span?.attribute("db.operation.batch.size", rows)
+    const observation = this.observation(fiber, batchOf(texts, size), traced)
+    observation.sent(texts.join(";\n"), [])
+    if (size > 1) {
+      observation.span?.attribute("db.operation.batch.size", size)
     }
     return observation.around(
-      Effect.map(effect, (answer) => {
-        observation.answered(answer)
-        return answer
-      })
+      page === undefined
+        ? effect
+        : Effect.map(effect, (answer) => {
+            observation.answered(page(answer))
+            return answer
+          })
     )
+  }
+}
+
+/** By the conventions one is no batch, and the operation of a batch is named where all are the same. */
+const batchOf = (texts: ReadonlyArray<string>, size: number): Operation => {
+  const [first, ...others] = texts.map(operationOf)
+  if (size < 2) {
+    return first!
+  }
+  const one = others.every(({ summary }) => summary === first!.summary)
+  const batch = (of: string) => (one ? `BATCH ${of}` : "BATCH")
+  return {
+    name: batch(first!.name),
+    summary: batch(first!.summary),
+    collection: one ? first!.collection : undefined
   }
 }
 

@@ -1,4 +1,4 @@
-/** What is left of the fiber's time, for requests that are no statements. */
+/** What is left of the fiber's time, for callbacks. */
 import { SqlClient } from "@sluice/sql"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,3 @@ export const remaining: Effect.Effect<number> = Effect.withFiberRuntime((fiber) 
     ? Effect.succeed(Infinity)
     : Effect.clockWith((clock) => Effect.succeed(at - Number(clock.unsafeCurrentTimeNanos()) / 1e6))
 })
-
-/** The fiber's deadline, as requests have it: by `performance.now()`. */
-export const deadline: Effect.Effect<number> = Effect.map(remaining, (millis) => performance.now() + millis)

@@ -9,50 +9,20 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../SqliteTransport.js"
 import { type BackupDestination, makeBackup } from "./backup.js"
-import type { Settled } from "./batchValue.js"
-import type { BatchResult } from "./boundary.js"
+import { makeBatch } from "./batch.js"
 import { make as makeBlobs } from "./blob/make.js"
 import { makeApply } from "./changeset/apply.js"
 import { makeSession } from "./changeset/session.js"
 import { countersOf, type StatementCounters } from "./counters.js"
-import { deadline } from "./deadline.js"
-import { makeDecoder, readColumns, views } from "./decoder.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
-import { nulInText, parameterFailure, sqliteFailure } from "./failure.js"
-import { encode, ParameterError } from "./parameters.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
-import { firstStatement } from "./split.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
 export interface EngineInfo {
   readonly kind: "native" | "portable"
   /** Of SQLite, such as "3.50.4". */
   readonly version: string
-}
-
-type Row = Readonly<Record<string, unknown>>
-
-/** COMMIT, END, and ROLLBACK of more than a savepoint. */
-const endsTransaction = (text: string): boolean => {
-  const words = firstStatement(text)?.words ?? []
-  return words[0] === "COMMIT" || words[0] === "END" || (words[0] === "ROLLBACK" && !words.includes("TO"))
-}
-
-const rowsOf = (pages: ReadonlyArray<ArrayBuffer>): ReadonlyArray<Row> => {
-  const rows: Array<Row> = []
-  let decoder = makeDecoder([])
-  for (const page of pages) {
-    const source = views(page, true)
-    const columns = readColumns(source, 0)
-    if (columns !== undefined) {
-      decoder = makeDecoder(columns)
-    }
-    for (const row of decoder.decode(source, 0, "objects", "number")) {
-      rows.push(row as Row)
-    }
-  }
-  return rows
 }
 
 export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) => {
@@ -76,7 +46,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
     return { _id: "@sluice/sqlite/SqliteClient", filename, engine, state, sessions }
   }
 
-  return {
+  const members = {
     engine,
 
     export: serialize,
@@ -103,9 +73,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
         const [text, params] =
           typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
         const counted = SqlTransport.request(text, { params, transaction: "free", counters: true })
-        const run = Effect.flatMap(deadline, (at) =>
-          Effect.scoped(Effect.flatMap(client.session, (session) => session.run({ ...counted, deadline: at })))
-        )
+        const run = onWriter((session, { deadline }) => session.run({ ...counted, deadline }), [text])
         return engine.kind === "portable"
           ? Effect.fail(SqlFailure.make({ reason: "Unsupported", message: "Counters need the native engine" }))
           : // A text without a statement has none.
@@ -138,46 +106,6 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
     attach: (filename: string, schema: string): Effect.Effect<void, SqlError> =>
       Effect.asVoid(client.unsafe(`ATTACH ? AS ${`"${schema.replaceAll('"', '""')}"`}`, [filename])),
 
-    batch: (statements: ReadonlyArray<Statement.Fragment | string>) =>
-      Effect.suspend((): Effect.Effect<ReadonlyArray<ReadonlyArray<Row>>, SqlError> => {
-        const members: Array<{ text: string; parameters: ArrayBuffer; count: number }> = []
-        for (const [index, statement] of statements.entries()) {
-          const [text, params] =
-            typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
-          if (endsTransaction(text)) {
-            const message = "A batch is one transaction, which none of its statements may end"
-            return Effect.fail(SqlFailure.make({ reason: "Unsupported", message, statement: text, failedRow: index }))
-          }
-          if (text.includes("\0")) {
-            return Effect.fail(SqlFailure.annotate(nulInText(text), { failedRow: index }))
-          }
-          try {
-            members.push({ text, parameters: encode(params), count: params.length })
-          } catch (error) {
-            if (!(error instanceof ParameterError)) {
-              throw error
-            }
-            return Effect.fail(SqlFailure.annotate(parameterFailure(error, text), { failedRow: index }))
-          }
-        }
-        const run = Effect.flatMap(deadline, (at) =>
-          onWriter((session) => session.command({ _tag: "Batch", statements: members }, undefined, at))
-        )
-        return Effect.flatMap(run as Effect.Effect<Settled<BatchResult>, SqlError>, (result) => {
-          const { error, failed, failure } = result
-          const answer =
-            error !== undefined
-              ? Effect.fail(
-                  SqlFailure.annotate(failure ?? sqliteFailure(error, members[failed!]?.text), { failedRow: failed })
-                )
-              : failure !== undefined
-                ? Effect.fail(failure)
-                : Effect.succeed(result.pages.map(rowsOf))
-          // The client learns from a statement's answer that nothing may run on readers any more.
-          return result.private ? Effect.zipRight(client.unsafe("SELECT 1").unprepared, answer) : answer
-        })
-      }),
-
     interrupt: Effect.suspend(() =>
       Effect.forEach(transport.sessions(), ({ session }) => session.interrupt, { discard: true })
     ),
@@ -185,4 +113,5 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
     toJSON: inspect,
     [NodeInspectSymbol]: inspect
   }
+  return { members, batch: makeBatch(onWriter, client, transport.compiler) }
 }

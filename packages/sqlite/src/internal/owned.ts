@@ -3,7 +3,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { Command } from "./boundary.js"
-import { deadline } from "./deadline.js"
 import * as failure from "./failure.js"
 import type { OnWriter } from "./onWriter.js"
 import { ResultCode } from "./resultCode.js"
@@ -22,16 +21,14 @@ export class Owned {
 
   /** Asks the session that it was opened on, none other: there it would be somebody else's. */
   ask(command: Command, opens: boolean, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> {
-    const asked = Effect.flatMap(deadline, (at) =>
-      this.onWriter((session) => {
-        if (opens) {
-          this.session = session
-        } else if (this.session !== session) {
-          return Effect.fail(failure.lost(`The session that this ${this.what} was opened on is gone`, "notExecuted"))
-        }
-        return session.command(command, transfer, at)
-      })
-    )
+    const asked = this.onWriter((session, { deadline }) => {
+      if (opens) {
+        this.session = session
+      } else if (this.session !== session) {
+        return Effect.fail(failure.lost(`The session that this ${this.what} was opened on is gone`, "notExecuted"))
+      }
+      return session.command(command, transfer, deadline)
+    })
     return Effect.mapError(asked, (error) =>
       SqlFailure.from(error).code === ResultCode.abort ? this.expired() : error
     )

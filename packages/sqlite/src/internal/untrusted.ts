@@ -5,7 +5,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqliteClientConfig } from "../SqliteClient.js"
 import type { UntrustedRules } from "./boundary.js"
-import { deadline } from "./deadline.js"
 
 /**
  * How a database is opened for SQL from strangers. `limits` are those of `SqliteTransport`, with other defaults: `length`
@@ -145,30 +144,34 @@ const pageRows = 256
 
 export const make = (client: SqlClient.SqlClient, bounds: Bounds): UntrustedFace => ({
   query: (text, params = []) =>
-    Effect.gen(function* () {
-      const session = yield* client.session
-      const integers = (yield* SqlClient.SafeIntegers) ? "bigint" : "number"
-      const request = SqlTransport.request(text, {
-        params,
-        prefetch: Math.min(pageRows, bounds.rows + 1),
-        deadline: yield* deadline,
-        integers,
-        shape: "arrays",
-        prepared: false
-      })
-      const cursor = yield* session.open(request)
-      const cut = new Cut(bounds)
-      let page: SqlTransport.Page = cursor.first
-      while (cut.take(page.arrays())) {
-        if (page.error !== undefined) {
-          return yield* Effect.fail(page.error)
-        }
-        if (page.done) {
-          break
-        }
-        page = yield* cursor.next
-      }
-      const { bytes, rows, truncated } = cut
-      return { columns: cursor.columns.map(({ name }) => name), rows, truncated, bytes }
-    }).pipe(Effect.scoped, SqlClient.withDeadline(bounds.deadline))
+    client
+      .onSession(
+        (session, { deadline, integers }) =>
+          Effect.gen(function* () {
+            const request = SqlTransport.request(text, {
+              params,
+              prefetch: Math.min(pageRows, bounds.rows + 1),
+              deadline,
+              integers,
+              shape: "arrays",
+              prepared: false
+            })
+            const cursor = yield* session.open(request)
+            const cut = new Cut(bounds)
+            let page: SqlTransport.Page = cursor.first
+            while (cut.take(page.arrays())) {
+              if (page.error !== undefined) {
+                return yield* Effect.fail(page.error)
+              }
+              if (page.done) {
+                break
+              }
+              page = yield* cursor.next
+            }
+            const { bytes, rows, truncated } = cut
+            return { columns: cursor.columns.map(({ name }) => name), rows, truncated, bytes }
+          }).pipe(Effect.scoped),
+        [text]
+      )
+      .pipe(SqlClient.withDeadline(bounds.deadline))
 })

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { SqliteTransport } from "../../SqliteTransport.js"
 import { isMemory } from "../isMemory.js"
+import { onWriter } from "../onWriter.js"
 import type { SqliteSession } from "../sqliteSession.js"
 import { anything, decode } from "./decode.js"
 import { Feed } from "./feed.js"
@@ -25,17 +26,14 @@ type Listener = (changes: ReadonlyArray<Change>) => void
 /** Asks again and again whether another connection has committed, and tells so. Never fails: who cannot ask waits. */
 const watchFile = (client: SqlClient.SqlClient, interval: Duration.Duration, changed: () => void) => {
   let last: { readonly session: SqliteSession; readonly version: unknown } | undefined
-  const look = Effect.scoped(
-    Effect.flatMap(client.session, (lent) => {
-      const session = lent as SqliteSession
-      return Effect.map(session.command({ _tag: "DataVersion" }), (version) => {
-        const before = last
-        last = { session, version }
-        // Versions of two sessions cannot be compared.
-        if (before !== undefined && (before.session !== session || before.version !== version)) {
-          changed()
-        }
-      })
+  const look = onWriter(client)((session) =>
+    Effect.map(session.command({ _tag: "DataVersion" }), (version) => {
+      const before = last
+      last = { session, version }
+      // Versions of two sessions cannot be compared.
+      if (before !== undefined && (before.session !== session || before.version !== version)) {
+        changed()
+      }
     })
   )
   return Effect.forever(Effect.zipRight(Effect.ignore(look), Effect.sleep(interval))).pipe(

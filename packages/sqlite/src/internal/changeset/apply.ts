@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Settled } from "../batchValue.js"
 import type { ChangesResult } from "../boundary.js"
-import { deadline } from "../deadline.js"
 import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
@@ -218,8 +217,8 @@ class Applying<E, R> {
 
   private send(steps: ReadonlyArray<Step>): Effect.Effect<Settled<ChangesResult>, SqlError> {
     const statements = steps.map(({ statement: { params, text } }) => ({ text, params }))
-    return Effect.flatMap(deadline, (at) =>
-      this.onWriter((session) => session.command({ _tag: "Changes", statements }, undefined, at))
+    return this.onWriter((session, { deadline }) =>
+      session.command({ _tag: "Changes", statements }, undefined, deadline)
     ) as Effect.Effect<Settled<ChangesResult>, SqlError>
   }
 

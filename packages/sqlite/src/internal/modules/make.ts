@@ -5,8 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { SqliteTransport } from "../../SqliteTransport.js"
 import type { ChosenExport } from "../boundary.js"
-import { deadline } from "../deadline.js"
-import type { SqliteSession } from "../sqliteSession.js"
+import { onWriter as makeOnWriter } from "../onWriter.js"
 import type { AnyModule, Modules, WorkerFunctionOptions, WorkerModule, WorkerModuleOptions } from "./model.js"
 
 type Chosen = ReadonlyArray<string> | Readonly<Record<string, true | WorkerFunctionOptions | undefined>>
@@ -45,13 +44,10 @@ const absolute = (url: URL | string): Effect.Effect<string, SqlError> =>
 const nobody = { name: "a module", run: () => Effect.void, context: Context.empty() }
 
 export const make = (client: SqlClient.SqlClient, transport: SqliteTransport): Modules => {
+  const onWriter = makeOnWriter(client)
   const run = (url: string, name: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> => {
-    const done = Effect.flatMap(deadline, (at) =>
-      Effect.scoped(
-        Effect.flatMap(client.session, (session) =>
-          (session as SqliteSession).command({ _tag: "RunInWorker", url, name, args }, undefined, at)
-        )
-      )
+    const done = onWriter((session, { deadline }) =>
+      session.command({ _tag: "RunInWorker", url, name, args }, undefined, deadline)
     )
     // It may have made what readers do not see: the client learns that from the answer of a statement.
     return transport.limits.read === 0 ? done : Effect.tap(done, () => client.unsafe("SELECT 1").unprepared)

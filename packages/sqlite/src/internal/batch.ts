@@ -1,0 +1,130 @@
+/** `SqliteClient.batch`: several statements in one round trip and one transaction. */
+import { SqlError } from "@effect/sql/SqlError"
+import type * as Statement from "@effect/sql/Statement"
+import { type SqlClient, SqlFailure } from "@sluice/sql"
+import * as Effect from "effect/Effect"
+import type { Settled } from "./batchValue.js"
+import type { BatchResult, BatchStatement } from "./boundary.js"
+import { type Integers, makeDecoder, readColumns, UnsafeIntegerError, views } from "./decoder.js"
+import { nulInText, parameterFailure, sqliteFailure, unsafeInteger } from "./failure.js"
+import type { OnWriter } from "./onWriter.js"
+import { encode, ParameterError } from "./parameters.js"
+import { firstStatement } from "./split.js"
+
+type Row = Readonly<Record<string, unknown>>
+type Rows = ReadonlyArray<Row>
+
+export type TransformRows = ((rows: ReadonlyArray<object>) => ReadonlyArray<object>) | undefined
+
+/** COMMIT, END, and ROLLBACK of more than a savepoint. */
+const endsTransaction = (text: string): boolean => {
+  const words = firstStatement(text)?.words ?? []
+  return words[0] === "COMMIT" || words[0] === "END" || (words[0] === "ROLLBACK" && !words.includes("TO"))
+}
+
+/** Throws the failure of a statement that cannot be sent. */
+const member = (text: string, params: ReadonlyArray<unknown>): BatchStatement => {
+  if (endsTransaction(text)) {
+    const message = "A batch is one transaction, which none of its statements may end"
+    throw SqlFailure.make({ reason: "Unsupported", message, statement: text })
+  }
+  if (text.includes("\0")) {
+    throw nulInText(text)
+  }
+  try {
+    return { text, parameters: encode(params), count: params.length }
+  } catch (error) {
+    throw error instanceof ParameterError ? parameterFailure(error, text) : error
+  }
+}
+
+/** Throws the failure of an integer that is no number. */
+const rowsOf = (pages: ReadonlyArray<ArrayBuffer>, integers: Integers, text: string): Rows => {
+  const rows: Array<Row> = []
+  let decoder = makeDecoder([])
+  for (const page of pages) {
+    const source = views(page, true)
+    const columns = readColumns(source, 0)
+    if (columns !== undefined) {
+      decoder = makeDecoder(columns)
+    }
+    try {
+      for (const row of decoder.decode(source, 0, "objects", integers)) {
+        rows.push(row as Row)
+      }
+    } catch (error) {
+      throw error instanceof UnsafeIntegerError
+        ? SqlFailure.annotate(unsafeInteger(error.column, text), { outcome: "executed" })
+        : error
+    }
+  }
+  return rows
+}
+
+/** Each by itself; the failure that one throws tells which it was. */
+const each = <A, B>(
+  all: ReadonlyArray<A>,
+  make: (one: A, index: number) => B
+): Effect.Effect<ReadonlyArray<B>, SqlError> =>
+  Effect.suspend(() => {
+    const made: Array<B> = []
+    for (const [index, one] of all.entries()) {
+      try {
+        made.push(make(one, index))
+      } catch (error) {
+        if (!(error instanceof SqlError)) {
+          throw error
+        }
+        return Effect.fail(SqlFailure.annotate(error, { failedRow: index }))
+      }
+    }
+    return Effect.succeed(made)
+  })
+
+const failureOf = ({ error, failed, failure }: Settled<BatchResult>, sent: ReadonlyArray<BatchStatement>) =>
+  error === undefined
+    ? failure
+    : SqlFailure.annotate(failure ?? sqliteFailure(error, sent[failed!]?.text), { failedRow: failed })
+
+/** For the client with transforms, and for the one without. */
+export const makeBatch =
+  (onWriter: OnWriter, client: SqlClient.SqlClient, compiler: Statement.Compiler) =>
+  (transformRows: TransformRows) => ({
+    batch: (statements: ReadonlyArray<Statement.Fragment | string>): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
+      const members = each(statements, (statement) =>
+        typeof statement === "string" ? member(statement, []) : member(...compiler.compile(statement, false))
+      )
+      const answerOf = (
+        result: Settled<BatchResult>,
+        sent: ReadonlyArray<BatchStatement>,
+        integers: Integers
+      ): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
+        const failed = failureOf(result, sent)
+        return failed !== undefined
+          ? Effect.fail(failed)
+          : each(result.pages, (pages, index) => {
+              const rows = rowsOf(pages, integers, sent[index]!.text)
+              return transformRows === undefined ? rows : (transformRows(rows) as Rows)
+            })
+      }
+      return Effect.flatMap(members, (sent) =>
+        Effect.suspend(() => {
+          let isPrivate = false
+          const run = onWriter(
+            (session, { deadline, integers }) =>
+              Effect.flatMap(session.command({ _tag: "Batch", statements: sent }, undefined, deadline), (value) => {
+                const result = value as Settled<BatchResult>
+                isPrivate = result.private
+                return answerOf(result, sent, integers)
+              }),
+            sent.map(({ text }) => text)
+          )
+          // The client learns from a statement's answer that nothing may run on readers any more.
+          const learn = Effect.suspend(() =>
+            isPrivate ? Effect.ignore(client.unsafe("SELECT 1").unprepared) : Effect.void
+          )
+          return Effect.tapBoth(run, { onFailure: () => learn, onSuccess: () => learn })
+        })
+      )
+    }
+  })

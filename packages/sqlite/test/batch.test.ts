@@ -1,0 +1,129 @@
+/** What goes to the writer by other ways than a statement is in turn, in time and told of all the same. */
+import { afterAll, assert, it } from "@effect/vitest"
+import { SqlClient, SqlTransport } from "@sluice/sql"
+import { SqliteClient } from "@sluice/sqlite"
+import { Effect, Fiber, Layer } from "effect"
+import { moduleUrl } from "./callbacks/moduleUrl.js"
+import type * as functions from "./callbacks/workerFunctions.js"
+import { noting } from "./noting.js"
+import { countTo, layerOf, leftovers, onEngines, reasonOf } from "./support.js"
+
+afterAll(() => Effect.runPromise(leftovers))
+
+const url = moduleUrl(new URL("./callbacks/workerFunctions.ts", import.meta.url))
+
+onEngines("beside statements", (engine) => {
+  it.scopedLive("an outer level waits while an inner one is open, so nothing of it is undone with that", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const module = yield* sql.workerModule<typeof functions>(url)
+      yield* sql`create table t (a)`
+      const ways: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        sql.batch(["insert into t values (1)"]),
+        module.runInWorker("calls", "insert into t values (1)"),
+        sql.onSession((session) =>
+          session.run({ ...SqlTransport.request("insert into t values (1)"), transaction: "required" })
+        )
+      ]
+      for (const way of ways) {
+        yield* sql.withTransaction(
+          Effect.gen(function* () {
+            const inner = yield* Effect.fork(
+              sql.withTransaction(
+                Effect.gen(function* () {
+                  yield* sql`insert into t values (2)`
+                  yield* Effect.sleep("150 millis")
+                  return yield* Effect.fail("undone")
+                })
+              )
+            )
+            yield* Effect.sleep("30 millis")
+            yield* way
+            assert.strictEqual(String(yield* Effect.flip(Fiber.join(inner))), "undone")
+          })
+        )
+        assert.strictEqual((yield* sql`select * from t`).length, 1)
+        yield* sql`delete from t`
+      }
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("a batch that comes after its transaction is not run", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a)`
+      const late = yield* sql.withTransaction(
+        Effect.forkDaemon(Effect.delay(reasonOf(sql.batch(["insert into t values (1)"])), "50 millis"))
+      )
+      const { outcome, reason } = yield* Fiber.join(late)
+      assert.deepStrictEqual([reason, outcome], ["TransactionGone", "notExecuted"])
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("integers of a batch are those of statements", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const big = 2n ** 53n + 1n
+      const failed = yield* reasonOf(sql.batch(["select 1 as b", sql`select 2 as a, ${big} as wide`]))
+      assert.deepStrictEqual([failed.reason, failed.failedRow, failed.outcome], ["ConversionFailed", 1, "executed"])
+      assert.include(failed.message, "wide")
+      const answers = yield* Effect.provideService(
+        sql.batch(["select 1 as a", sql`select ${big} as a`]),
+        SqlClient.SafeIntegers,
+        true
+      )
+      assert.deepStrictEqual(answers, [[{ a: 1n }], [{ a: big }]])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("names of a batch's results are those of statements", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      assert.deepStrictEqual(yield* sql.batch(["select 1 as user_id"]), [[{ userId: 1 }]])
+      const plain = sql.withoutTransforms()
+      assert.deepStrictEqual(yield* plain.batch(["select 1 as user_id"]), [[{ user_id: 1 }]])
+    }).pipe(
+      Effect.provide(
+        layerOf(engine, {
+          transformResultNames: (name) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+        })
+      )
+    )
+  )
+
+  it.scopedLive("a batch has the time of a statement, a backup has not", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const { reason } = yield* reasonOf(sql.batch(["select 1", countTo(3_000_000)]))
+      assert.strictEqual(reason, "StatementTimeout")
+      assert.isAbove((yield* sql.export).length, 0)
+    }).pipe(Effect.provide(layerOf(engine, { statementTimeout: "100 millis" })))
+  )
+
+  it.scopedLive("a batch is a span, with the operation where all have the same", () => {
+    const { layer, spans } = noting()
+    return Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql.batch(["create table t (a)"])
+      yield* sql.batch(["insert into t values (1)", "insert into t values (2)"])
+      yield* sql.batch(["insert into t values (3)", "select * from t"])
+      yield* Effect.ignore(sql.batch(["insert into t values (4)", "select * from nowhere"]))
+      const told = spans
+        .filter((attributes) => attributes.has("db.query.text"))
+        .map((attributes) => [
+          attributes.get("name"),
+          attributes.get("db.operation.name"),
+          attributes.get("db.operation.batch.size"),
+          attributes.get("error.type")
+        ])
+      assert.deepStrictEqual(told, [
+        ["CREATE TABLE t", "CREATE", undefined, undefined],
+        ["BATCH INSERT t", "BATCH INSERT", 2, undefined],
+        ["BATCH", "BATCH", 2, undefined],
+        ["BATCH", "BATCH", 2, "SqlSyntax"]
+      ])
+      assert.strictEqual(spans.at(-1)!.get("db.query.text"), "insert into t values (4);\nselect * from nowhere")
+    }).pipe(Effect.provide(Layer.provideMerge(layerOf(engine), layer)))
+  })
+})
