@@ -68,14 +68,13 @@ export class Scanner {
   start = 0
   end: number
   private readonly sql: string
-  private readonly length: number
+  /** SQLite stops at a NUL: where one is met, this is its place. Nothing behind the statement is looked at. */
+  private length: number
 
   constructor(sql: string) {
     this.sql = sql
     this.end = 0
-    // SQLite stops at a NUL.
-    const nul = sql.indexOf("\0")
-    this.length = nul < 0 ? sql.length : nul
+    this.length = sql.length
   }
 
   private at(i: number): number {
@@ -96,6 +95,9 @@ export class Scanner {
       else break
     }
     this.start = i
+    if (this.at(i) === 0) {
+      this.length = Math.min(i, this.length)
+    }
     if (i >= this.length) {
       this.end = this.length
       return Token.end
@@ -148,13 +150,17 @@ export class Scanner {
   /** Behind the next occurrence of `what`, or at the end. */
   private find(what: string, from: number): number {
     const found = this.sql.indexOf(what, from)
-    return found < 0 ? this.length : Math.min(found + what.length, this.length)
+    const end = found < 0 ? this.length : Math.min(found + what.length, this.length)
+    const nul = this.sql.slice(from, end).indexOf("\0")
+    return nul < 0 ? end : (this.length = from + nul)
   }
 
   private quoted(from: number, quote: number): number {
     let i = from + 1
     while (i < this.length) {
-      if (this.sql.charCodeAt(i) !== quote) i++
+      const c = this.sql.charCodeAt(i)
+      if (c === 0) return (this.length = i)
+      if (c !== quote) i++
       else if (this.at(i + 1) === quote) i += 2
       else return i + 1
     }

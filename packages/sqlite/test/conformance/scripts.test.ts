@@ -36,6 +36,42 @@ onEngines("scripts", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
+  it.scopedLive("row 20: a long script is the statements that SQLite reads in it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const filler = `insert into t values ('${"x;".repeat(200)}'); -- and a comment; with a semicolon\n`
+      const text = [
+        "create table t (a); create table log (a)",
+        "create trigger noted after insert on t begin insert into log values (case when new.a is null then 0 end); " +
+          "insert into log values (1); end",
+        filler.repeat(30) + "select count(*) as n, ? as p from log",
+        "/* ; */ ; ; select ? as q, ';' as s",
+        filler.repeat(30) + "select count(*) as n from t"
+      ]
+      assert.deepStrictEqual(yield* sql.unsafe(text.join(";\n"), [7, 8]), [
+        { n: 60, p: 7 },
+        { q: 8, s: ";" },
+        { n: 60 }
+      ])
+      const { message, outcome, reason } = yield* reasonOf(
+        sql.unsafe(`${filler.repeat(30)} selec 1; ${filler.repeat(30)}`)
+      )
+      assert.deepStrictEqual([reason, outcome], ["SqlSyntax", "unknown"])
+      assert.include(message, 'near "selec"')
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 90 }])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("a script takes time by its length, not by the square of it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a)`
+      // One to two seconds; SQLite given the whole rest for every statement took minutes.
+      yield* sql.unsafe(`begin; ${"insert into t values (5);".repeat(80_000)} commit`)
+      assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 80_000 }])
+    }).pipe(SqlClient.withDeadline("30 seconds"), Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("row 20: values, too, and the same script again", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient

@@ -10,6 +10,7 @@ import type { Signals } from "../signals.js"
 import type { Carrier } from "./carrier.js"
 import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
+import { firstStatement } from "../split.js"
 import { prepareLimited } from "./limitedWrites.js"
 
 type Opaque<Name extends string> = { readonly _handle: Name }
@@ -199,12 +200,40 @@ const makePrepared = (
   finalize: () => pump.finalize(handle)
 })
 
+/** Texts up to this many UTF-16 units go to SQLite as they are. */
+const shortText = 4_096
+
+/**
+ * The first statement of a long script alone: SQLite takes a whole text to read one statement of it, again for each. Only
+ * where it finds one statement in it; undefined: it is to see the whole text.
+ */
+const prepareHead = (
+  text: string,
+  prepare: (text: string) => ReturnType<Pump["prepare"]>
+): NonNullable<ReturnType<Pump["prepare"]>> | undefined => {
+  const first = text.length > shortText ? firstStatement(text) : undefined
+  if (first === undefined || first.tail === "") {
+    return undefined
+  }
+  try {
+    const prepared = prepare(first.text)
+    if (prepared === undefined || prepared[1] !== "") {
+      return undefined
+    }
+    const [handle, , parameterCount, readonly, routable] = prepared
+    return [handle, first.tail, parameterCount, readonly, routable]
+  } catch {
+    return undefined
+  }
+}
+
 const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   start: (seq, slot) => pump.start(handle, seq, slot),
   end: () => pump.end(handle),
   check: () => pump.check(handle),
   prepare: (text) => {
-    const prepared = prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text)))
+    const prepare = (text: string) => prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text)))
+    const prepared = prepareHead(text, prepare) ?? prepare(text)
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
   restrict: () => pump.restrict(handle),
