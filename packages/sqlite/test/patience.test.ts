@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os"
 import { describe, expect, it } from "vitest"
 import { Sleep, sleepWord, Word } from "../src/internal/boundary.js"
 import { origin } from "../src/internal/clock.js"
+import { Lookers } from "../src/internal/lookers.js"
 import { TurnPatience } from "../src/internal/turnPatience.js"
 import { Patience, WakeTime } from "../src/internal/worker/patience.js"
 import { Sleeper } from "../src/internal/worker/sleeper.js"
@@ -66,7 +67,7 @@ describe("the worker's patience", () => {
 describe("a sleeper", () => {
   it("does not sleep when what it waits for comes at once", () => {
     const words = control()
-    const sleeper = new Sleeper(words.buffer, undefined)
+    const sleeper = new Sleeper(words.buffer, undefined, new Lookers(new SharedArrayBuffer(4), 1))
     const said: Array<number> = []
     const load = Atomics.load
     let looks = 0
@@ -82,6 +83,28 @@ describe("a sleeper", () => {
       Atomics.load = load
     }
     expect(said).toEqual([Sleep.awake, Sleep.awake, Sleep.awake])
+  })
+})
+
+describe("lookers", () => {
+  it("are as many as there are places, and whoever is gone looks no more", () => {
+    const places = new SharedArrayBuffer(8)
+    const [one, two, three] = [1, 2, 3].map((number) => new Lookers(places, number))
+    expect([one!.enter(), two!.enter(), three!.enter()]).toEqual([true, true, false])
+    three!.leave()
+    expect(three!.enter()).toBe(false)
+    new Lookers(places, 1).leave()
+    expect(three!.enter()).toBe(true)
+    expect(one!.enter()).toBe(false)
+  })
+
+  it("sleep at once where no place is free", () => {
+    const words = control()
+    const places = new SharedArrayBuffer(4)
+    new Lookers(places, 1).enter()
+    const sleeper = new Sleeper(words.buffer, undefined, new Lookers(places, 2))
+    expect(sleeper.sleep(Word.requestHead, 0, 5)).toBe(false)
+    expect(Array.from(new Int32Array(places))).toEqual([1])
   })
 })
 

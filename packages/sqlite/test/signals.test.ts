@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { afterEach, describe, expect, it } from "vitest"
 import { Sleep, sleepWord, Word } from "../src/internal/boundary.js"
+import { Lookers } from "../src/internal/lookers.js"
 import { Waker } from "../src/internal/waker.js"
 import { carrier } from "../src/internal/worker/carrier.js"
 import { pin } from "../src/internal/worker/nativeEngine.js"
@@ -67,7 +68,7 @@ describe.each([
 ])("a sleeper and its waker, %s", (_, given) => {
   it("says how it sleeps, and nothing when it is awake", () => {
     const words = control()
-    const sleeper = new Sleeper(words.buffer, given)
+    const sleeper = new Sleeper(words.buffer, given, new Lookers(new SharedArrayBuffer(4), 1))
     const waker = new Waker(words.buffer, given)
     expect(sleeper.sleep(Word.credit, 0, 15)).toBe(false)
     expect(words[sleepWord[Word.credit]]).toBe(Sleep.awake)

@@ -495,6 +495,9 @@ export interface Start {
   readonly engine: "auto" | "native" | "portable"
   /** What the loop's thread has loaded for the native engine; undefined: nothing. */
   readonly loaded: Loaded | undefined
+  /** See `lookers.ts`: the places, and the number of this session. */
+  readonly lookers: SharedArrayBuffer
+  readonly number: number
   /** Of the pump: what wakes the loop (`Signals`). Without it a message does. */
   readonly asyncHandle: bigint | undefined
 }

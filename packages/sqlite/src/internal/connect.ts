@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import { stopAtExit } from "./atExit.js"
 import { cancelWord, sharedBytes, type Start, type ToLoop } from "./boundary.js"
 import * as failure from "./failure.js"
+import { Lookers, nextNumber, places } from "./lookers.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 import { carrier } from "./worker/carrier.js"
@@ -26,7 +27,7 @@ export interface Opened {
 export interface ConnectOptions
   extends
     Omit<SessionOptions, "onLost" | "signals">,
-    Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle" | "loaded"> {
+    Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle" | "loaded" | "lookers" | "number"> {
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -81,6 +82,7 @@ class Thread {
       busyTimeout
     } = options
     this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.signals, onLost })
+    const number = nextNumber()
     const start: Start = {
       shared: this.memory,
       port: port2,
@@ -96,6 +98,8 @@ class Thread {
       wal,
       busyTimeout,
       loaded: native?.loaded,
+      lookers: places,
+      number,
       asyncHandle: this.session.asyncHandle,
       callbacks: options.registry.registrations()
     }
@@ -129,6 +133,7 @@ class Thread {
     this.ended = new Promise((resolve) => {
       this.worker.on("exit", (code) => {
         forget()
+        new Lookers(places, number).leave()
         const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
         // Its last word may still be on the way: the two come by different ways.
         for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {

@@ -1,5 +1,6 @@
 /** The worker's loop: takes requests in order and gives each to whoever answers it. */
 import { Op, type Registration, Request, RequestFlag, type Start, Transaction, Word } from "../boundary.js"
+import { Lookers } from "../lookers.js"
 import { Why } from "../page.js"
 import type { Signals } from "../signals.js"
 import { Callbacks } from "./callbacks.js"
@@ -44,7 +45,7 @@ export class Loop {
     { kind, signals }: Pick<Engine, "kind" | "signals">
   ) {
     this.statements = new Statements(connection)
-    const sleeper = new Sleeper(start.shared, signals)
+    const sleeper = new Sleeper(start.shared, signals, new Lookers(start.lookers, start.number))
     this.inbox = new Inbox(start.shared, start.port, this.statements, sleeper)
     this.outbox = new Outbox(start.shared, start.port, sleeper, wakeOf(start, signals))
     this.callbacks = new Callbacks(

@@ -47,6 +47,10 @@ export class Patience {
     this.millis = this.longest
   }
 
+  get isNone(): boolean {
+    return this.millis === 0
+  }
+
   /** Until when to look, when there has been nothing since `since` (both of `performance.now`). */
   until(since: number): number {
     return since + this.millis

@@ -1,4 +1,5 @@
 /** How the worker waits for a word of the shared memory that the loop changes: it looks for a moment, then it sleeps. */
+import type { Lookers } from "../lookers.js"
 import { Sleep, type SleepWord, sleepWord, Word } from "../boundary.js"
 import type { Signals } from "../signals.js"
 import { Patience, WakeTime } from "./patience.js"
@@ -22,7 +23,8 @@ export class Sleeper {
 
   constructor(
     shared: SharedArrayBuffer,
-    private readonly signals: Signals | undefined
+    private readonly signals: Signals | undefined,
+    private readonly lookers: Lookers
   ) {
     this.control = new Int32Array(shared, 0, 64)
     this.wakeTime = new WakeTime(this.control)
@@ -37,7 +39,7 @@ export class Sleeper {
   sleep(word: SleepWord, value: number, millis: number): boolean {
     const patience = this.patience[word]
     const since = performance.now()
-    if (this.look(word, value, patience.until(since))) {
+    if (patience.isNone ? this.changed(word, value) : this.look(word, value, patience.until(since))) {
       patience.came(performance.now() - since, false)
       return true
     }
@@ -59,14 +61,25 @@ export class Sleeper {
   }
 
   private look(word: SleepWord, value: number, until: number): boolean {
-    const { control } = this
+    if (!this.lookers.enter()) {
+      return this.changed(word, value)
+    }
+    let changed = false
     do {
-      for (let i = 0; i < looks; i++) {
-        if (Atomics.load(control, word) !== value) {
-          return true
-        }
+      changed = this.changed(word, value)
+    } while (!changed && performance.now() < until)
+    this.lookers.leave()
+    return changed
+  }
+
+  /** Looks a few times. */
+  private changed(word: SleepWord, value: number): boolean {
+    const { control } = this
+    for (let i = 0; i < looks; i++) {
+      if (Atomics.load(control, word) !== value) {
+        return true
       }
-    } while (performance.now() < until)
+    }
     return false
   }
 
