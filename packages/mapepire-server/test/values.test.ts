@@ -41,6 +41,34 @@ describe("numbers", () => {
     })
   )
 
+  it.scopedLive("are exact with a sign, and up to the last that eight bytes hold", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const exact = (sql: string, data: string) =>
+        Effect.gen(function* () {
+          const answer = yield* client.sql(sql)
+          expect([sql, answer.error]).toEqual([sql, undefined])
+          expect(client.textOf(answer.id)).toContain(`"data":${data}`)
+        })
+      yield* client.sql("create table w (id int, big bigint, dec decimal(31, 2), dfl decfloat(34))")
+      yield* client.sql(
+        "insert into w values (1, -9223372036854775808, -12345678901234567890123456789.12, -1234567890123456789012.5), " +
+          "(2, 9223372036854775807, cast(-98765432109876543210.12 as decimal(31, 2)), - 9223372036854775809)"
+      )
+      yield* exact(
+        "select big, dec, dfl from w order by id",
+        "[[-9223372036854775808,-12345678901234567890123456789.12,-1234567890123456789012.5]," +
+          "[9223372036854775807,-98765432109876543210.12,-9223372036854775809]]"
+      )
+      yield* client.sql("update w set dec = -12345678901234567890.12 where dec = -98765432109876543210.12")
+      yield* exact("select dec from w where id = 2", "[[-12345678901234567890.12]]")
+      yield* exact("values 9223372036854775807", "[[9223372036854775807]]")
+      yield* exact("values -9223372036854775808", "[[-9223372036854775808]]")
+      yield* exact("values -12345678901234567890.12", "[[-12345678901234567890.12]]")
+      yield* exact("select big - 9223372036854775807 from w where id = 2", "[[0]]")
+    })
+  )
+
   it.scopedLive("never come as something JSON does not know (section 2.3.6)", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

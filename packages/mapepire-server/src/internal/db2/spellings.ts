@@ -11,8 +11,18 @@ const afterTables = new Set([
 ])
 const isolations = ["UR", "CS", "RS", "RR", "NC"]
 const typedLiterals = ["DATE", "TIME", "TIMESTAMP"]
-/** More digits than a double holds: such a number stays exact only as a text. */
-const wideNumber = /^(?=(?:\D*\d){16})\d*\.\d*$|^\d{19,}$/
+/** A fraction with more digits than a double holds; a whole number is SQLite's own up to eight bytes. */
+const wideFraction = /^(?=(?:\D*\d){16})\d*\.\d*$/
+const maxInt64 = (1n << 63n) - 1n
+/** Words after which an operand begins, so that a sign there belongs to it. */
+const beforeOperand = [
+  ...["SELECT", "DISTINCT", "ALL", "VALUES", "WHERE", "ON", "HAVING", "BY", "AND", "OR", "NOT", "BETWEEN", "LIKE"],
+  ...["IN", "CASE", "WHEN", "THEN", "ELSE", "CONCAT", "DEFAULT", "LIMIT", "OFFSET"]
+]
+
+/** Whether a number stays exact only as a text. */
+const losesDigits = (text: string, negative: boolean): boolean =>
+  wideFraction.test(text) || (/^\d{19,}$/.test(text) && BigInt(text) > maxInt64 + (negative ? 1n : 0n))
 
 /** The type that an `AS type` of CAST names, with its length made plain: `CLOB(1M)`. */
 export const typeOf = (tokens: ReadonlyArray<Token>): string =>
@@ -52,15 +62,37 @@ class Rewriter {
       case "word":
         return this.word(current)
       case "number":
-        this.at++
-        this.out.push(wideNumber.test(current.text) ? token("string", `'${current.text}'`, current.depth) : current)
-        return
+        return this.number(current)
       case "symbol":
         return this.symbol(current)
       default:
         this.at++
         this.out.push(current)
     }
+  }
+
+  /** The sign goes into the text: SQLite would make a double of it otherwise. */
+  private number(current: Token): void {
+    const negative = isSymbol(this.tokens[this.at - 1], "-") && this.operandAt(this.at - 1)
+    this.at++
+    if (!losesDigits(current.text, negative)) {
+      this.out.push(current)
+      return
+    }
+    if (negative) {
+      this.out.pop()
+    }
+    this.out.push(token("string", `'${negative ? "-" : ""}${current.text}'`, current.depth))
+  }
+
+  /** Whether an operand begins at a place, with its sign if it has one. */
+  private operandAt(at: number): boolean {
+    const before = this.tokens[at - 1]
+    return (
+      before === undefined ||
+      (before.kind === "symbol" && before.text !== ")" && before.text !== ".") ||
+      isWord(before, ...beforeOperand)
+    )
   }
 
   private symbol(current: Token): void {
