@@ -25,6 +25,7 @@ import { overSqlite, passedOn } from "./internal/dialect.js"
 import type * as faultKinds from "./internal/faults.js"
 import { makeFibers } from "./internal/fibers.js"
 import { Jobs } from "./internal/jobs.js"
+import { makeLibraries } from "./internal/libraries.js"
 import type * as procedureKinds from "./internal/procedures.js"
 import { sample as company } from "./internal/sample.js"
 import { seed } from "./internal/seed.js"
@@ -286,7 +287,8 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
         order: faults.order ?? "fifo",
         maxStatements: limits.statements ?? maxStatements,
         connections,
-        commits: { count: 0 }
+        commits: { count: 0 },
+        libraries: makeLibraries()
       },
       sqlite,
       behaviour,

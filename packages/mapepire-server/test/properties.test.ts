@@ -27,6 +27,7 @@ describe("JDBC properties", () => {
         isolated: false,
         readOnly: true,
         schema: "SHOP",
+        libraries: ["SHOP", "SHOPREF"],
         date: "usa",
         dateSeparator: "-",
         time: "hms",

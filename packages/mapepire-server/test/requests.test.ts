@@ -201,6 +201,38 @@ describe("cl", () => {
       expect(unknown.data[0][3]).toBe("CPD0030")
     })
   )
+
+  it.scopedLive("finds the libraries that something was created in, the system's and the connection's; no others", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), "libraries=SHOP,*LIBL,OTHER")
+      const cl = (cmd: string) =>
+        Effect.map(client.ask({ type: "cl", cmd }), ({ data, success }) => [cmd, success, data[0].MESSAGE_ID])
+      for (const cmd of ["ADDLIBLE LIB(NOPE)", "addlible nope *last", "CHGLIBL LIBL(QGPL NOPE)", "CHGCURLIB NOPE"]) {
+        expect(yield* cl(cmd)).toEqual([cmd, false, "CPF2110"])
+      }
+      const failed = yield* client.ask({ type: "cl", cmd: "ADDLIBLE LIB(NOPE)" })
+      expect(failed).toMatchObject({
+        ...{ success: false, error: "[CPF0006] Errors occurred in command.", sql_state: "38501", sql_rc: -443 },
+        data: [{ SUMMARY: "CPF2110 [ESCA]: Library NOPE not found.", SEVERITY: 40, MESSAGE_TYPE: "ESCAPE" }]
+      })
+      expect((yield* client.sql("call qsys2.qcmdexc('ADDLIBLE LIB(NOPE)')")).sql_rc).toBe(-443)
+      for (const [cmd, id] of [
+        ["ADDLIBLE", "CPD0071"],
+        ["CHGCURLIB", "CPD0071"],
+        ["ADDLIBLE LIB(TOOLONGLIBRARYNAME)", "CPD0074"]
+      ] as const) {
+        expect(yield* cl(cmd)).toEqual([cmd, false, id])
+      }
+      for (const library of ["SAMPLE", "SHOP", "other", "QGPL", "QTEMP"]) {
+        expect((yield* cl(`ADDLIBLE LIB(${library}) POSITION(*LAST)`))[1]).toBe(true)
+      }
+      yield* client.sql("create schema nope")
+      yield* client.sql("create table nope2.t (a int)")
+      for (const cmd of ["ADDLIBLE NOPE", "CHGLIBL LIBL(NOPE NOPE2) CURLIB(*CRTDFT)", "CHGCURLIB CURLIB(NOPE2)"]) {
+        expect((yield* cl(cmd))[1]).toBe(true)
+      }
+    })
+  )
 })
 
 describe("dove", () => {

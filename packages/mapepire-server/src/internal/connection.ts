@@ -27,6 +27,8 @@ export interface Host {
   readonly connections: Set<Connection>
   /** Counts what may have been committed, by any of them. */
   readonly commits: { count: number }
+  /** Libraries that CL commands may name. */
+  readonly libraries: Set<string>
 }
 
 export interface Login {
@@ -99,6 +101,10 @@ export class Connection {
     const { application, user } = this.login
     return { job: this.job, user, schema: this.schema, application, changed: this.changed }
   }
+
+  /** Whether CL finds a library: one of the server's, or one that the connection itself goes by. */
+  readonly knowsLibrary = (name: string): boolean =>
+    this.host.libraries.has(name) || name === this.schema || this.login.properties.libraries.includes(name)
 
   private get manual(): boolean {
     return !this.login.properties.autoCommit && this.isolated
@@ -274,6 +280,9 @@ export class Connection {
         if (run.schemaChange) {
           this.statements.clear()
         }
+        if (run.library !== undefined) {
+          this.host.libraries.add(run.library)
+        }
         return run.verb === "OTHER" ? 0 : (answer.changes ?? 0)
       })
     )
@@ -354,6 +363,9 @@ export class Connection {
         this.isolated = true
         // It lifts nothing that the connection forbids; in autocommit its unit of work is over with itself.
         this.readOnly = this.login.properties.readOnly || (statement.readOnly && !this.login.properties.autoCommit)
+        return Effect.void
+      case "CreateSchema":
+        this.host.libraries.add(statement.name)
         return Effect.void
       case "Lock":
         return this.begin(true)

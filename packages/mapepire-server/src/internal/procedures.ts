@@ -44,7 +44,7 @@ export const find = (server: ServerContext, connection: Connection, name: string
       return {
         parameters: [input("COMMAND", "VARCHAR(32702)")],
         run: ([command]) =>
-          Effect.flatMap(commandOf(String(command)).run, ({ failure }) =>
+          Effect.flatMap(commandOf(String(command), connection.knowsLibrary).run, ({ failure }) =>
             failure === undefined
               ? Effect.succeed({})
               : Effect.fail({ message: `[CPF0006] Errors occurred in command.` })

@@ -9,6 +9,8 @@ export interface Properties {
   readonly isolated: boolean
   readonly readOnly: boolean
   readonly schema: string | undefined
+  /** All that `libraries` names. */
+  readonly libraries: ReadonlyArray<string>
   readonly date: string
   readonly dateSeparator: string | undefined
   readonly time: string
@@ -21,14 +23,16 @@ export const parseProperties = (text: string): Properties => {
   const given = Protocol.parseJdbc(text)
   const get = (name: JdbcName): string | undefined => given.get(name)
   const lower = (name: JdbcName): string | undefined => get(name)?.toLowerCase()
-  const schema = get("libraries")
-    ?.split(/[\s,]+/)
-    .find((name) => name !== "" && name !== "*LIBL")
+  const libraries = (get("libraries") ?? "")
+    .toUpperCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== "" && name !== "*LIBL")
   return {
     autoCommit: lower("auto commit") !== "false",
     isolated: lower("transaction isolation") !== "none",
     readOnly: lower("access") === "read only" || lower("access") === "read call",
-    schema: lower("naming") === "system" ? undefined : schema?.toUpperCase(),
+    schema: lower("naming") === "system" ? undefined : libraries[0],
+    libraries,
     date: lower("date format") ?? "iso",
     dateSeparator: lower("date separator"),
     time: lower("time format") ?? "jis",

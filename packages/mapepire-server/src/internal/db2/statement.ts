@@ -23,6 +23,8 @@ export interface Run {
   readonly markers: ReadonlyArray<Marker> | undefined
   /** A query that has the columns that markers stand for, and where each column is in it. */
   readonly columnQuery: { readonly text: string; readonly indexes: ReadonlyArray<number | undefined> } | undefined
+  /** The schema that it creates something in. */
+  readonly library?: string | undefined
   /** A query with the columns of the result, for statements whose own description lacks their types. */
   readonly typeQuery: string | undefined
 }
@@ -41,6 +43,7 @@ export type Statement =
   /** SET TRANSACTION. */
   | { readonly _tag: "Isolation"; readonly readOnly: boolean }
   | { readonly _tag: "SetSchema"; readonly schema: string }
+  | { readonly _tag: "CreateSchema"; readonly name: string }
   | { readonly _tag: "Lock" }
   | { readonly _tag: "Call"; readonly name: string; readonly arguments: ReadonlyArray<Argument> }
   /** Accepted, without an effect here: GRANT, COMMENT ON and the like. */

@@ -314,24 +314,27 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
     throw new failures.Refused(failures.unsupported(`${verb} ${tokens[1]?.text ?? ""}`.trim()))
   }
   if (isWord(tokens[kind], "SCHEMA", "COLLECTION")) {
+    const name = tokens[kind + 1]
     // There is one schema, whatever it is called.
-    return verb === "CREATE" ? { _tag: "Nothing" } : refuse(tokens[kind]!.text)
+    return verb === "CREATE" && isName(name) ? { _tag: "CreateSchema", name: nameOf(name) } : refuse(tokens[kind]!.text)
   }
   const exists = wordsAt(tokens, kind + 1, "IF", "EXISTS") ? 2 : 0
   const named = unqualified(tokens, kind + 1 + exists)
   const plain = [...tokens.slice(0, kind + 1 + exists), ...named]
   const at = kind + 1 + exists
+  const qualifier = named.length < tokens.length - at ? tokens[at] : undefined
+  const library = verb === "CREATE" && qualifier !== undefined ? nameOf(qualifier) : undefined
   if (wordsAt(plain, 1, "OR", "REPLACE")) {
     if (!isWord(plain[kind], "VIEW")) {
       throw new failures.Refused(failures.unsupported("OR REPLACE of anything but a view"))
     }
     const created = [plain[0]!, ...plain.slice(3)]
     return {
-      ...ddl(render(defined(created, at - 2, environment))),
+      ...ddl(render(defined(created, at - 2, environment)), library),
       before: `DROP VIEW IF EXISTS ${render([plain[at]!])}`
     }
   }
-  return ddl(render(defined(plain, at, environment)))
+  return ddl(render(defined(plain, at, environment)), library)
 }
 
 const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
@@ -357,9 +360,10 @@ const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environme
   return rewrite(plain, environment)
 }
 
-const ddl = (text: string): Run => ({
+const ddl = (text: string, library: string | undefined): Run => ({
   _tag: "Run",
   text,
+  library,
   query: false,
   verb: "OTHER",
   writes: true,

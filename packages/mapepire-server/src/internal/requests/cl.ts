@@ -64,7 +64,7 @@ export const cl = (client: Client, _id: string, request: Fields): Effect.Effect<
     return Effect.succeed(failed(failures.notConnected))
   }
   const detail = client.server.behaviour.fullColumns ? "full" : "old"
-  return Effect.match(connection.exchange("CL", commandOf(command).run), {
+  return Effect.match(connection.exchange("CL", commandOf(command, connection.knowsLibrary).run), {
     onFailure: failed,
     onSuccess: ({ failure, log }) => {
       const answer = fields(
