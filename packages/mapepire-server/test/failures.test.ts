@@ -101,6 +101,47 @@ describe("what this server does not know", () => {
   )
 })
 
+describe("arithmetic with dates", () => {
+  it.scopedLive("is refused by name, wherever its types are known", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql('create table dd (id int not null primary key, d date, t timestamp, n int, "x.d" int)')
+      for (const sql of [
+        "select d + 1 day from dd",
+        "select d - (n + 1) months as x from dd",
+        "select t - 1 hour from dd",
+        "select d - n days from dd",
+        "select id from dd where d > current date - 7 days",
+        "values current timestamp + 5 minutes",
+        "values current date - date '2024-01-01'",
+        "values date('2024-01-01') - 1",
+        "select cast('2024-01-01' as date) - 1 from dd",
+        "select d - d from dd",
+        "select x.d - 1 from dd x",
+        "select 1 + x.t from dd x",
+        "update dd set d = d + 1 day where id = 1",
+        "update dd set n = n - d",
+        "create view v as select d + 1 day as x from dd"
+      ]) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.error, answer.sql_rc]).toEqual([sql, expect.stringMatching(/dates\.$/), -84])
+      }
+      const run = yield* client.run("select id from dd where d = current date - cast(? as int) days", [7])
+      expect(run.sql_rc).toBe(-84)
+      for (const sql of [
+        'select n + 1 as day, n - 1 as "DAYS" from dd',
+        "select n day, id hour from dd order by n - 1",
+        'select "x.d" - 1, -n, n - -1, length(d) - 4 from dd',
+        "select id from dd where d = '2024-01-01' and -1 < n - (id + 1)",
+        "values (cast(1 as int) - 1, current date)"
+      ]) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.error]).toEqual([sql, undefined])
+      }
+    })
+  )
+})
+
 describe("Db2's spellings", () => {
   it.scopedLive("are understood", () =>
     Effect.gen(function* () {

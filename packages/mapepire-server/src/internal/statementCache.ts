@@ -4,6 +4,7 @@ import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { Db2Type } from "./db2/types.js"
 import { parseType } from "./db2/types.js"
+import { isDated, refused as dateArithmetic } from "./db2/dateArithmetic.js"
 import { Refused, type Db2Failure } from "./db2/failures.js"
 import type { Run, Statement } from "./db2/statement.js"
 
@@ -37,27 +38,44 @@ export class StatementCache {
 
   get(text: string): Effect.Effect<Known, Db2Failure> {
     return Effect.suspend(() => {
-      let entry = this.known.get(text)
-      if (entry === undefined) {
-        try {
-          entry = { statement: this.read(text) }
-        } catch (error) {
-          if (error instanceof Refused) {
-            return Effect.fail(error.failure)
-          }
-          throw error
-        }
-        if (this.known.size >= maxEntries) {
-          this.known.delete(this.known.keys().next().value!)
-        }
-      } else {
+      const known = this.known.get(text)
+      if (known !== undefined) {
         this.known.delete(text)
+        this.known.set(text, known)
+        return Effect.succeed(known)
       }
-      if (!ofTheMoment.test(text)) {
-        this.known.set(text, entry)
+      try {
+        const statement = this.read(text)
+        return Effect.map(this.refuseDates(statement), () => this.keep(text, { statement }))
+      } catch (error) {
+        if (error instanceof Refused) {
+          return Effect.fail(error.failure)
+        }
+        throw error
       }
-      return Effect.succeed(entry)
     })
+  }
+
+  private keep(text: string, entry: Known): Known {
+    if (!ofTheMoment.test(text)) {
+      if (this.known.size >= maxEntries) {
+        this.known.delete(this.known.keys().next().value!)
+      }
+      this.known.set(text, entry)
+    }
+    return entry
+  }
+
+  /** What is calculated with must not be dates; only the database knows its columns' types. */
+  private refuseDates(statement: Statement): Effect.Effect<void, Db2Failure> {
+    const arithmetic = statement._tag === "Run" ? statement.arithmetic : undefined
+    return arithmetic === undefined
+      ? Effect.void
+      : Effect.flatMap(this.columns(arithmetic.query), (columns) =>
+          columns.some(({ name, type = "" }) => arithmetic.columns.has(name.toUpperCase()) && isDated(parseType(type)))
+            ? Effect.fail(dateArithmetic)
+            : Effect.void
+        )
   }
 
   /** Parameters and columns; asks the database once. */

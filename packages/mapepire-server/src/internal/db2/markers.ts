@@ -59,7 +59,7 @@ export const readMarkers = (tokens: ReadonlyArray<Token>): Markers => {
 }
 
 /** The one table of a statement without joins; types of columns are only looked up there. */
-const tableOf = (tokens: ReadonlyArray<Token>): string | undefined => {
+export const tableOf = (tokens: ReadonlyArray<Token>): string | undefined => {
   const names: Array<string> = []
   tokens.forEach((item, i) => {
     const introduces = isWord(item, "FROM", "JOIN", "INTO") || (i === 0 && isWord(item, "UPDATE"))

@@ -55,6 +55,9 @@ const functionTypes: Readonly<Record<string, string>> = {
   ROW_NUMBER: "BIGINT",
   RANK: "BIGINT",
   DENSE_RANK: "BIGINT",
+  DATE: "DATE",
+  TIME: "TIME",
+  TIMESTAMP: "TIMESTAMP",
   IDENTITY_VAL_LOCAL: "DECIMAL(31,0)",
   SUBSTR: "VARCHAR(32739)",
   UPPER: "VARCHAR(32739)",
@@ -62,7 +65,8 @@ const functionTypes: Readonly<Record<string, string>> = {
   HEX: "VARCHAR(32739)"
 }
 
-const expressionType = (expression: ReadonlyArray<Token>): Db2Type | undefined => {
+/** Undefined where the text alone does not tell. */
+export const expressionType = (expression: ReadonlyArray<Token>): Db2Type | undefined => {
   const tokens = unwrapped(expression)
   const first = tokens[0]
   if (first === undefined) {

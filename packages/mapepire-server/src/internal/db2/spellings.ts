@@ -1,6 +1,7 @@
 /** Db2's spellings within any statement, put as SQLite wants them. */
 import { catalog, catalogSchemas, type Environment, jobName, registerAt } from "./environment.js"
 import * as failures from "./failures.js"
+import { beginsOperand } from "./operands.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
 import { castType, parseType } from "./types.js"
 
@@ -14,12 +15,6 @@ const typedLiterals = ["DATE", "TIME", "TIMESTAMP"]
 /** A fraction with more digits than a double holds; a whole number is SQLite's own up to eight bytes. */
 const wideFraction = /^(?=(?:\D*\d){16})\d*\.\d*$/
 const maxInt64 = (1n << 63n) - 1n
-/** Words after which an operand begins, so that a sign there belongs to it. */
-const beforeOperand = [
-  ...["SELECT", "DISTINCT", "ALL", "VALUES", "WHERE", "ON", "HAVING", "BY", "AND", "OR", "NOT", "BETWEEN", "LIKE"],
-  ...["IN", "CASE", "WHEN", "THEN", "ELSE", "CONCAT", "DEFAULT", "LIMIT", "OFFSET"]
-]
-
 /** Whether a number stays exact only as a text. */
 const losesDigits = (text: string, negative: boolean): boolean =>
   wideFraction.test(text) || (/^\d{19,}$/.test(text) && BigInt(text) > maxInt64 + (negative ? 1n : 0n))
@@ -73,7 +68,7 @@ class Rewriter {
 
   /** The sign goes into the text: SQLite would make a double of it otherwise. */
   private number(current: Token): void {
-    const negative = isSymbol(this.tokens[this.at - 1], "-") && this.operandAt(this.at - 1)
+    const negative = isSymbol(this.tokens[this.at - 1], "-") && beginsOperand(this.tokens, this.at - 1)
     this.at++
     if (!losesDigits(current.text, negative)) {
       this.out.push(current)
@@ -83,16 +78,6 @@ class Rewriter {
       this.out.pop()
     }
     this.out.push(token("string", `'${negative ? "-" : ""}${current.text}'`, current.depth))
-  }
-
-  /** Whether an operand begins at a place, with its sign if it has one. */
-  private operandAt(at: number): boolean {
-    const before = this.tokens[at - 1]
-    return (
-      before === undefined ||
-      (before.kind === "symbol" && before.text !== ")" && before.text !== ".") ||
-      isWord(before, ...beforeOperand)
-    )
   }
 
   private symbol(current: Token): void {

@@ -1,9 +1,10 @@
 /** From a text in Db2's dialect to what SQLite runs. */
 import { addColumn, createTable } from "./createTable.js"
+import { readArithmetic } from "./dateArithmetic.js"
 import type { Environment } from "./environment.js"
 import * as failures from "./failures.js"
 import { finalTable } from "./finalTable.js"
-import { readMarkers, refuseUntyped } from "./markers.js"
+import { readMarkers, refuseUntyped, tableOf } from "./markers.js"
 import { resultColumns, selectList } from "./results.js"
 import {
   closing,
@@ -160,13 +161,20 @@ const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
 const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
   new Set(tokens.filter(({ kind }) => kind === "quoted").map(nameOf))
 
+const arithmetic = (tokens: ReadonlyArray<Token>): Run["arithmetic"] => {
+  const columns = new Set(readArithmetic(tokens))
+  const table = tableOf(tokens)
+  return table === undefined || columns.size === 0 ? undefined : { query: `SELECT * FROM ${quoted(table)}`, columns }
+}
+
+const quoted = (name: string) => "`" + name.replaceAll("`", "``") + "`"
+
 const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "columnQuery"> => {
   const { markers, table, wholeRow } = readMarkers(tokens)
   const columns = [...new Set(markers.flatMap((marker) => (marker?._tag === "Column" ? [marker.column] : [])))]
   if (table === undefined || columns.length === 0) {
     return { markers, columnQuery: undefined }
   }
-  const quoted = (name: string) => "`" + name.replaceAll("`", "``") + "`"
   const indexes = markers.map((marker) =>
     marker?._tag !== "Column" ? undefined : wholeRow ? Number(marker.column.slice(1)) : columns.indexOf(marker.column)
   )
@@ -193,6 +201,7 @@ const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
     columns: items === undefined ? undefined : resultColumns(items, false),
     quotedNames: quotedNames(tokens),
     ...columnQuery(tokens),
+    arithmetic: arithmetic(tokens),
     typeQuery: undefined
   }
 }
@@ -234,6 +243,7 @@ const values = (tokens: ReadonlyArray<Token>, environment: Environment): Run => 
     columns: resultColumns(items, true),
     quotedNames: new Set(),
     ...columnQuery(out),
+    arithmetic: arithmetic(out),
     typeQuery: undefined
   }
 }
@@ -268,6 +278,7 @@ const change = (
     columns: returning === undefined ? undefined : resultColumns(split(returning.items, 0), false),
     quotedNames: quotedNames(tokens),
     ...columnQuery(clean),
+    arithmetic: arithmetic(clean),
     typeQuery: items === undefined ? undefined : `SELECT ${render(items)} FROM ${render([returning!.table])}`
   }
 }
@@ -309,6 +320,7 @@ const unqualified = (tokens: ReadonlyArray<Token>, at: number): ReadonlyArray<To
 
 const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Statement => {
   const verb = tokens[0]!.text
+  readArithmetic(tokens)
   const kind = tokens.findIndex((item, i) => i > 0 && isWord(item, "TABLE", "VIEW", "INDEX", "SCHEMA", "COLLECTION"))
   if (kind < 0 || kind > 4) {
     throw new failures.Refused(failures.unsupported(`${verb} ${tokens[1]?.text ?? ""}`.trim()))
