@@ -124,6 +124,93 @@ describe("texts", () => {
   )
 })
 
+describe("columns", () => {
+  it.scopedLive("hold what their types hold, whichever way it comes", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      const failed = (sql: string, parameters?: ReadonlyArray<unknown>) =>
+        Effect.map(
+          parameters === undefined ? client.sql(sql) : client.run(sql, parameters),
+          ({ sql_rc, sql_state }) => [sql, sql_rc, sql_state]
+        )
+      for (const [column, value, code, state] of [
+        ["small", "99999", -406, "22003"],
+        ["small", "-32768 - 1", -406, "22003"],
+        ["id", "3000000000", -406, "22003"],
+        ["big", "9223372036854775808", -406, "22003"],
+        ["num", "12345678.5", -406, "22003"],
+        ["dec", "-123456789012345678901234567.5", -406, "22003"],
+        ["id", "'abc'", -420, "22018"],
+        ["num", "'1,5'", -420, "22018"],
+        ["dec", "'NaN'", -420, "22018"],
+        ["flt", "''", -420, "22018"],
+        ["dfl", "'much'", -420, "22018"],
+        ["d", "'not a date'", -180, "22007"],
+        ["d", "'15.06.2024'", -180, "22007"],
+        ["d", "DATE '2024-13-45'", -181, "22007"],
+        ["d", "'2023-02-29'", -181, "22007"],
+        ["t", "'noon'", -180, "22007"],
+        ["t", "'25:00:00'", -181, "22007"],
+        ["ts", "'yesterday'", -180, "22007"],
+        ["ts", "'2024-06-15 13:45:30Z'", -180, "22007"],
+        ["ts", "'2024-06-15 13:61:00'", -181, "22007"]
+      ] as const) {
+        const sql = `insert into v (${column}) values (${value})`
+        expect(yield* failed(sql)).toEqual([sql, code, state])
+      }
+      yield* client.sql("insert into v (id) values (1)")
+      const update = "update v set small = id + 40000, d = 'x'"
+      expect((yield* failed(update))[1]).toBe(-406)
+      expect((yield* failed("insert into v (id) values (?)", [3000000000]))[1]).toBe(-406)
+      expect((yield* client.sql("insert into v (small) values (99999)")).error).toBe(
+        "[SQL0406] Conversion error on assignment to column SMALL."
+      )
+      yield* client.sql("alter table v add column late date not null with default")
+      expect((yield* failed("update v set late = '2024-00-01'"))[1]).toBe(-181)
+    })
+  )
+
+  it.scopedLive("take everything else, and defaults of their types", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(table)
+      for (const [column, value] of [
+        ["small", "-32768"],
+        ["id", "'12'"],
+        ["big", "-9223372036854775808"],
+        ["num", "-9999999.99"],
+        ["dec", "99999999999999999999999999.12345"],
+        ["dec", "-00012.5"],
+        ["dfl", "'NaN'"],
+        ["dfl", "1e30"],
+        ["flt", "-1e300"],
+        ["d", "current timestamp"],
+        ["t", "'13.45.30'"],
+        ["t", "current time"],
+        ["ts", "'2024-06-15-13.45.30.123456'"],
+        ["ts", "'2024-06-15'"],
+        ["ts", "TIMESTAMP '2024-06-15 24:00:00'"],
+        ["small", "null"]
+      ] as const) {
+        const sql = `insert into v (${column}) values (${value})`
+        expect([sql, (yield* client.sql(sql)).error]).toEqual([sql, undefined])
+      }
+      expect((yield* client.sql("select t from v where t = '13.45.30'")).data).toEqual([["13:45:30"]])
+      const created = yield* client.sql(
+        `create table w (id int not null, n decimal(5, 2) not null with default, d date not null with default,
+          t time not null default, ts timestamp not null with default, x decimal(31) not null with default,
+          c varchar(5) not null with default)`
+      )
+      expect(created.error).toBeUndefined()
+      expect((yield* client.sql("insert into w (id) values (1)")).error).toBeUndefined()
+      const { data } = yield* client.sql("select n, x, c, d, ts from w where d = current date")
+      expect(data[0].slice(0, 3)).toEqual([0, 0, ""])
+      expect(data[0][4]).toContain(data[0][3])
+    })
+  )
+})
+
 describe("binary values", () => {
   it.scopedLive("are hex in both directions", () =>
     Effect.gen(function* () {

@@ -76,7 +76,7 @@ export const parseDate = (text: string, { date }: Properties): string | undefine
 
 /** `HH:MM:SS` in the format of the connection. */
 export const formatTime = (text: string, { time, timeSeparator }: Properties): string => {
-  const match = /^(\d\d):(\d\d):(\d\d)/.exec(text)
+  const match = /^(\d\d)[:.](\d\d)[:.](\d\d)/.exec(text)
   if (match === null) {
     return text
   }

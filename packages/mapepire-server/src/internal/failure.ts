@@ -1,7 +1,7 @@
 /** The database's failures in Db2's words. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
-import { lengthConstraint } from "./db2/createTable.js"
+import { failureOf } from "./db2/constraints.js"
 import * as failures from "./db2/failures.js"
 
 const last = (name: string): string => name.slice(name.lastIndexOf(".") + 1)
@@ -29,8 +29,7 @@ const messages: ReadonlyArray<
     () => failures.valuesMismatch
   ],
   [/^NOT NULL constraint failed: (?:.*\.)?(\S+)/, ([, column]) => failures.notNull(column!)],
-  [new RegExp(`^CHECK constraint failed: ${lengthConstraint}([^]*)`), ([, column]) => failures.tooLong(column!)],
-  [/^CHECK constraint failed: ([^]*)/, ([, name]) => failures.checkConstraint(name!)],
+  [/^CHECK constraint failed: ([^]*)/, ([, name]) => failureOf(name!) ?? failures.checkConstraint(name!)],
   [
     /^FOREIGN KEY constraint failed/,
     (_match, _schema, verb) => (verb === "DELETE" ? failures.foreignKeyDelete : failures.foreignKey)

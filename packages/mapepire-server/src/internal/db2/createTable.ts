@@ -1,9 +1,10 @@
 /** CREATE TABLE and ALTER TABLE: Db2's types, identity columns and clauses that SQLite does not know. */
+import { constraints } from "./constraints.js"
 import type { Environment } from "./environment.js"
 import * as failures from "./failures.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
 import { rewrite, typeOf } from "./spellings.js"
-import { kindOf, parseType, storedAsText } from "./types.js"
+import { type Kind, kindOf, parseType, storedAsText } from "./types.js"
 
 /** Words that may belong to a type's name or follow its length. */
 const typeWords = new Set([
@@ -12,7 +13,7 @@ const typeWords = new Set([
 ])
 
 /** A column's definition: name, type, the rest. */
-const column = (item: ReadonlyArray<Token>, environment: Environment) => {
+const column = (item: ReadonlyArray<Token>, environment: Environment, defaults: Defaults) => {
   const name = item[0]!
   let at = 1
   if (
@@ -43,7 +44,7 @@ const column = (item: ReadonlyArray<Token>, environment: Environment) => {
   if (type === undefined) {
     throw new failures.Refused(failures.invalidToken(item[start]?.text ?? "<END-OF-STATEMENT>"))
   }
-  return { name, declared, type, rest: rest(item.slice(at), environment) }
+  return { name, declared, type, rest: rest(item.slice(at), environment, defaults[kindOf(type)] ?? "''") }
 }
 
 /**
@@ -56,32 +57,13 @@ const sqliteType = (declared: string): string => {
   return storedAsText(type) || (text && !/CHAR|CLOB|TEXT/.test(declared)) ? `TEXT_${declared}` : declared
 }
 
-/** Names the constraints that keep texts within their columns' lengths; a failure of one is Db2's own of that name. */
-export const lengthConstraint = "SLUICE_LENGTH_OF_"
-
-const limited = (name: Token, declared: string): ReadonlyArray<Token> => {
-  const type = parseType(declared)!
-  const kind = kindOf(type)
-  if (kind !== "char" && (kind !== "text" || !/CHAR|GRAPHIC/.test(type.name))) {
-    return []
-  }
-  const constraint = token("quoted", `"${lengthConstraint}${nameOf(name).replaceAll('"', '""')}"`)
-  return [
-    token("word", "CONSTRAINT"),
-    constraint,
-    ...snippet("CHECK ( length ("),
-    name,
-    ...snippet(`) <= ${type.precision} )`)
-  ]
-}
-
 interface Rest {
   readonly tokens: ReadonlyArray<Token>
   readonly identity: boolean
   readonly primary: boolean
 }
 
-const rest = (tokens: ReadonlyArray<Token>, environment: Environment): Rest => {
+const rest = (tokens: ReadonlyArray<Token>, environment: Environment, zero: string): Rest => {
   const kept: Array<Token> = []
   let identity = false
   let primary = false
@@ -108,16 +90,28 @@ const rest = (tokens: ReadonlyArray<Token>, environment: Environment): Rest => {
       kept.push(tokens[at]!)
     }
   }
-  return { tokens: withDefaults(rewrite(kept, environment)), identity, primary }
+  return { tokens: rewrite(withDefaults(kept, zero), environment), identity, primary }
 }
 
-/** `DEFAULT` without a value, as in `NOT NULL WITH DEFAULT`, means the type's zero: here the empty text or 0. */
-const withDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
+type Defaults = Readonly<Partial<Record<Kind, string>>>
+
+const numbers: Defaults = { integer: "0", decimal: "0", decfloat: "0", float: "0", boolean: "0" }
+const ofTable: Defaults = { ...numbers, date: "CURRENT DATE", time: "CURRENT TIME", timestamp: "CURRENT TIMESTAMP" }
+/** SQLite adds no column whose default is the moment's; Db2 gives these to the rows that are there. */
+const ofAddedColumn: Defaults = {
+  ...numbers,
+  date: "'0001-01-01'",
+  time: "'00:00:00'",
+  timestamp: "'0001-01-01 00:00:00'"
+}
+
+/** `DEFAULT` without a value, as in `NOT NULL WITH DEFAULT`, means the type's zero. */
+const withDefaults = (tokens: ReadonlyArray<Token>, zero: string): ReadonlyArray<Token> =>
   tokens.flatMap((item, i) => {
     const next = tokens[i + 1]
     return isWord(item, "DEFAULT") &&
       (next === undefined || isWord(next, "NOT", "PRIMARY", "CHECK", "UNIQUE", "REFERENCES"))
-      ? [item, token("string", "''", item.depth)]
+      ? [item, ...snippet(zero, item.depth)]
       : [item]
   })
 
@@ -147,12 +141,12 @@ export const createTable = (
     return rewrite(tokens, environment)
   }
   const items = split(tokens.slice(open + 1, closing(tokens, open)), 1)
-  const definitions = items.filter((item) => !isConstraint(item)).map((item) => column(item, environment))
+  const definitions = items.filter((item) => !isConstraint(item)).map((item) => column(item, environment, ofTable))
   const identity = definitions.find((definition) => definition.rest.identity)
-  const out = definitions.map(({ declared, name, rest }) => {
+  const out = definitions.map(({ declared, name, rest, type }) => {
     if (!rest.identity) {
       const own = identity !== undefined && rest.primary ? uniqueInstead(rest.tokens) : rest.tokens
-      return [name, ...snippet(sqliteType(declared)), ...own, ...limited(name, declared)]
+      return [name, ...snippet(sqliteType(declared)), ...own, ...constraints(name, type)]
     }
     // SQLite counts up only in a column of exactly this type.
     return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT")]
@@ -186,12 +180,12 @@ const uniqueInstead = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
 
 /** `ALTER TABLE t ADD [COLUMN] …`; the rest is SQLite's own. The definition begins at `at`. */
 export const addColumn = (tokens: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
-  const definition = column(tokens.slice(at), environment)
+  const definition = column(tokens.slice(at), environment, ofAddedColumn)
   return [
     ...tokens.slice(0, at),
     definition.name,
     ...snippet(sqliteType(definition.declared)),
     ...definition.rest.tokens,
-    ...limited(definition.name, definition.declared)
+    ...constraints(definition.name, definition.type)
   ]
 }

@@ -64,6 +64,16 @@ export const checkConstraint = (name: string) =>
   db2("SQL0545", `INSERT, UPDATE, or MERGE not allowed by CHECK constraint ${name}.`, "23513", -545)
 export const tooLong = (column: string) =>
   db2("SQL0404", `Value for column or variable ${column} too long.`, "22001", -404)
+export const outOfRange = (column: string) =>
+  db2("SQL0406", `Conversion error on assignment to column ${column}.`, "22003", -406)
+export const noNumber = db2("SQL0420", "Character in CAST argument not valid.", "22018", -420)
+export const dateSyntax = db2(
+  "SQL0180",
+  "Syntax of date, time, or timestamp value not valid: this development server reads YYYY-MM-DD and HH:MM:SS.",
+  "22007",
+  -180
+)
+export const noDate = db2("SQL0181", "Value in date, time, or timestamp string not valid.", "22007", -181)
 export const conversion = db2("SQL0302", "Conversion error on input variable or parameter.", "22001", -302)
 export const notAuthorized = db2("SQL0551", "Not authorized to object.", "42501", -551)
 export const inUse = db2("SQL0913", "Row or object in use.", "57033", -913)
