@@ -171,6 +171,24 @@ describe("columns", () => {
     })
   )
 
+  it.scopedLive("tell whether they take NULL", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const nullable = (sql: string) =>
+        Effect.map(client.sql(sql), ({ metadata }) => metadata.columns.map((column: any) => column.nullable))
+      yield* client.sql(
+        "create table n (id int not null primary key, x int, auto bigint not null generated always as identity)"
+      )
+      expect(yield* nullable("select * from n")).toEqual([0, 1, 0])
+      expect(yield* nullable("select n.id as x, x as id, x + 1, auto from n where id = 1")).toEqual([0, 1, 2, 0])
+      expect(yield* nullable("select d.deptno, mgrno from sample.department d")).toEqual([0, 1])
+      // What an outer join adds has no values.
+      const joined = "select e.workdept, d.deptno from employee e left join department d on d.deptno = e.workdept"
+      expect(yield* nullable(joined)).toEqual([1, 1])
+      expect(yield* nullable("select 1 from sysibm.sysdummy1")).toEqual([2])
+    })
+  )
+
   it.scopedLive("take everything else, and defaults of their types", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

@@ -4,6 +4,7 @@ import type { ResultColumn } from "./db2/results.js"
 import { type Db2Type, kindOf, makeType, parseType } from "./db2/types.js"
 import { field, fields } from "./json.js"
 import type { Properties } from "./properties.js"
+import type { TableColumns } from "./statementCache.js"
 import { type Encode, type EncodeBytes, encoderOf } from "./values.js"
 
 export interface Described {
@@ -23,6 +24,8 @@ export interface Hints {
   readonly quotedNames: ReadonlySet<string>
   /** Types found by a description of the same columns. */
   readonly types: ReadonlyArray<SqlTransport.Column> | undefined
+  /** Those of the one table that the query is about. */
+  readonly table: TableColumns | undefined
 }
 
 export const describeColumns = (
@@ -41,9 +44,20 @@ export const describeColumns = (
     return {
       name: named ? column.name : position(i),
       type: type === undefined ? typeOfValues(rows, i, complete) : widened(type, rows, i),
-      nullable: column.nullable === undefined ? (declared === undefined ? 2 : 1) : column.nullable ? 1 : 0
+      nullable:
+        column.nullable === undefined && declared === undefined
+          ? 2
+          : (column.nullable ?? nullableIn(hints?.table, hints?.columns === undefined ? column.name : hint?.source))
+            ? 1
+            : 0
     }
   })
+
+/** A column is nullable unless its table is known and does not say so. */
+const nullableIn = (table: TableColumns | undefined, name: string | undefined): boolean => {
+  const column = name === undefined ? undefined : table?.get(name.toUpperCase())
+  return column === undefined || column.nullable === true
+}
 
 const declaredType = (column: SqlTransport.Column | undefined): Db2Type | undefined => {
   if (column?.type === undefined) {

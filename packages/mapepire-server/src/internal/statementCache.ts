@@ -24,8 +24,11 @@ export interface Known {
   typed?: ReadonlyArray<SqlTransport.Column> | undefined
 }
 
+export type TableColumns = ReadonlyMap<string, SqlTransport.Column>
+
 export class StatementCache {
   private readonly known = new Map<string, Known>()
+  private readonly tables = new Map<string, TableColumns>()
 
   constructor(
     private readonly session: SqlTransport.Session,
@@ -34,6 +37,7 @@ export class StatementCache {
 
   clear(): void {
     this.known.clear()
+    this.tables.clear()
   }
 
   get(text: string): Effect.Effect<Known, Db2Failure> {
@@ -68,14 +72,28 @@ export class StatementCache {
 
   /** What is calculated with must not be dates; only the database knows its columns' types. */
   private refuseDates(statement: Statement): Effect.Effect<void, Db2Failure> {
-    const arithmetic = statement._tag === "Run" ? statement.arithmetic : undefined
-    return arithmetic === undefined
+    const { arithmetic = [], table } = statement._tag === "Run" ? statement : {}
+    return table === undefined || arithmetic.length === 0
       ? Effect.void
-      : Effect.flatMap(this.columns(arithmetic.query), (columns) =>
-          columns.some(({ name, type = "" }) => arithmetic.columns.has(name.toUpperCase()) && isDated(parseType(type)))
+      : Effect.flatMap(this.table(table), (columns) =>
+          arithmetic.some((name) => isDated(parseType(columns.get(name)?.type ?? "")))
             ? Effect.fail(dateArithmetic)
             : Effect.void
         )
+  }
+
+  /** A table's columns by their names in upper case; asks the database once. */
+  table(name: string): Effect.Effect<TableColumns> {
+    const found = this.tables.get(name)
+    return found !== undefined
+      ? Effect.succeed(found)
+      : Effect.map(this.columns("SELECT * FROM `" + name.replaceAll("`", "``") + "`"), (columns) => {
+          const byName = new Map(columns.map((column) => [column.name.toUpperCase(), column]))
+          if (byName.size > 0) {
+            this.tables.set(name, byName)
+          }
+          return byName
+        })
   }
 
   /** Parameters and columns; asks the database once. */

@@ -18,7 +18,7 @@ export const refused = failures.unsupported("arithmetic with dates")
 /** The columns that are added to or subtracted from: names between dots, the last one counts. */
 const columnOf = (operand: ReadonlyArray<Token>): ReadonlyArray<string> =>
   operand.every((item, i) => (i % 2 === 0 ? isName(item) : isSymbol(item, "."))) && operand.length > 0
-    ? [nameOf(operand.at(-1)!)]
+    ? [nameOf(operand.at(-1)!).toUpperCase()]
     : []
 
 /** Refuses what the text alone shows to be such arithmetic; else the columns that must not be dates. */

@@ -1,6 +1,6 @@
 /** What a query's text tells of its result: which columns have no name, and the types of casts and literals. */
 import { registerAt } from "./environment.js"
-import { closing, isName, isSymbol, isWord, split, type Token } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
 import { type Db2Type, makeType, parseType } from "./types.js"
 import { typeOf } from "./spellings.js"
 
@@ -8,6 +8,8 @@ export interface ResultColumn {
   /** Db2 numbers what has no name: `00001`. */
   readonly named: boolean
   readonly type: Db2Type | undefined
+  /** The column that it is, if it is no more than that. */
+  readonly source: string | undefined
 }
 
 /** The items of a select list or of a row of VALUES; undefined where a star hides how many columns there are. */
@@ -21,7 +23,11 @@ export const resultColumns = (
   return items.map((item) => {
     const alias = values ? 0 : aliasWords(item)
     const expression = alias === 0 ? item : item.slice(0, -alias)
-    return { named: !values && (alias > 0 || isColumn(item)), type: expressionType(expression) }
+    return {
+      named: !values && (alias > 0 || isColumn(item)),
+      type: expressionType(expression),
+      source: isColumn(expression) ? nameOf(expression.at(-1)!) : undefined
+    }
   })
 }
 

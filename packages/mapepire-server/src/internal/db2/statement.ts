@@ -25,8 +25,10 @@ export interface Run {
   readonly columnQuery: { readonly text: string; readonly indexes: ReadonlyArray<number | undefined> } | undefined
   /** The schema that it creates something in. */
   readonly library?: string | undefined
-  /** Columns that are calculated with, and so must not be dates. */
-  readonly arithmetic?: { readonly query: string; readonly columns: ReadonlySet<string> } | undefined
+  /** The one table that it is about; undefined where it is about several or none. */
+  readonly table?: string | undefined
+  /** Columns that are calculated with, and so must not be dates. In upper case. */
+  readonly arithmetic?: ReadonlyArray<string> | undefined
   /** A query with the columns of the result, for statements whose own description lacks their types. */
   readonly typeQuery: string | undefined
 }

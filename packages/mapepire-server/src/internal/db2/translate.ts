@@ -161,12 +161,6 @@ const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
 const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
   new Set(tokens.filter(({ kind }) => kind === "quoted").map(nameOf))
 
-const arithmetic = (tokens: ReadonlyArray<Token>): Run["arithmetic"] => {
-  const columns = new Set(readArithmetic(tokens))
-  const table = tableOf(tokens)
-  return table === undefined || columns.size === 0 ? undefined : { query: `SELECT * FROM ${quoted(table)}`, columns }
-}
-
 const quoted = (name: string) => "`" + name.replaceAll("`", "``") + "`"
 
 const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "columnQuery"> => {
@@ -201,7 +195,8 @@ const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
     columns: items === undefined ? undefined : resultColumns(items, false),
     quotedNames: quotedNames(tokens),
     ...columnQuery(tokens),
-    arithmetic: arithmetic(tokens),
+    table: tableOf(tokens),
+    arithmetic: readArithmetic(tokens),
     typeQuery: undefined
   }
 }
@@ -243,7 +238,8 @@ const values = (tokens: ReadonlyArray<Token>, environment: Environment): Run => 
     columns: resultColumns(items, true),
     quotedNames: new Set(),
     ...columnQuery(out),
-    arithmetic: arithmetic(out),
+    table: tableOf(out),
+    arithmetic: readArithmetic(out),
     typeQuery: undefined
   }
 }
@@ -278,7 +274,8 @@ const change = (
     columns: returning === undefined ? undefined : resultColumns(split(returning.items, 0), false),
     quotedNames: quotedNames(tokens),
     ...columnQuery(clean),
-    arithmetic: arithmetic(clean),
+    table: tableOf(clean),
+    arithmetic: readArithmetic(clean),
     typeQuery: items === undefined ? undefined : `SELECT ${render(items)} FROM ${render([returning!.table])}`
   }
 }

@@ -86,7 +86,7 @@ const runDescription = (
           return prepared(markers, undefined)
         }
         const hints = client.server.sqlite
-          ? { columns: run.columns, quotedNames: run.quotedNames, types: resultTypes }
+          ? { columns: run.columns, quotedNames: run.quotedNames, types: resultTypes, table: undefined }
           : undefined
         const columns = describeColumns(described.columns, hints, [], false)
         return prepared(

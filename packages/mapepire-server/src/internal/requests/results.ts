@@ -2,7 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import { type Client, type Entry } from "../client.js"
-import { columnsJson, describeColumns } from "../columns.js"
+import { columnsJson, describeColumns, type Hints } from "../columns.js"
 import type { Connection } from "../connection.js"
 import type { ResultCursor } from "../cursor.js"
 import type { Db2Failure } from "../db2/failures.js"
@@ -29,8 +29,7 @@ export const openResult = (
   terse: boolean
 ): Effect.Effect<Result, SqlError | Db2Failure> =>
   Effect.flatMap(connection.open(run, params, rows), (cursor) =>
-    Effect.flatMap(connection.statements.resultTypes(known, run), (types) => {
-      const hints = client.server.sqlite ? { columns: run.columns, quotedNames: run.quotedNames, types } : undefined
+    Effect.flatMap(hintsOf(client, connection, known, run, cursor.columns), (hints) => {
       const columns = describeColumns(cursor.columns, hints, cursor.fetched, cursor.complete)
       const writer = client.writer(columns, terse, connection)
       const metadata = rawField(
@@ -51,6 +50,30 @@ export const openResult = (
       }))
     })
   )
+
+/** What is known of the columns besides what the result itself says; only of SQLite's is there more. */
+const hintsOf = (
+  client: Client,
+  connection: Connection,
+  known: Known,
+  run: Run,
+  columns: ResultCursor["columns"]
+): Effect.Effect<Hints | undefined> => {
+  if (!client.server.sqlite) {
+    return Effect.succeed(undefined)
+  }
+  const { columns: named, quotedNames, table } = run
+  // Expressions have no types; their table tells nothing of them.
+  const typed = table !== undefined && columns.some(({ type }) => type !== undefined)
+  return Effect.flatMap(connection.statements.resultTypes(known, run), (types) =>
+    Effect.map(typed ? connection.statements.table(table) : Effect.succeed(undefined), (found) => ({
+      columns: named,
+      quotedNames,
+      types,
+      table: found
+    }))
+  )
+}
 
 /** Done is only who met the end while filling the page: never with no rows wanted, nor with exactly as many as there are. */
 export const page = (
