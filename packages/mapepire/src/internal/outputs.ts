@@ -1,6 +1,6 @@
 /** Output parameters of a CALL: exact, by name and type. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { OutputParameter } from "../Protocol.js"
+import { recordOf } from "./columns.js"
 import { parseLossless } from "./lossless.js"
 import { cellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
 
@@ -28,7 +28,7 @@ export const outputParameters = (
     return []
   }
   const out: Array<OutputValue> = []
-  for (const item of list as ReadonlyArray<{ readonly [Key in keyof OutputParameter]?: unknown }>) {
+  for (const item of list.map(recordOf)) {
     const name = typeof item.name === "string" ? item.name : undefined
     const type = typeof item.type === "string" ? item.type : undefined
     const { value } = item

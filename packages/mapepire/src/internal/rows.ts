@@ -52,6 +52,8 @@ export const resultNames = (columns: ReadonlyArray<{ readonly name: string }>, h
 
 const nullability = [false, true, undefined]
 
+const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
+
 const portColumns = (
   columns: ReadonlyArray<ColumnMetadata>,
   names: ReadonlyArray<string>
@@ -60,8 +62,8 @@ const portColumns = (
     name: names[i]!,
     type: column.type,
     nullable: column.nullable === undefined ? undefined : nullability[column.nullable],
-    precision: column.precision,
-    scale: column.scale
+    precision: numberOf(column.precision),
+    scale: numberOf(column.scale)
   }))
 
 export const rowDecoder = (columns: ReadonlyArray<ColumnMetadata>, options: RowOptions = {}): RowDecoder => {

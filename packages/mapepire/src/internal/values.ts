@@ -26,37 +26,41 @@ export interface BlobReference {
   readonly size: number
 }
 
-const kinds: Readonly<Record<string, Kind>> = {
-  SMALLINT: "integer",
-  INTEGER: "integer",
-  INT: "integer",
-  BIGINT: "integer",
-  DECIMAL: "exact",
-  NUMERIC: "exact",
-  DECFLOAT: "exact",
-  REAL: "double",
-  DOUBLE: "double",
-  FLOAT: "double",
-  BOOLEAN: "boolean",
-  BINARY: "binary",
-  VARBINARY: "binary",
-  BLOB: "binary",
-  ROWID: "binary",
-  CHAR: "text",
-  VARCHAR: "text",
-  NCHAR: "text",
-  NVARCHAR: "text",
-  GRAPHIC: "text",
-  VARGRAPHIC: "text",
-  CLOB: "text",
-  DBCLOB: "text",
-  NCLOB: "text",
-  XML: "text",
-  DATALINK: "text",
-  DATE: "date",
-  TIME: "time",
-  TIMESTAMP: "timestamp"
-}
+// No prototype: a type may have any name, "constructor", too.
+const kinds: Readonly<Record<string, Kind | undefined>> = Object.assign(
+  Object.create(null) as object,
+  {
+    SMALLINT: "integer",
+    INTEGER: "integer",
+    INT: "integer",
+    BIGINT: "integer",
+    DECIMAL: "exact",
+    NUMERIC: "exact",
+    DECFLOAT: "exact",
+    REAL: "double",
+    DOUBLE: "double",
+    FLOAT: "double",
+    BOOLEAN: "boolean",
+    BINARY: "binary",
+    VARBINARY: "binary",
+    BLOB: "binary",
+    ROWID: "binary",
+    CHAR: "text",
+    VARCHAR: "text",
+    NCHAR: "text",
+    NVARCHAR: "text",
+    GRAPHIC: "text",
+    VARGRAPHIC: "text",
+    CLOB: "text",
+    DBCLOB: "text",
+    NCLOB: "text",
+    XML: "text",
+    DATALINK: "text",
+    DATE: "date",
+    TIME: "time",
+    TIMESTAMP: "timestamp"
+  } as const
+)
 
 /** What a type's name says about its values. */
 export const kindOf = (type: string): Kind => {

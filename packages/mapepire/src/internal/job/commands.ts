@@ -4,11 +4,12 @@ import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as MapepireJob from "../../MapepireJob.js"
 import type { ColumnMetadata } from "../../Protocol.js"
+import { columnsOf, recordOf } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
-import { columnsOf, type JobSession, plainRequest } from "./session.js"
+import { type JobSession, plainRequest } from "./session.js"
 import { Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
@@ -173,7 +174,7 @@ export const call = (session: JobSession, request: SqlTransport.SqlRequest): Eff
 export const parametersOf = (frame: Pick<Frame, "body">): MapepireJob.Prepared["parameters"] => {
   const { metadata } = frame.body as { readonly metadata?: { readonly parameters?: unknown } | null }
   return Array.isArray(metadata?.parameters)
-    ? (metadata.parameters as ReadonlyArray<Record<string, unknown>>).map((parameter) => ({
+    ? metadata.parameters.map(recordOf).map((parameter) => ({
         name: text(parameter.name),
         type: text(parameter.type),
         mode: text(parameter.mode),

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ColumnMetadata, Parameter } from "../../Protocol.js"
+import { columnsOf } from "../columns.js"
 import * as failure from "../failure.js"
 import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
 import { encodeParameterRows, encodeParameters } from "../parameters.js"
@@ -358,11 +359,4 @@ export const plainRequest: SqlTransport.SqlRequest = {
   shape: "arrays",
   prepared: false,
   transaction: "free"
-}
-
-export const columnsOf = (frame: Pick<Frame, "body">): ReadonlyArray<ColumnMetadata> | undefined => {
-  const metadata = frame.body.metadata
-  return typeof metadata === "object" && metadata !== null && "columns" in metadata && Array.isArray(metadata.columns)
-    ? (metadata.columns as ReadonlyArray<ColumnMetadata>)
-    : undefined
 }

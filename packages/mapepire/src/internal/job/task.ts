@@ -57,7 +57,12 @@ export class Task {
                 : Effect.succeed(result)
           )
         }
-        const addresses = frame!.data !== undefined && mayHaveBlobs?.(frame!) === true ? addressesIn(frame!.data) : []
+        let addresses: ReadonlyArray<string>
+        try {
+          addresses = frame!.data !== undefined && mayHaveBlobs?.(frame!) === true ? addressesIn(frame!.data) : []
+        } catch (defect) {
+          return resume(Effect.die(defect))
+        }
         const fetch = this.wire.link?.blob
         if (addresses.length === 0 || fetch === undefined) {
           return conclude(undefined)

@@ -177,7 +177,16 @@ export class Wire implements LinkEvents {
 
   // ----------------------------------------------------------------------------------------------------- receiving
 
+  /** Whoever carries messages calls this from an event of its own: what is thrown there would end the process. */
   readonly message = (data: string | Uint8Array): void => {
+    try {
+      this.take(data)
+    } catch (defect) {
+      this.ended(`a message of the daemon's could not be dealt with: ${failure.textOf(defect)}`)
+    }
+  }
+
+  private take(data: string | Uint8Array): void {
     this.heard = performance.now()
     if (typeof data === "string" && data.startsWith(closed)) {
       return
