@@ -110,8 +110,8 @@ export interface JobConfig {
   /** DATE and TIMESTAMP as text (default), or as `Date`. */
   readonly dates?: "string" | "date" | undefined
   /**
-   * How the daemon writes binary values, and wants them. Default `auto`: reads both, and writes hexadecimal digits, which
-   * daemons up to 2.3.6 want.
+   * How the daemon writes binary values, and wants them. Default `auto`: reads both, and writes what the daemon's version
+   * wants, for which it is asked before the first bytes are sent: hexadecimal digits up to 2.3.6, then base64.
    */
   readonly binary?: "auto" | "hex" | "base64" | undefined
 }

@@ -262,6 +262,13 @@ export const replaced = (subject: Subject): SqlError =>
 export const unsupported = (message: string, statement?: string, outcome?: SqlFailure.Outcome): SqlError =>
   SqlFailure.make({ reason: "Unsupported", message, statement, outcome })
 
+/** Bytes would be written in one way or the other, and perhaps be stored as others than they are. */
+export const untoldVersion = (statement: string): SqlError =>
+  unsupported(
+    "The daemon does not tell its version, so how it takes bytes is not known: set the option binary to hex or base64",
+    statement
+  )
+
 /** An answer that is not what the protocol says. */
 export const protocol = (message: string, subject: Subject, cause?: unknown): SqlError =>
   SqlFailure.make({ reason: "Unknown", message, outcome: "unknown", statement: subject.statement, cause })

@@ -10,9 +10,18 @@ import type { Parameter } from "../Protocol.js"
 import { plainDecimal } from "./values.js"
 
 export interface ParameterOptions {
-  /** How bytes are written: `hex` (default; daemons up to 2.3.6), or `base64` for BLOB and BINARY on newer ones. */
-  readonly binary?: "hex" | "base64" | undefined
+  /**
+   * How bytes are written: `hex` (default; daemons up to 2.3.6), or `base64` for BLOB and BINARY on newer ones. `ask`: it is
+   * not known yet, and where there are bytes the answer is `shapeUnknown`.
+   */
+  readonly binary?: "hex" | "base64" | "ask" | undefined
 }
+
+/** There are bytes among the parameters, and how they are to be written has to be found out first. */
+export const shapeUnknown: SqlError = SqlFailure.make({
+  reason: "InvalidParameter",
+  message: "How the daemon takes bytes is not known"
+})
 
 /** The parameters of one execution, or what cannot be sent. The failure names the place and the kind, never the value. */
 export const encodeParameters = (
@@ -23,7 +32,7 @@ export const encodeParameters = (
   for (let i = 0; i < params.length; i++) {
     const encoded = encode(params[i], options)
     if (encoded instanceof Refused) {
-      return failed(i, encoded.why)
+      return encoded === askFirst ? shapeUnknown : failed(i, encoded.why)
     }
     out[i] = encoded
   }
@@ -43,7 +52,7 @@ export const encodeParameterRows = (
         ? encodeParameters(row, options)
         : SqlFailure.make({ reason: "InvalidParameter", message: `Row ${out.length} of the parameters ${wrong}` })
     if (encoded instanceof SqlError) {
-      return SqlFailure.annotate(encoded, { failedRow: out.length })
+      return encoded === shapeUnknown ? encoded : SqlFailure.annotate(encoded, { failedRow: out.length })
     }
     out.push(encoded)
   }
@@ -53,6 +62,8 @@ export const encodeParameterRows = (
 class Refused {
   constructor(readonly why: string) {}
 }
+
+const askFirst = new Refused("")
 
 const failed = (index: number, why: string): SqlError =>
   SqlFailure.make({ reason: "InvalidParameter", message: `Parameter ${index + 1} cannot be sent to Db2: ${why}` })
@@ -113,8 +124,8 @@ const encodeObject = (value: object, options: ParameterOptions): Parameter | Ref
   )
 }
 
-const bytes = (buffer: Buffer, { binary = "hex" }: ParameterOptions): string =>
-  binary === "hex" ? buffer.toString("hex").toUpperCase() : buffer.toString("base64")
+const bytes = (buffer: Buffer, { binary = "hex" }: ParameterOptions): string | Refused =>
+  binary === "ask" ? askFirst : binary === "hex" ? buffer.toString("hex").toUpperCase() : buffer.toString("base64")
 
 /** TIMESTAMP has no zone: what is written is the time in UTC, in the form that every job takes. */
 const timestamp = (date: Date): string | Refused => {

@@ -129,7 +129,7 @@ export const make = (
         batchRows: Math.max(1, config.batchRows ?? 10_000),
         batchBytes: Math.max(1, config.batchBytes ?? 8 * 1024 * 1024),
         transactional: config.jdbc?.["auto commit"] === false,
-        binary: config.binary === "base64" ? "base64" : "hex",
+        binary: config.binary === "auto" ? undefined : config.binary,
         rows: rowOptions(config)
       }
     })

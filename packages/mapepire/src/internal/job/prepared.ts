@@ -1,6 +1,6 @@
 /** A statement that is prepared once and run often: a handle of the daemon's, kept by a scope. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import type { SqlTransport } from "@sluice/sql"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -87,7 +87,7 @@ class PreparedStatement {
               )
             : (answer.error ?? answer)
         })
-      : Effect.fail(SqlFailure.annotate(encoded, { statement: request.text }))
+      : this.session.unencoded(encoded, request, () => this.execute(parameters, request))
   }
 
   /** Rows of a batch; a failure may come after some of them. */
@@ -149,6 +149,16 @@ export const prepare = <A extends object>(
             ? request.deadline
             : Math.min(request.deadline, performance.now() + Duration.toMillis(options.timeout))
       })
+      const batch: MapepireJob.Prepared<A>["batch"] = (rows, options) =>
+        Effect.suspend(() => {
+          const chunks = session.chunks(rows)
+          return isRows(chunks)
+            ? Effect.map(
+                session.sum(chunks, (chunk) => statement.batch(chunk, requestWith(options))),
+                ({ changes }) => ({ changes })
+              )
+            : session.unencoded(chunks, requestWith(options), () => batch(rows, options))
+        })
       return {
         columns: session.decoder(described.columns, request).columns,
         parameters: described.parameters,
@@ -156,17 +166,7 @@ export const prepare = <A extends object>(
           Effect.suspend(() =>
             Effect.map(statement.execute(parameters, requestWith(options)), (answer) => callResult<A>(answer, config))
           ),
-        batch: (rows, options) =>
-          Effect.suspend(() => {
-            const chunks = session.chunks(rows, request.text)
-            if (!isRows(chunks)) {
-              return Effect.fail(chunks)
-            }
-            return Effect.map(
-              session.sum(chunks, (chunk) => statement.batch(chunk, requestWith(options))),
-              ({ changes }) => ({ changes })
-            )
-          })
+        batch
       }
     })
   )

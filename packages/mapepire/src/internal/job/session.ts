@@ -8,14 +8,15 @@ import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import { columnsOf } from "../columns.js"
 import * as failure from "../failure.js"
 import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
-import { encodeParameterRows, encodeParameters } from "../parameters.js"
+import { encodeParameterRows, encodeParameters, type ParameterOptions, shapeUnknown } from "../parameters.js"
 import { kindOf } from "../values.js"
 import { JobAnswer } from "./answer.js"
+import { type ByteShape, byteShapeOf } from "./byteShape.js"
 import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
-import { type Blobs, Task } from "./task.js"
+import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { changesMeaning, fromVerb, mayHaveRows } from "./text.js"
 import type { Wire } from "./wire.js"
 
@@ -31,8 +32,8 @@ export interface SessionOptions {
   readonly batchBytes: number
   /** Changes are undone until they are committed: not in autocommit. */
   readonly transactional: boolean
-  /** How bytes are written. */
-  readonly binary: "hex" | "base64"
+  /** How bytes are written. Undefined: as the daemon's version wants them. */
+  readonly binary: ByteShape | undefined
   readonly rows: Omit<RowOptions, "integers" | "shape">
 }
 
@@ -45,6 +46,8 @@ export class JobSession implements SqlTransport.Session {
   transactionOpen = false
   /** Changes are undone until they are committed: not in autocommit. */
   transactional: boolean
+  /** Who never sends bytes never asks. */
+  private parameterOptions: ParameterOptions
 
   constructor(
     readonly wire: Wire,
@@ -54,6 +57,7 @@ export class JobSession implements SqlTransport.Session {
   ) {
     this.handles = new Handles(wire, options.statementCacheSize)
     this.transactional = options.transactional
+    this.parameterOptions = { binary: options.binary ?? "ask" }
   }
 
   get id(): string {
@@ -123,9 +127,9 @@ export class JobSession implements SqlTransport.Session {
   ): Effect.Effect<JobAnswer, SqlError> =>
     Effect.suspend(() => {
       const text = fromVerb(request.text)
-      const chunks = this.chunks(rows, request.text)
+      const chunks = this.chunks(rows)
       if (!isRows(chunks)) {
-        return Effect.fail(chunks)
+        return this.unencoded(chunks, request, () => this.batch(request, rows))
       }
       const task = new Task(this.wire, this.stops, request)
       return SqlTransport.onInterrupt(
@@ -134,17 +138,43 @@ export class JobSession implements SqlTransport.Session {
       )
     })
 
-  /** The parameters of one execution. */
+  /** The parameters of one execution; if they cannot be had, see `unencoded`. */
   parameters(params: ReadonlyArray<unknown>): ReadonlyArray<Parameter> | SqlError {
-    return encodeParameters(params, this.options)
+    return encodeParameters(params, this.parameterOptions)
   }
 
-  /** Rows as messages. */
-  chunks(rows: SqlTransport.ParameterRows, statement: string): Chunks | SqlError {
-    const encoded = encodeParameterRows(rows, this.options)
-    return isRows(encoded)
-      ? chunksOf(encoded, this.options.batchRows, this.options.batchBytes)
-      : SqlFailure.annotate(encoded, { statement })
+  /** Rows as messages; the same. */
+  chunks(rows: SqlTransport.ParameterRows): Chunks | SqlError {
+    const encoded = encodeParameterRows(rows, this.parameterOptions)
+    return isRows(encoded) ? chunksOf(encoded, this.options.batchRows, this.options.batchBytes) : encoded
+  }
+
+  /** What to do where parameters could not be encoded: ask the daemon how it takes bytes and try again, or fail. */
+  unencoded<A>(
+    error: SqlError,
+    request: TaskRequest,
+    again: () => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    if (error !== shapeUnknown) {
+      return Effect.fail(SqlFailure.annotate(error, { statement: request.text }))
+    }
+    const task = new Task(this.wire, this.stops, request)
+    const asked = task.ask({ type: "getversion" }, (frame) => {
+      const binary = byteShapeOf(frame.body.version)
+      if (binary === undefined) {
+        return frame.success ? failure.untoldVersion(request.text) : this.refusal(frame, request.text)
+      }
+      this.parameterOptions = { binary }
+      return undefined
+    })
+    return Effect.zipRight(
+      // The statement itself has not been sent yet.
+      Effect.mapError(
+        SqlTransport.onInterrupt(asked, () => task.interrupted),
+        (error) => failure.withOutcome(error, "notExecuted")
+      ),
+      Effect.suspend(again)
+    )
   }
 
   /** One message after the other, their counts as one answer. */
@@ -215,7 +245,7 @@ export class JobSession implements SqlTransport.Session {
     }
     const parameters = this.parameters(params)
     if (!isRows(parameters)) {
-      return Effect.fail(SqlFailure.annotate(parameters, { statement: request.text }))
+      return this.unencoded(parameters, request, () => this.first(task, cursor, rows))
     }
     return mayHaveRows(text)
       ? task.ask(
