@@ -20,6 +20,8 @@ export interface Frame {
   readonly id: string | undefined
   /** Only if the response says so. */
   readonly success: boolean
+  /** Only if the response says that. One that says neither is of a daemon in trouble, which may have done anything. */
+  readonly refused: boolean
   readonly error: string | undefined
   readonly sqlState: string | null | undefined
   readonly sqlRc: number | undefined
@@ -225,6 +227,7 @@ const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs
     _tag: "Frame",
     id: typeof id === "string" ? id : typeof id === "number" ? String(id) : undefined,
     success: body.success === true,
+    refused: body.success === false,
     error: typeof error === "string" ? error : undefined,
     sqlState: typeof state === "string" || state === null ? state : undefined,
     sqlRc: typeof rc === "number" ? rc : undefined,

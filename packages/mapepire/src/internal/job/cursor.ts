@@ -1,10 +1,11 @@
 /** An open result: one page per pull, closed on the daemon's side whatever happens. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
 import type { Frame, RowDecoder } from "../frame.js"
 import { JobAnswer } from "./answer.js"
+import { mayWrite } from "./effects.js"
 import type { JobSession } from "./session.js"
 import type { Blobs, Task, TaskRequest } from "./task.js"
 
@@ -72,7 +73,7 @@ export class JobCursor implements SqlTransport.Cursor {
       const { id } = this
       const subject = { job: wire.job, statement: this.statement }
       if (this.poisoned || this.arrived !== this.taken || this.pulling) {
-        return Effect.fail(failure.poisoned(subject))
+        return Effect.fail(this.afterRun(failure.poisoned(subject)))
       }
       if (this.ended || id === undefined) {
         return Effect.succeed(this.end)
@@ -80,7 +81,7 @@ export class JobCursor implements SqlTransport.Cursor {
       if (this.epoch !== wire.epoch) {
         // The daemon would answer with an empty last page: rows would be missing silently.
         this.poisoned = true
-        return Effect.fail(failure.replaced(subject))
+        return Effect.fail(this.afterRun(failure.replaced(subject)))
       }
       this.pulling = true
       const page = this.task.ask(
@@ -93,13 +94,23 @@ export class JobCursor implements SqlTransport.Cursor {
         return this.task.interrupted
       })
       return SqlTransport.onInterrupt(
-        Effect.map(page, (answer) => {
-          this.taken++
-          return answer
+        Effect.mapBoth(page, {
+          onFailure: (error) => this.afterRun(error),
+          onSuccess: (answer) => {
+            this.taken++
+            return answer
+          }
         }),
         () => stopped
       )
     })
+  }
+
+  /** A failure after the statement was run: whatever kept the rows from coming, what it changed is changed. */
+  afterRun(error: SqlError): SqlError {
+    return SqlFailure.from(error).outcome === "notExecuted" && mayWrite(this.statement)
+      ? failure.withOutcome(error, "unknown")
+      : error
   }
 
   private came(frame: Frame, id: string, blobs: Blobs | undefined): JobAnswer | SqlError {

@@ -287,7 +287,7 @@ export class JobSession implements SqlTransport.Session {
   private opened(frame: Frame, id: string, cursor: JobCursor, blobs?: Blobs): JobAnswer | SqlError {
     if (!frame.success && frame.data === undefined) {
       this.wire.close(id, this.wire.epoch)
-      return this.refusal(frame, cursor.statement)
+      return frame.body.has_results === true ? this.refusalOfRun(frame, cursor) : this.refusal(frame, cursor.statement)
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
     const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
@@ -340,7 +340,7 @@ export class JobSession implements SqlTransport.Session {
       ? rows?.error === undefined
         ? undefined
         : SqlFailure.annotate(rows.error, { statement })
-      : this.refusal(frame, statement)
+      : this.refusalOfRun(frame, cursor)
     const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, cursor?.cells ?? {})
     const count = frame.body.update_count
     return new JobAnswer(
@@ -356,10 +356,17 @@ export class JobSession implements SqlTransport.Session {
     )
   }
 
+  /** The statement was run, and reading its rows failed. */
+  private refusalOfRun(frame: Frame, cursor: JobCursor | undefined): SqlError {
+    const refusal = this.refusal(frame, cursor?.statement)
+    return cursor?.afterRun(refusal) ?? refusal
+  }
+
   /** A failure response as a failure. Some say that the job is of no more use. */
   refusal(frame: Frame, statement: string | undefined, outcome?: SqlFailure.Outcome): SqlError {
     const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
-    const error = failure.refused(refusal, { job: this.wire.job, statement }, outcome)
+    const known = outcome ?? (frame.refused ? undefined : "unknown")
+    const error = failure.refused(refusal, { job: this.wire.job, statement }, known)
     const { reason } = SqlFailure.from(error)
     if (reason === "Deadlock") {
       this.transactionOpen = false

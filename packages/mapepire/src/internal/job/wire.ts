@@ -367,7 +367,7 @@ export class Wire implements LinkEvents {
   /** Tells the caller of a call whose deadline has passed, with what became of the statement meanwhile. */
   expired(call: Call, transactional: boolean): void {
     const { late } = call
-    const refused = late !== undefined && !late.success
+    const refused = late?.refused === true
     const undone = refused && (transactional || !failure.isCancelled({ sql_rc: late.sqlRc, sql_state: late.sqlState }))
     const outcome = late?.success === true ? "executed" : undone ? "notExecuted" : "unknown"
     this.settle(call, failure.late(this.subject(call), outcome), undefined)
