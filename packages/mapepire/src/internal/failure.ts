@@ -175,12 +175,16 @@ const notThisUser =
 /** Whether the text of a failed `connect` says that these credentials will never do. */
 export const isWrongPassword = (text: string): boolean => notThisUser.test(text)
 
-/** A failure response to `connect`: its text is all there is. */
-export const connectRefused = (refusal: Refusal, address: string, scrub: (text: string) => string): SqlError => {
-  const text = scrub(refusal.error ?? "no reason was given")
-  const reason = isWrongPassword(text)
+/**
+ * A failure response to `connect`: its text is all there is. `said` is the same before secrets were taken out of it: a
+ * password may be one of the words by which it is understood.
+ */
+export const connectRefused = (refusal: Refusal, address: string, said: unknown): SqlError => {
+  const text = refusal.error ?? "no reason was given"
+  const whole = typeof said === "string" ? said : text
+  const reason = isWrongPassword(whole)
     ? "Authentication"
-    : /refused by security rule/i.test(text)
+    : /refused by security rule/i.test(whole)
       ? "Authorization"
       : "Connection"
   return SqlFailure.make({
@@ -194,6 +198,18 @@ export const connectRefused = (refusal: Refusal, address: string, scrub: (text: 
 /** The daemon could not be reached. */
 export const unreachable = (address: string, why: string, cause?: unknown): SqlError =>
   SqlFailure.make({ reason: "Connection", message: `Cannot connect to ${address}: ${why}`, cause })
+
+/** A failure to connect without what `scrub` takes out; what lies beneath it goes, where that is not as harmless. */
+export const scrubbed = (error: SqlError, scrub: (text: string) => string): SqlError => {
+  const { cause, message } = SqlFailure.from(error)
+  // An answer that was no HTTP is kept in its error, byte by byte.
+  const told =
+    cause instanceof Error ? ("rawPacket" in cause ? undefined : (cause.stack ?? cause.message)) : textOf(cause)
+  return SqlFailure.annotate(error, {
+    message: scrub(message),
+    cause: told !== undefined && scrub(told) === told ? cause : undefined
+  })
+}
 
 /** The upgrade was answered with something else than 101. */
 export const upgradeRefused = (address: string, status: number, why: string): SqlError => {

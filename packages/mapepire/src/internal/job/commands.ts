@@ -9,6 +9,7 @@ import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
+import { scrubRows } from "./secrets.js"
 import { type JobSession, plainRequest } from "./session.js"
 import { Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
@@ -93,7 +94,8 @@ export const cl = (
     }
     // The command may have done something before it failed.
     const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
-    return failure.refused(refusal, { job: session.wire.job, statement: request.text }, "unknown", log)
+    const { job, scrub } = session.wire
+    return failure.refused(refusal, { job, statement: request.text }, "unknown", scrubRows(log, scrub))
   })
 
 const rowsOf = (

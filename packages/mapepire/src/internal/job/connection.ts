@@ -21,7 +21,7 @@ export interface Endpoint {
 export interface SignOn {
   /** Properties that belong to these credentials, such as a one-time code. */
   readonly properties: ReadonlyArray<readonly [name: string, value: string]>
-  /** Takes the secrets out of what the daemon says. */
+  /** Takes the secrets out of what a failure would repeat of the daemon's words. */
   readonly scrub: (text: string) => string
 }
 
@@ -60,7 +60,7 @@ const connect = (wire: Wire, address: string, options: ConnectionOptions, way: S
         failure.connectRefused(
           { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc },
           address,
-          way.scrub
+          frame.body.error
         )
       )
     }
@@ -82,8 +82,8 @@ export const open = (
   endpoint
     .signOn((transport, way) =>
       Effect.gen(function* () {
-        const wire = new Wire(options.serial)
-        const link = yield* transport.open(wire)
+        const wire = new Wire(options.serial, way.scrub)
+        const link = yield* Effect.mapError(transport.open(wire), (error) => failure.scrubbed(error, way.scrub))
         wire.link = link
         yield* Effect.addFinalizer(() => leave(wire))
         yield* connect(wire, endpoint.address, options, way)

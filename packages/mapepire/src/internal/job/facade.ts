@@ -25,8 +25,9 @@ import type { ConnectionOptions, Endpoint } from "./connection.js"
 import type { Control } from "./control.js"
 import { makeControl, makeJob, type OpenJob } from "./job.js"
 import type { JobCursor } from "./cursor.js"
-import { authorization, Login, scrubber } from "./login.js"
+import { authorization, Login, secretsOf } from "./login.js"
 import { callResult, prepare } from "./prepared.js"
+import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import { fromVerb, isCall } from "./text.js"
 
@@ -74,7 +75,7 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
               openTimeout: millis(config.openTimeout, 10_000),
               closeTimeout: millis(config.closeTimeout, 2_000)
             })
-            return connect(transport, { properties: factorOf(credentials), scrub: scrubber(credentials) })
+            return connect(transport, { properties: factorOf(credentials), scrub: scrubber(secretsOf(credentials)) })
           })
   }
 }

@@ -36,14 +36,12 @@ const keyOf = ({ factor, password, user }: Credentials): string =>
 export const authorization = ({ password, user }: Credentials): Redacted.Redacted =>
   Redacted.make("Basic " + Buffer.from(`${user}:${Redacted.value(password)}`, "utf8").toString("base64"))
 
-/** Takes the secrets out of a text that a daemon sent. */
-export const scrubber =
-  ({ factor, password }: Credentials) =>
-  (text: string): string =>
-    [password, ...(factor === undefined ? [] : [factor])].reduce(
-      (scrubbed, secret) => scrubbed.replaceAll(Redacted.value(secret), "<redacted>"),
-      text
-    )
+/** What nobody may read in a failure: the password, the code, and the header in which the password travels. */
+export const secretsOf = (credentials: Credentials): ReadonlyArray<Redacted.Redacted> => {
+  const { factor, password } = credentials
+  const header = Redacted.value(authorization(credentials)).replace(/^Basic |=+$/g, "")
+  return [Redacted.make(header), password, ...(factor === undefined || Redacted.value(factor) === "" ? [] : [factor])]
+}
 
 /** One per layer: remembers which credentials were refused, and lets unknown ones be tried by one connect at a time. */
 export class Login {

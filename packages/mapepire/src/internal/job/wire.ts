@@ -64,7 +64,11 @@ export class Wire implements LinkEvents {
   private events: WireEvents = { lost: () => {}, late: () => {}, long: () => {} }
 
   /** `serial`: one statement or page at a time, in the order in which they come. A cancel can only mean that one then. */
-  constructor(private readonly serial = false) {}
+  constructor(
+    private readonly serial = false,
+    /** Takes the secrets out of the other end's words. All of these come along here, so no failure has any. */
+    readonly scrub: (text: string) => string = (text) => text
+  ) {}
 
   /** Who is told of what happens from now on; also if the link has ended before. */
   tell(events: WireEvents): void {
@@ -197,7 +201,7 @@ export class Wire implements LinkEvents {
     }
     const call = frame.id === undefined ? undefined : this.calls.get(frame.id)
     if (call !== undefined) {
-      this.answer(call, frame)
+      this.answer(call, frame.error === undefined ? frame : { ...frame, error: this.scrub(frame.error) })
     } else if (frame.id?.startsWith(closing) !== true) {
       this.strays++
     }
@@ -433,6 +437,7 @@ export class Wire implements LinkEvents {
     this.timer = undefined
     this.timerAt = Infinity
     const given = this.failed
+    why = this.scrub(why)
     this.failed ??= this.gone(why, "notExecuted", undefined)
     const waiting = [...this.calls.values()]
     const held = this.held.splice(0)
