@@ -33,23 +33,29 @@ export interface Options {
   readonly transformQueryNames?: ((name: string) => string) | undefined
 }
 
-/** A delimited name, or several with dots between. */
-const delimited = /^"(?:[^"]|"")+"(?:\."(?:[^"]|"")+")*$/
+/** The parts between dots: delimited ones, which may have dots in them, and others. */
+const parts = /(?<=^|\.)(?:"(?:[^"]|"")+"(?=\.|$)|[^.]*)/g
+const delimited = /^"(?:[^"]|"")+"$/
+
+/** As Db2 folds unquoted names: letter by letter, so `ß`, which would become two, stays. */
+const fold = (name: string): string => {
+  const upper = name.toUpperCase()
+  return upper.length === name.length
+    ? upper
+    : name.replace(/[^]/gu, (letter) => (letter.toUpperCase().length === letter.length ? letter.toUpperCase() : letter))
+}
 
 /**
  * A name as Db2 takes it: in quotes, each part of a dotted one for itself; in upper case unless they are to be preserved.
- * What is in quotes already stays as it is.
+ * A part that is in quotes already stays as it is.
  *
  * @since 0.1.0
  * @category names
  */
 export const escape = (name: string, identifiers: "fold" | "preserve" = "fold"): string =>
-  delimited.test(name)
-    ? name
-    : (identifiers === "fold" ? name.toUpperCase() : name)
-        .split(".")
-        .map((part) => `"${part.replaceAll('"', '""')}"`)
-        .join(".")
+  name.replace(parts, (part) =>
+    delimited.test(part) ? part : `"${(identifiers === "fold" ? fold(part) : part).replaceAll('"', '""')}"`
+  )
 
 /**
  * The dialect's name: `sql.onDialectOrElse` takes it.

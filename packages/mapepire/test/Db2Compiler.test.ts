@@ -29,6 +29,25 @@ describe("names", () => {
     assert.strictEqual(compiled(sql`${sql("Orders")}`, { identifiers: "preserve" })[0], '"Orders"')
   })
 
+  it("stay part by part", () => {
+    for (const [name, escaped] of [
+      ['shop."Orders"', '"SHOP"."Orders"'],
+      ['"Shop".orders', '"Shop"."ORDERS"'],
+      ['"a.b".c', '"a.b"."C"'],
+      ['a."b""c".d', '"A"."b""c"."D"'],
+      ['"a"b.c', '"""A""B"."C"'],
+      ["x.", '"X".""']
+    ] as const) {
+      assert.strictEqual(Db2Compiler.escape(name), escaped)
+    }
+    assert.strictEqual(Db2Compiler.escape('Shop."Orders"', "preserve"), '"Shop"."Orders"')
+  })
+
+  it("fold letter by letter: one stays one", () => {
+    assert.strictEqual(Db2Compiler.escape("straße_größe"), '"STRAßE_GRÖßE"')
+    assert.strictEqual(Db2Compiler.escape("öl.ŉx"), '"ÖL"."ŉX"')
+  })
+
   it("no name ends before its closing quote", () =>
     FastCheck.assert(
       FastCheck.property(FastCheck.string({ minLength: 1 }), FastCheck.boolean(), (name, preserve) => {
