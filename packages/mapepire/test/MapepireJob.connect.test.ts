@@ -70,6 +70,32 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("a socket that ends before connect is answered is like a port that refuses", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let drops = 0
+      daemon.override((request, connection) => {
+        if (request.type !== "connect" || drops === 2) {
+          return false
+        }
+        if (++drops === 1) {
+          connection.drop()
+        } else {
+          connection.socket!.close(4001, "not now")
+        }
+        return true
+      })
+      for (const why of ["", "code 4001: not now"]) {
+        const failed = yield* failing(daemon.config)
+        assert.deepStrictEqual([failed.reason, failed.outcome], ["Connection", "notExecuted"])
+        assert.isTrue(failed.isRetryable)
+        assert.include(failed.message, "Cannot connect to ws://127.0.0.1")
+        assert.include(failed.message, why)
+      }
+      yield* MapepireJob.make(daemon.config)
+    })
+  )
+
   it.scopedLive("a wrong password is tried once, however many connect; another one is tried anew", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -1,5 +1,6 @@
 /** From a daemon's address to a wire that may be used: link, sign-on, keep-alive, and the goodbye. */
 import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as failure from "../failure.js"
@@ -36,6 +37,8 @@ export interface ConnectionOptions {
   /** One statement or page at a time. */
   readonly serial: boolean
 }
+
+const isLost = SqlFailure.is("SessionLost")
 
 /** Milliseconds that `exit` may take when everything is over anyway. */
 const goodbye = 500
@@ -86,7 +89,10 @@ export const open = (
         const link = yield* Effect.mapError(transport.open(wire), (error) => failure.scrubbed(error, way.scrub))
         wire.link = link
         yield* Effect.addFinalizer(() => leave(wire))
-        yield* connect(wire, endpoint.address, options, way)
+        yield* Effect.mapError(connect(wire, endpoint.address, options, way), (error) =>
+          // There was no job that could have been lost: it is as if nobody had answered at all.
+          isLost(error) ? failure.unreachable(endpoint.address, wire.endedBy ?? "the connection was lost") : error
+        )
         const stop = keepAlive(wire, link, options.keepAlive, (why) => wire.ended(why))
         yield* Effect.addFinalizer(() => Effect.sync(stop))
         return {

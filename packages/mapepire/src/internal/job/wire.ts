@@ -39,7 +39,8 @@ export class Wire implements LinkEvents {
   private failed: SqlError | undefined
   /** Statements are refused, but cursors that are open may be read on. */
   private spent = false
-  private over = false
+  /** Why the link has ended. */
+  endedBy: string | undefined
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
   private longTimer: NodeJS.Timeout | undefined
@@ -168,7 +169,7 @@ export class Wire implements LinkEvents {
    * of it, and of its answer not even the JSON is read.
    */
   close(id: string, epoch: number): void {
-    if (this.over || epoch !== this.epoch) {
+    if (this.dead || epoch !== this.epoch) {
       return
     }
     const text = `{"id":"${closing}${++this.lastId}","type":"sqlclose","cont_id":"${id}"}`
@@ -294,7 +295,7 @@ export class Wire implements LinkEvents {
 
   private releaseNow(): void {
     this.holding = false
-    for (const text of this.over ? [] : this.heldCloses.splice(0)) {
+    for (const text of this.dead ? [] : this.heldCloses.splice(0)) {
       this.link?.send(text)
     }
     this.sendHeld()
@@ -394,7 +395,7 @@ export class Wire implements LinkEvents {
   }
 
   get dead(): boolean {
-    return this.over
+    return this.endedBy !== undefined
   }
 
   /** Why no further call is taken, if so. */
@@ -427,17 +428,17 @@ export class Wire implements LinkEvents {
   }
 
   readonly ended = (why: string): void => {
-    if (this.over) {
+    if (this.dead) {
       return
     }
-    this.over = true
+    why = this.scrub(why)
+    this.endedBy = why
     clearTimeout(this.timer)
     clearTimeout(this.longTimer)
     clearTimeout(this.releasing)
     this.timer = undefined
     this.timerAt = Infinity
     const given = this.failed
-    why = this.scrub(why)
     this.failed ??= this.gone(why, "notExecuted", undefined)
     const waiting = [...this.calls.values()]
     const held = this.held.splice(0)
