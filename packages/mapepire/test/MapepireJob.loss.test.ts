@@ -77,6 +77,66 @@ describe("MapepireJob: answers", () => {
     })
   )
 
+  for (const [what, message] of [
+    ["no JSON", "{oops"],
+    ["without an id", { success: true }]
+  ] as const) {
+    it.scopedLive(
+      `a message that is ${what} is the answer of the only one who still waits; its job is used no more`,
+      () =>
+        Effect.gen(function* () {
+          const daemon = yield* scriptedDaemon()
+          daemon.on(/from ten/, numbers(10))
+          daemon.once(
+            ({ type }) => type === "sql",
+            (_, connection) => connection.send(message)
+          )
+          const job = yield* MapepireJob.make(daemon.config)
+          const failing = yield* Effect.fork(Effect.flip(job.queryAndRun("select * from bad")))
+          yield* until(() => daemon.sent("sql").length === 1)
+          // Who is answered is not harmed.
+          assert.strictEqual((yield* job.queryAndRun("select * from ten")).rows.length, 10)
+          const failed = SqlFailure.from(yield* Fiber.join(failing))
+          assert.deepStrictEqual([failed.reason, failed.outcome], ["Unknown", "unknown"])
+          const later = SqlFailure.from(yield* Effect.flip(job.ping))
+          assert.deepStrictEqual([later.reason, later.outcome], ["SessionLost", "notExecuted"])
+          assert.strictEqual(SqlFailure.from(yield* job.lost).reason, "SessionLost")
+        })
+    )
+  }
+
+  it.scopedLive("a message that may be the answer of several ends the job", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ type }) => type === "sql")
+      const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
+      const failing = yield* Effect.fork(
+        Effect.all([job.queryAndRun("insert 1"), job.queryAndRun("insert 2")].map(Effect.flip), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* until(() => daemon.sent("sql").length === 2)
+      daemon.connections[0]!.send("{oops")
+      for (const error of yield* Fiber.join(failing)) {
+        const failed = SqlFailure.from(error)
+        assert.deepStrictEqual([failed.reason, failed.outcome], ["SessionLost", "unknown"])
+      }
+    })
+  )
+
+  it.scopedLive("a message without meaning while nobody waits is only counted", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/slow/, { ...numbers(1), delay: 1_500 })
+      const job = yield* MapepireJob.make({ ...daemon.config, cancel: false })
+      daemon.connections[0]!.send("{oops")
+      yield* Effect.delay(job.ping, "100 millis")
+      // One that is sent after it cannot be whose it was.
+      assert.strictEqual((yield* job.queryAndRun("select slow")).rows.length, 1)
+      assert.strictEqual((yield* job.stats).strays, 1)
+    })
+  )
+
   it.scopedLive("an answer that is broken fails the request whose id can still be read in it", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -24,6 +24,9 @@ export interface WireEvents {
 /** Milliseconds after which a statement counts as a long one. */
 const longAfter = 1_000
 
+/** Milliseconds in which the answers that are still to come show whose a message was that does not say so. */
+const claimWithin = 1_000
+
 /** How ids of `sqlclose` begin. Its answer says nothing of use: also "unknown id" means closed. */
 const closing = "x"
 const closed = `{"id":"${closing}`
@@ -203,7 +206,10 @@ export class Wire implements LinkEvents {
     const call = frame.id === undefined ? undefined : this.calls.get(frame.id)
     if (call !== undefined) {
       this.answer(call, frame.error === undefined ? frame : { ...frame, error: this.scrub(frame.error) })
-    } else if (frame.id?.startsWith(closing) !== true) {
+    } else if (frame.id === undefined) {
+      this.strays++
+      this.unclaimed("without an id")
+    } else if (!frame.id.startsWith(closing)) {
       this.strays++
     }
   }
@@ -219,12 +225,39 @@ export class Wire implements LinkEvents {
     const id = /"id"\s*:\s*"([^"\\]*)"/.exec(text)?.[1]
     const call = id === undefined ? undefined : this.calls.get(id)
     if (call !== undefined) {
-      this.remove(call)
-      this.settle(call, failure.protocol(`The daemon's answer is ${why}`, this.subject(call)), undefined)
-      this.tidy(call)
-      call.conclude()
-      this.sendHeld()
+      this.unreadable(call, why)
+    } else if (id === undefined && text.trim() !== "") {
+      this.unclaimed(why)
     }
+  }
+
+  /**
+   * A message that may have been anybody's answer, or nobody's. Which one shows when all others of that moment have been
+   * answered: if all are it was nothing, if one is missing it was that one's. If several are, nothing of the job can be
+   * trusted.
+   */
+  private unclaimed(why: string): void {
+    const underWay = [...this.calls.values()]
+    if (underWay.length > 0) {
+      setTimeout(() => {
+        const missing = underWay.filter((call) => !call.answered)
+        const lost = `a message of the daemon's is ${why}, and nothing tells whose answer it was`
+        if (missing.length === 1) {
+          this.retire(this.gone(lost, "notExecuted", undefined))
+          this.unreadable(missing[0]!, why)
+        } else if (missing.length > 1) {
+          this.ended(lost)
+        }
+      }, claimWithin).unref()
+    }
+  }
+
+  private unreadable(call: Call, why: string): void {
+    this.remove(call)
+    this.settle(call, failure.protocol(`The daemon's answer is ${why}`, this.subject(call)), undefined)
+    this.tidy(call)
+    call.conclude()
+    this.sendHeld()
   }
 
   private answer(call: Call, frame: Frame): void {
