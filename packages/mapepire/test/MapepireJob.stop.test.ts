@@ -314,6 +314,25 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
+  it.scopedLive("one whose answer is lost is closed soon, so that its locks are given back", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ sql }) => sql?.startsWith("insert") === true)
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const control = yield* MapepireJob.control(endpoint, daemon.config)
+      yield* Effect.gen(function* () {
+        const job = yield* MapepireJob.makeAt(endpoint, { grace: 200, control, jdbc: { "auto commit": false } })
+        const fiber = yield* Effect.fork(job.queryAndRun("insert into t values (1)"))
+        yield* running(daemon, "insert")
+        yield* Fiber.interrupt(fiber)
+      }).pipe(Effect.scoped)
+      const since = performance.now()
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      // It would be a minute if the statement could still be running.
+      assert.isBelow(performance.now() - since, 20_000)
+    })
+  )
+
   it.scopedLive("a cancel whose line is cut is sent again on another one, and the job is given up", () =>
     Effect.gen(function* () {
       const daemon = yield* withEndless()

@@ -28,6 +28,23 @@ const arrivesWithin = 250
 /** Milliseconds between two attempts to stop what a connection in quarantine runs. */
 const repeatAfter = 1_000
 
+/**
+ * Db2 runs one statement of a job at a time, in any order. So once as many others got through as are unanswered, and one
+ * more, those have ended, or never were: closing the connection then ends its transaction, and gives its locks back.
+ */
+const nothingRuns = (wire: Wire): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const other = Effect.async<void>((resume) => {
+      // Whatever it is answered with; a cancel may hit it.
+      wire.send(
+        new Call({ type: "sql", sql: "VALUES 1", rows: 1, terse: true }, Infinity, undefined, (error) =>
+          error === undefined ? resume(Effect.void) : undefined
+        )
+      )
+    })
+    return Effect.asVoid(Effect.repeatN(other, wire.unanswered))
+  })
+
 /** `NUMBER/USER/NAME`; anything else is never put into a statement. */
 const jobName = /^[0-9]{1,6}\/[A-Z0-9_$#@.]{1,10}\/[A-Z0-9_$#@.]{1,10}$/
 
@@ -100,7 +117,8 @@ export class Control {
   /**
    * Takes over a connection whose statement did not stop: closing it would not stop it either, and its job's name could
    * be given to somebody else while a cancel is still on its way. Nobody else uses it, so it is told to stop until its
-   * answer comes: it may hold locks. Then, or after a while, it is closed.
+   * answer comes: it may hold locks. Then, or when it shows that the answer is lost and nothing runs, or after a while, it
+   * is closed.
    */
   quarantine(wire: Wire, connection: Scope.CloseableScope): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -132,7 +150,7 @@ export class Control {
           Effect.sleep(repeatAfter)
         )
       )
-      const over = Effect.interruptible(Effect.race(answered, stopping))
+      const over = Effect.interruptible(Effect.raceAll([answered, stopping, nothingRuns(wire)]))
       return Effect.asVoid(Effect.forkIn(Effect.ensuring(over, end), this.scope))
     })
   }
