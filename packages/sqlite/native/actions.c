@@ -64,6 +64,20 @@ static void note(Connection *connection, Actions *actions, int action, const cha
   }
 }
 
+static bool is_among(const Api *api, const char *name, const char *const *names, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (same(api, name, names[i])) return true;
+  }
+  return false;
+}
+
+#define IS_AMONG(api, name, names) is_among(api, name, names, sizeof names / sizeof names[0])
+
+/* PRAGMAs with which this connection answers to reads otherwise than others (the portable engine's are in split.ts). */
+static const char *const answering[] = {"case_sensitive_like", "full_column_names",        "locking_mode",
+                                        "read_uncommitted",    "reverse_unordered_selects", "short_column_names",
+                                        "trusted_schema",      "writable_schema"};
+
 static void record(const Api *api, Actions *actions, int action, const char *first, const char *second,
                    const char *database) {
   switch (action) {
@@ -89,20 +103,14 @@ static void record(const Api *api, Actions *actions, int action, const char *fir
     case SQLITE_CREATE_VTABLE:
       if (same(api, database, "temp")) actions->secluding = true;
       break;
+    case SQLITE_PRAGMA:
+      if (second != NULL && IS_AMONG(api, first, answering)) actions->secluding = true;
+      break;
     default:
       break;
   }
   actions->bound = true;
 }
-
-static bool is_among(const Api *api, const char *name, const char *const *names, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    if (same(api, name, names[i])) return true;
-  }
-  return false;
-}
-
-#define IS_AMONG(api, name, names) is_among(api, name, names, sizeof names / sizeof names[0])
 
 /* PRAGMAs that tell of a table or index, which is their argument, and those that tell of the file and must have none. */
 static const char *const describing[] = {"table_info",  "table_xinfo", "index_info",      "index_xinfo",

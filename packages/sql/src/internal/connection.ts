@@ -23,9 +23,10 @@ export class LevelConnection implements Connection {
     map: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
     return this.request(sql, params, shape, prepared, (request) =>
-      Effect.flatMap(this.level.run(request), (answer) =>
-        answer.error === undefined ? Effect.succeed(map(answer)) : Effect.fail(answer.error)
-      )
+      Effect.flatMap(this.level.run(request), (answer) => {
+        this.core.learn(sql, answer)
+        return answer.error === undefined ? Effect.succeed(map(answer)) : Effect.fail(answer.error)
+      })
     )
   }
 

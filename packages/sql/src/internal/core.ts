@@ -180,6 +180,7 @@ export class Core {
         },
         onSuccess: (answer) => {
           timer?.answered(answer)
+          this.learn(request.text, answer)
           return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
         }
       })
@@ -209,13 +210,18 @@ export class Core {
     answer: SqlTransport.Answer,
     use: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
-    if (this.pools.read !== undefined || this.pools.cursor !== undefined) {
-      this.routing.learn(request.text, answer)
-    }
+    this.learn(request.text, answer)
     if (answer.inTransaction && request.transaction === "none") {
       return Effect.zipRight(this.transport.transactions.rollback(session), Effect.fail(leftOpen(request.text)))
     }
     return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
+  }
+
+  /** Also inside transactions: what is done to their session stays when they have ended. */
+  learn(text: string, answer: { readonly routable: boolean; readonly private: boolean }): void {
+    if (this.pools.read !== undefined || this.pools.cursor !== undefined) {
+      this.routing.learn(text, answer)
+    }
   }
 
   private poolFor(text: string): SessionPool.SessionPool {
@@ -282,7 +288,12 @@ export class Core {
   open(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return Effect.catchAllCause(this.bounded(fiber, request, level.session, level.open(request)), failAfterLoss)
+      return Effect.catchAllCause(
+        Effect.tap(this.bounded(fiber, request, level.session, level.open(request)), (cursor) =>
+          this.learn(request.text, cursor.first)
+        ),
+        failAfterLoss
+      )
     }
     const { cursor } = this.pools
     if (cursor === undefined) {
@@ -332,7 +343,7 @@ export class Core {
   private openShared(fiber: AnyFiber, request: SqlTransport.SqlRequest) {
     return this.withSession(fiber, request, this.pools.write, (session) =>
       Effect.tap(this.bounded(fiber, request, session, session.open(request)), (cursor) =>
-        this.routing.learn(request.text, cursor.first)
+        this.learn(request.text, cursor.first)
       )
     )
   }

@@ -18,7 +18,7 @@ export interface Statement {
   readonly readonly: boolean
   /** May run on another connection, as far as its text tells. */
   readonly routable: boolean
-  /** Makes something that only this connection has: temporary objects, attached databases. */
+  /** Makes something that only this connection has: temporary objects, attached databases, other answers to reads. */
   readonly private: boolean
 }
 
@@ -195,6 +195,17 @@ const ownFunctions = new Set(["last_insert_rowid", "changes", "total_changes", "
 const createTrigger = /^(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER$/
 /** Pragmas that SQLite takes for writing even without an argument. */
 const workingPragmas = new Set(["JOURNAL_MODE", "WAL_CHECKPOINT", "OPTIMIZE", "INCREMENTAL_VACUUM", "SHRINK_MEMORY"])
+/** Pragmas with which a connection answers to reads otherwise than others (the native engine's are in actions.c). */
+const answeringPragmas = new Set([
+  "case_sensitive_like",
+  "full_column_names",
+  "locking_mode",
+  "read_uncommitted",
+  "reverse_unordered_selects",
+  "short_column_names",
+  "trusted_schema",
+  "writable_schema"
+])
 
 class Facts {
   private readonly sql: string
@@ -209,6 +220,7 @@ class Facts {
   private ownFunction = false
   private pragma = false
   private argument = false
+  private answering = false
   private temporary = false
   private lastKind: Token = Token.end
   private lastText = ""
@@ -233,6 +245,7 @@ class Facts {
       if (this.lastKind === Token.word && !call && writing.has(this.lastText.toUpperCase())) this.writes = true
       if (character === 46 && this.lastText === "temp" && this.tokens <= keptWords) this.temporary = true
     }
+    if (!this.argument && answeringPragmas.has(text)) this.answering = true
     if (call || character === 61) this.argument = true
     if (kind === Token.word && this.words.length < keptWords) this.word(text.toUpperCase())
     // A trigger's statements end with semicolons, and it with the END that follows one.
@@ -286,7 +299,8 @@ class Facts {
       routable: query && !this.pragma && !this.ownFunction,
       private:
         first === "ATTACH" ||
-        (first === "CREATE" && (this.temporary || words[1] === "TEMP" || words[1] === "TEMPORARY"))
+        (first === "CREATE" && (this.temporary || words[1] === "TEMP" || words[1] === "TEMPORARY")) ||
+        ((first === "PRAGMA" || first === "EXPLAIN") && this.argument && this.answering)
     }
   }
 

@@ -92,6 +92,69 @@ onEngines("routing", (engine) => {
     })
   )
 
+  type Sql = Effect.Effect.Success<typeof file>["sql"]
+
+  // What the connection answers to this depends on a PRAGMA; the third text is new each time.
+  const like = (sql: Sql) =>
+    Effect.all([
+      sql.unsafe("select 'A' like 'a' as l from t").values,
+      Effect.map(Stream.runCollect(sql.unsafe<{ l: number }>("select 'A' like 'a' as l from t").stream), (rows) =>
+        Array.from(rows, ({ l }) => [l])
+      ),
+      Effect.map(
+        Stream.runCollect(sql.unsafe<{ l: number }>(`select 'A' like 'a' as l from t /* ${Math.random()} */`).stream),
+        (rows) => Array.from(rows, ({ l }) => [l])
+      )
+    ])
+
+  const allGive = (l: number) => [[[l]], [[l]], [[l]]]
+
+  for (const [name, set] of [
+    ["sql.pragma", (sql) => sql.pragma("case_sensitive_like", 1)],
+    ["a statement", (sql) => sql`pragma case_sensitive_like = on`],
+    ["a script", (sql) => sql.unsafe("select 1; pragma main.case_sensitive_like(1); select 2")],
+    ["a batch", (sql) => sql.batch(["select 1", 'pragma "case_sensitive_like" = 1'])],
+    ["a transaction", (sql) => sql.withTransaction(sql.pragma("case_sensitive_like", 1))],
+    ["a stream", (sql) => Stream.runDrain(sql`pragma case_sensitive_like = 1`.stream)],
+    [
+      "a reserved session",
+      (sql) => Effect.scoped(Effect.flatMap(sql.reserve, (own) => own.executeRaw("pragma case_sensitive_like = 1", [])))
+    ]
+  ] as ReadonlyArray<readonly [string, (sql: Sql) => Effect.Effect<unknown, unknown>]>) {
+    it.scopedLive(`a PRAGMA that changes the answers to reads stops the routing: ${name}`, () =>
+      Effect.gen(function* () {
+        const { sql } = yield* file
+        assert.deepEqual<unknown>(yield* like(sql), allGive(1))
+        assert.deepEqual<unknown>(yield* like(sql), allGive(1))
+        yield* set(sql)
+        assert.deepEqual<unknown>(yield* like(sql), allGive(0))
+        assert.deepEqual<unknown>(yield* like(sql), allGive(0))
+      })
+    )
+  }
+
+  it.scopedLive("other PRAGMAs, those that only ask, and those of the configuration cost no readers", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const pragmas = { case_sensitive_like: 1, cache_size: -4000 }
+      const sql = yield* open(engine, { filename, readers: 1, pragmas })
+      yield* sql`create table t (n)`
+      yield* sql`insert into t values (1)`
+      for (const text of [
+        ...["case_sensitive_like", "writable_schema", "trusted_schema", "journal_mode", "wal_checkpoint", "optimize"],
+        ...["cache_size = -2000", "foreign_keys = on", "synchronous = normal", "busy_timeout = 5000"],
+        ...["user_version = 7", "application_id = 7", "table_info(case_sensitive_like)", "recursive_triggers = on"]
+      ]) {
+        yield* sql.unsafe(`pragma ${text}`)
+      }
+      yield* sql`select n, 'A' like 'a' as l from t`
+      const holder = yield* Effect.fork(sql.withTransaction(Effect.zipRight(sql`delete from t`, Effect.never)))
+      yield* Effect.sleep(30)
+      assert.deepStrictEqual(yield* Effect.timeout(sql`select n, 'A' like 'a' as l from t`, 5_000), [{ n: 1, l: 0 }])
+      yield* Fiber.interrupt(holder)
+    })
+  )
+
   it.scopedLive("a statement in a transaction never leaves its session", () =>
     Effect.gen(function* () {
       const { sql } = yield* file

@@ -4,6 +4,7 @@ import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
 import { adopt, load, stalePump } from "./nativeEngine.js"
+import { firstStatement } from "../split.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
@@ -37,7 +38,13 @@ const configure = (connection: Connection, start: Start): string => {
     connection.exec("PRAGMA synchronous=NORMAL")
   }
   for (const text of start.onOpen) {
-    connection.exec(text)
+    // Every session runs these, so that one which answers otherwise answers as all others do.
+    const statement = firstStatement(text)
+    if (statement?.words[0] === "PRAGMA" && statement.tail === "") {
+      connection.execOwn(text)
+    } else {
+      connection.exec(text)
+    }
   }
   if (start.queryOnly) {
     connection.exec("PRAGMA query_only=ON")
