@@ -90,6 +90,8 @@ export interface Details {
   readonly columns?: ReadonlyArray<string> | undefined
   /** Index, from 0, of the row of `sql.many` that failed. */
   readonly failedRow?: number | undefined
+  /** Trying again cannot help, although with this reason it may: the file is no database, say. */
+  readonly permanent?: boolean | undefined
   /** Who held the sessions that were waited for. */
   readonly holders?: ReadonlyArray<string> | undefined
   /** What lies beneath, where something does. */
@@ -128,10 +130,11 @@ export class SqlFailure extends Data.TaggedError("SqlFailure")<Details & { reado
 
   /**
    * Whether the same statement (or the whole transaction, for `Deadlock` and `Serialization`) may succeed when it is
-   * tried again, and trying again cannot do its work twice.
+   * tried again, and trying again cannot do its work twice. Of failures to open a database: whether what is in the way
+   * may be gone in a moment, as a lock, or a folder that is not there yet.
    */
   get isRetryable(): boolean {
-    return retryable.has(this.reason) && this.outcome === "notExecuted"
+    return retryable.has(this.reason) && this.outcome === "notExecuted" && this.permanent !== true
   }
 }
 
@@ -200,8 +203,20 @@ export const retryPolicy: Schedule.Schedule<unknown, unknown> = Schedule.exponen
  * @category combinators
  */
 export const annotate = (error: SqlError, details: Partial<Details>): SqlError => {
-  const { cause, code, columns, constraint, failedRow, holders, message, outcome, reason, sqlState, statement } =
-    from(error)
+  const {
+    cause,
+    code,
+    columns,
+    constraint,
+    failedRow,
+    holders,
+    message,
+    outcome,
+    permanent,
+    reason,
+    sqlState,
+    statement
+  } = from(error)
   return make({
     cause,
     code,
@@ -211,6 +226,7 @@ export const annotate = (error: SqlError, details: Partial<Details>): SqlError =
     holders,
     message,
     outcome,
+    permanent,
     reason,
     sqlState,
     statement,

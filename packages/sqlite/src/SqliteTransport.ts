@@ -181,6 +181,7 @@ const connectOptions = (
   extensions,
   registry,
   givenUp,
+  readers: (config.readers ?? 0) > 0,
   engine: config.engine ?? "auto",
   statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
   maxQueued: config.maxQueued ?? Infinity,
@@ -278,7 +279,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
           return Effect.forEach(sessions, ({ session }) => session.command({ _tag: "LoadExtension", path }), {
             discard: true
           })
-        }).pipe(Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1))))
+        }).pipe(
+          Effect.mapError((error) => failure.notLoaded(error, path)),
+          Effect.tapError(() => Effect.sync(() => void extensions.splice(extensions.indexOf(path), 1)))
+        )
       ),
     onChanges: (changed) => {
       registry.changed = changed

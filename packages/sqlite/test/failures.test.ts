@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync } from "node:fs"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { SqlFailure } from "@sluice/sql"
-import { Effect, Exit, Scope, Stream } from "effect"
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import type { SqliteClient } from "@sluice/sqlite"
+import { Effect, Exit, Option, Scope, Stream } from "effect"
 import { sqliteFailure } from "../src/internal/failure.js"
 import { assertIdle, open } from "./conformance/stopping.js"
 import { countTo, leftovers, onEngines, reasonOf, tempDirectory, tempFile } from "./support.js"
@@ -141,6 +142,125 @@ onEngines("when the machine refuses", (engine) => {
       const failure = yield* reasonOf(sql`insert into t values (1)`)
       assert.strictEqual(failure.reason, "Authorization")
       assert.match(failure.message, /only reads/)
+      yield* assertIdle(sql)
+    })
+  )
+})
+
+/** The first page of a result with more rows, which stays open. */
+const openResult = (sql: SqliteClient.SqliteClient) =>
+  Effect.gen(function* () {
+    yield* sql.unsafe(`create table t as ${countTo(100)}`)
+    const pull = yield* Stream.toPull(sql`select n from t`.stream.pipe(SqlClient.withPrefetch(1)))
+    yield* pull
+    return Effect.mapError(pull, Option.getOrThrow)
+  })
+
+onEngines("failures say what is true, and what to do", (engine) => {
+  it.scopedLive("a script with another number of parameters than its statements have together", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      for (const [text, params, message] of [
+        ["select ?, ?", [1], "The statement has 2 parameters, but 1 was given"],
+        ["select 1; select ?, ?", [1], "The statements of the text have at least 2 parameters, but 1 was given"],
+        ["select ?; select ?, ?", [1, 2], "The statements of the text have at least 3 parameters, but 2 were given"],
+        ["select ?; select ?", [1, 2, 3], "The statements of the text have 2 parameters, but 3 were given"]
+      ] as const) {
+        const failure = yield* reasonOf(sql.unsafe(text, params))
+        assert.strictEqual(failure.reason, "InvalidParameter")
+        assert.strictEqual(failure.message, message)
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a copy inside a transaction that writes", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* sql`create table t (a)`
+      const to = Effect.map(tempFile, (path) => sql.backup(path))
+      const backup = yield* reasonOf(sql.withTransaction(Effect.flatten(to))).pipe(Effect.timeout("4 seconds"))
+      assert.strictEqual(backup.reason, "Unsupported")
+      assert.match(backup.message, /transaction/)
+      if (engine === "portable") {
+        const copy = yield* reasonOf(sql.withTransaction(sql.export))
+        assert.strictEqual(copy.reason, "Unsupported")
+        assert.match(copy.message, /outside/)
+      } else {
+        yield* sql.snapshot(Effect.flatten(to))
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive.runIf(engine === "portable")("a copy while a result is open", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* openResult(sql)
+      for (const copy of [sql.export, sql.backup(yield* tempFile)]) {
+        const failure = yield* reasonOf<unknown, unknown, never>(copy)
+        assert.strictEqual(failure.reason, "Unsupported")
+        assert.match(failure.message, /while a result is open/)
+      }
+    })
+  )
+
+  it.scopedLive("an extension that is not there", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const failure = yield* reasonOf(sql.loadExtension("/nowhere/to/be/found"))
+      assert.strictEqual(failure.reason, "InvalidParameter")
+      assert.include(failure.message, '"/nowhere/to/be/found"')
+      assert.isFalse(failure.isRetryable)
+    })
+  )
+
+  it.scopedLive("what can never be opened is not tried again, what may be there in a moment is", () =>
+    Effect.gen(function* () {
+      const directory = yield* tempDirectory
+      const text = join(directory, "text.db")
+      writeFileSync(text, "no database ".repeat(1_000))
+      const failureOf = (config: Partial<SqliteClient.SqliteClientConfig>) => reasonOf(open(engine, config))
+      for (const config of [
+        { filename: text },
+        { filename: directory },
+        { filename: "a\0b" },
+        { filename: `file:${join(directory, "a.db")}?vfs=none` },
+        { workerUrl: join(directory, "missing.js") },
+        { extensions: [join(directory, "missing")] }
+      ]) {
+        const failure = yield* failureOf(config)
+        assert.strictEqual(failure.reason, "Connection", failure.message)
+        assert.isFalse(failure.isRetryable, failure.message)
+      }
+      const missing = yield* failureOf({ filename: join(directory, "later", "a.db") })
+      assert.strictEqual(missing.reason, "Connection")
+      assert.isTrue(missing.isRetryable)
+    })
+  )
+
+  it.scopedLive("a result that the rollback of another fiber's transaction has ended", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const rest = yield* openResult(sql)
+      yield* Effect.either(sql.withTransaction(Effect.zipRight(sql`create table u (a)`, Effect.fail("no"))))
+      const failure = yield* reasonOf(rest)
+      assert.strictEqual(failure.reason, "TransactionGone")
+      assert.match(failure.message, /was rolled back, which ended this result/)
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("the journal mode while readers are open", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1, busyTimeout: 50 })
+      yield* sql`create table t (a)`
+      for (const change of [sql.pragma("journal_mode", "delete"), sql`pragma main.journal_mode = delete`]) {
+        const failure = yield* reasonOf<unknown, unknown, never>(change)
+        assert.strictEqual(failure.reason, "Unsupported")
+        assert.match(failure.message, /disableWAL/)
+      }
+      assert.strictEqual(yield* sql.pragma("journal_mode"), "wal")
       yield* assertIdle(sql)
     })
   )

@@ -4,7 +4,8 @@ import { SqlFailure, SqlTransport } from "@sluice/sql"
 import { type ErrorMessage, unsupportedCode } from "./boundary.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
-import { busySnapshot, ResultCode } from "./resultCode.js"
+import { abortRollback, busySnapshot, isDirectory, ResultCode } from "./resultCode.js"
+import { firstStatement } from "./split.js"
 import { type Thrown, unpack } from "./thrown.js"
 
 const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
@@ -36,6 +37,8 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
             : "Unknown"
     case ResultCode.corrupt:
       return unsafeSchema.test(message) ? "Authorization" : "Unknown"
+    case ResultCode.abort:
+      return code === abortRollback ? "TransactionGone" : "Unknown"
     case ResultCode.busy:
       return code === busySnapshot ? "Serialization" : "LockTimeout"
     case ResultCode.locked:
@@ -82,6 +85,11 @@ const constraintOf = (message: string): Partial<SqlFailure.Details> => {
 /** What to do, for codes whose message does not say it. */
 const advice = (code: number, message: string): string | undefined => {
   switch (code) {
+    case abortRollback:
+      return (
+        "a transaction on the same session was rolled back, which ended this result; run the statement again, " +
+        "and with readers a stream outside of transactions has a session of its own"
+      )
     case busySnapshot:
       return "another connection has written since this transaction began to read; run the transaction again"
     case moved:
@@ -160,6 +168,17 @@ const threw = (thrown: Thrown, statement: string | undefined, outcome: SqlFailur
 export const nulInText = (statement: string): SqlError =>
   sqliteFailure({ code: 1, message: "syntax error: the text contains a NUL character" }, statement)
 
+/** What may be otherwise in a moment: a lock, a lack of memory, files or room, a folder that is not there yet. */
+const passing: ReadonlySet<number> = new Set([
+  ResultCode.busy,
+  ResultCode.locked,
+  ResultCode.nomem,
+  ResultCode.ioerr,
+  ResultCode.full,
+  ResultCode.cantopen,
+  ResultCode.protocol
+])
+
 /** A failure to open the file; whatever SQLite's code, it is about the connection. */
 export const openFailure = (error: ErrorMessage, filename: string): SqlError => {
   const thrown = unpack(error.message)
@@ -171,8 +190,20 @@ export const openFailure = (error: ErrorMessage, filename: string): SqlError => 
   return SqlFailure.make({
     reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
     message: `Cannot open SQLite database "${filename}": ${error.message}`,
-    code: error.code < 0 ? undefined : error.code
+    code: error.code < 0 ? undefined : error.code,
+    permanent: error.code < 0 || error.code === isDirectory || !passing.has(error.code & 0xff)
   })
+}
+
+/** SQLite tells of a missing file, of one that is no library, and of one that refuses in the same way. */
+export const notLoaded = (error: SqlError, path: string): SqlError => {
+  const { code, message } = SqlFailure.from(error)
+  return code === ResultCode.error
+    ? SqlFailure.annotate(error, {
+        reason: "InvalidParameter",
+        message: `Cannot load the extension "${path}": ${message}`
+      })
+    : error
 }
 
 export const wrongLimit = (name: string): SqlError =>
@@ -186,14 +217,16 @@ export const parameterFailure = (error: ParameterError, statement: string): SqlE
     failedRow: error.row
   })
 
-export const wrongCount = (wanted: number, given: number, statement: string): SqlError =>
-  SqlFailure.make({
+export const wrongCount = (wanted: number, given: number, statement: string): SqlError => {
+  // Of several statements those behind the one that got too few are not counted.
+  const several = (firstStatement(statement)?.tail ?? "") !== ""
+  const has = several ? `The statements of the text have${wanted > given ? " at least" : ""}` : "The statement has"
+  return SqlFailure.make({
     reason: "InvalidParameter",
-    message: `The statement has ${wanted} parameter${wanted === 1 ? "" : "s"}, but ${given} ${
-      given === 1 ? "was" : "were"
-    } given`,
+    message: `${has} ${wanted} parameter${wanted === 1 ? "" : "s"}, but ${given} ${given === 1 ? "was" : "were"} given`,
     statement
   })
+}
 
 export const unsafeInteger = (column: string, statement: string): SqlError =>
   SqlFailure.make({
@@ -308,12 +341,37 @@ export const stuck = (statement: string): SqlError =>
     statement
   })
 
-/** A lock that was not given may be held by a session that was given up: its statement runs until it ends by itself. */
-export const heldBy = (error: SqlError, givenUp: ReadonlyMap<string, string>): SqlError =>
-  givenUp.size === 0 || !SqlFailure.is("LockTimeout")(error)
+/** What of the client may hold a lock that a statement of its own did not get. */
+export interface Holders {
+  /** Of the sessions that were given up, by their ids: the statement that still runs. */
+  readonly givenUp: ReadonlyMap<string, string>
+  readonly readers: boolean
+}
+
+const setsJournalMode = /\bpragma\s+(?:\S+\s*\.\s*)?["'`[]?journal_mode["'`\]]?\s*[=(]/i
+
+/**
+ * A lock that was not given may be held by a session that was given up: its statement runs until it ends by itself. The
+ * journal mode changes for nobody but the only session of a file.
+ */
+export const heldBy = (error: SqlError, { givenUp, readers }: Holders): SqlError => {
+  if (!SqlFailure.is("LockTimeout")(error)) {
+    return error
+  }
+  const { message, statement } = SqlFailure.from(error)
+  if (readers && setsJournalMode.test(statement ?? "")) {
+    return SqlFailure.annotate(error, {
+      reason: "Unsupported",
+      message:
+        "The journal mode cannot be changed while this client's readers have the file open: " +
+        "make a client with disableWAL, or with readers: 0, and change it there"
+    })
+  }
+  return givenUp.size === 0
     ? error
     : SqlFailure.annotate(error, {
         message:
-          `${SqlFailure.from(error).message}. A session of this client was given up, and may hold it as long as its ` +
+          `${message}. A session of this client was given up, and may hold it as long as its ` +
           `statement runs: ${[...givenUp.values()].join("; ")}`
       })
+}

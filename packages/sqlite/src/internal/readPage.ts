@@ -12,14 +12,14 @@ import { Flag, Header, Header8, Why } from "./page.js"
 
 /**
  * Takes a page of a call; undefined while more pages of the same answer follow. `failed` is the session's own reason,
- * where it has been ended; `givenUp` has the statements that may hold a lock.
+ * where it has been ended; `holders` has the sessions and statements of the client that may hold a lock.
  */
 export const readPage = (
   call: Call,
   source: PageSource,
   base: number,
   failed: SqlError | undefined,
-  givenUp: ReadonlyMap<string, string>
+  holders: failure.Holders
 ): SqliteAnswer | undefined => {
   const word = base >> 2
   const flags = source.u32[word + Header.flags]!
@@ -53,7 +53,7 @@ export const readPage = (
     rows = append(call.rows, rows)
   }
   const error = outcomeOf(
-    call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed, givenUp),
+    call.error ?? callbackErrorOf(call, source, base) ?? errorOf(call, source, base, failed, holders),
     flags
   )
   call.opened = call.op === Op.open && (flags & Flag.done) === 0
@@ -145,7 +145,7 @@ const errorOf = (
   source: PageSource,
   base: number,
   failed: SqlError | undefined,
-  givenUp: ReadonlyMap<string, string>
+  holders: failure.Holders
 ): SqlError | undefined => {
   const word = base >> 2
   const why = source.u32[word + Header.why]!
@@ -187,7 +187,7 @@ const errorOf = (
   if (stopped !== undefined) {
     return stopped
   }
-  return atFailedRow(call, source, base, failure.heldBy(failure.sqliteFailure({ code, message }, text), givenUp))
+  return atFailedRow(call, source, base, failure.heldBy(failure.sqliteFailure({ code, message }, text), holders))
 }
 
 const append = (before: Array<unknown> | undefined, rows: Array<unknown>): Array<unknown> => {

@@ -23,5 +23,11 @@ export const ResultCode = {
   notadb: 26
 } as const
 
+/** Extended: the database is a directory. */
+export const isDirectory = 526
+
+/** Extended: a rollback that changed the schema has ended a result that was open on the connection. */
+export const abortRollback = 516
+
 /** Extended: another connection has written since this one's transaction began to read; waiting does not help. */
 export const busySnapshot = 517

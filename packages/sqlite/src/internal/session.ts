@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly registry: Registry
   /** Of the client's sessions that were given up, by their ids: the statement that still runs. */
   readonly givenUp: Map<string, string>
+  /** Its client has, or may come to have, sessions that read. */
+  readonly readers: boolean
   /** Told once when the session can be used no more. */
   readonly onLost: (error: SqlError) => void
 }
@@ -233,7 +235,7 @@ export class WorkerSession {
     const call = this.calls[slot]!
     const flags = source.u32[(base >> 2) + Header.flags]!
     this.transaction = (flags & Flag.inTransaction) !== 0
-    const answer = readPage(call, source, base, this.failed, this.options.givenUp)
+    const answer = readPage(call, source, base, this.failed, this.options)
     if (answer === undefined) {
       return
     }

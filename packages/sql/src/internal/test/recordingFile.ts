@@ -59,11 +59,10 @@ export interface RecordingData {
 }
 
 export const failureData = (error: SqlError): FailureData => {
-  const { code, columns, constraint, failedRow, holders, message, outcome, reason, sqlState, statement } =
+  const { code, columns, constraint, failedRow, holders, message, outcome, permanent, reason, sqlState, statement } =
     SqlFailure.from(error)
-  return JSON.parse(
-    JSON.stringify({ reason, message, code, sqlState, statement, outcome, constraint, columns, failedRow, holders })
-  ) as FailureData
+  const named = { constraint, columns, failedRow, permanent, holders }
+  return JSON.parse(JSON.stringify({ reason, message, code, sqlState, statement, outcome, ...named })) as FailureData
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

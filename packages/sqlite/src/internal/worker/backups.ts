@@ -1,8 +1,10 @@
 /** The backup that a connection is making. One that is given up leaves its destination as it was. */
 import { existsSync, rmSync, statSync } from "node:fs"
+import { unsupportedCode } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
 import { queryRows } from "./queryRows.js"
+import { queryValue } from "./queryValue.js"
 
 interface Running {
   readonly backup: Backup
@@ -34,6 +36,8 @@ const isOpen = (connection: Connection, destination: string): boolean => {
   )
 }
 
+const isBusy = (error: unknown): boolean => error instanceof EngineError && (error.code & 0xff) === ResultCode.busy
+
 export const startBackup = (connection: Connection, destination: string): void => {
   finishBackup(connection)
   if (isOpen(connection, destination)) {
@@ -49,7 +53,18 @@ export const stepBackup = (connection: Connection, pages: number) => {
     throw new EngineError(ResultCode.misuse, "the backup is gone with the session that made it: start it again")
   }
   const { backup } = current
-  current.done = backup.step(pages)
+  try {
+    current.done = backup.step(pages)
+  } catch (error) {
+    // What waits for the transaction that waits for it would never end. One that only reads holds nothing.
+    const own = isBusy(error) && connection.inTransaction() && queryValue(connection, "PRAGMA query_only") !== 1
+    throw own
+      ? new EngineError(
+          unsupportedCode,
+          "A backup cannot be made inside a transaction that writes: run it before or after the transaction"
+        )
+      : error
+  }
   return { done: current.done, remaining: backup.remaining(), pageCount: backup.pageCount() }
 }
 

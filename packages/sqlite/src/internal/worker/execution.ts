@@ -13,7 +13,7 @@ const addCounters = (sums: Array<number>, counters: ReadonlyArray<number>): void
   })
 }
 
-/** A statement got another number of parameters than it has. */
+/** A text got another number of parameters than its statements, as far as they were reached, have together. */
 export class ParameterCount extends Error {
   constructor(readonly wanted: number) {
     super("wrong number of parameters")
@@ -24,6 +24,8 @@ export class Execution {
   private current: Prepared | undefined
   private tail = ""
   private first = true
+  /** Parameters that its statements have taken. */
+  private taken = 0
   /** Why the next statement cannot be run; whoever asks again is told again. */
   private unusable: { readonly error: unknown } | undefined
   /** No further page. */
@@ -71,7 +73,7 @@ export class Execution {
     const wanted = prepared.parameterCount
     try {
       if (last ? wanted !== this.remaining : wanted > this.remaining) {
-        throw new ParameterCount(wanted)
+        throw new ParameterCount(this.taken + wanted)
       }
       this.offset = prepared.bind(this.parameters, this.offset, wanted, this.keep)
     } catch (error) {
@@ -80,6 +82,7 @@ export class Execution {
       throw error
     }
     this.remaining -= wanted
+    this.taken += wanted
     this.tail = prepared.tail
     this.current = prepared
     if (this.counters !== undefined) {

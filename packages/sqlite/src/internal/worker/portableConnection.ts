@@ -305,7 +305,11 @@ export class PortableConnection implements Connection {
 
   private vacuumInto(file: string): void {
     const statement = this.guard(() => this.database.prepare("VACUUM INTO ?"))
-    this.whileBusy(() => this.guard(() => statement.run(file)))
+    try {
+      this.whileBusy(() => this.guard(() => statement.run(file)))
+    } catch (error) {
+      throw /^cannot VACUUM/.test((error as EngineError).message) ? cannotCopy() : error
+    }
   }
 
   /** A new file has its name only when it is whole. Into an empty one, which others may have open, SQLite writes itself. */
@@ -347,6 +351,13 @@ const sizeOf = (path: string): number | undefined => {
     return undefined
   }
 }
+
+const cannotCopy = (): EngineError =>
+  new EngineError(
+    unsupportedCode,
+    "The portable engine cannot copy the database inside a transaction or while a result is open on the session: " +
+      "export and back up outside of both, or use the native engine"
+  )
 
 /** Whoever has it open would go on writing to what no name leads to, and nothing tells whether somebody has. */
 const isThere = (): EngineError =>

@@ -1,5 +1,5 @@
 /** The carriers' errors as `EngineError` with SQLite's extended result code. */
-import { busySnapshot, ResultCode } from "../resultCode.js"
+import { abortRollback, busySnapshot, ResultCode } from "../resultCode.js"
 import { EngineError } from "./engine.js"
 
 /** Thrown in the worker for a request that its control words have stopped. */
@@ -29,6 +29,7 @@ export const engineError = (error: unknown): EngineError => {
 
 /** SQLite's texts of codes (sqlite3ErrStr, and those of constraints) that matter to a caller. */
 const messages: ReadonlyArray<readonly [string, number]> = [
+  ["abort due to ROLLBACK", abortRollback],
   ["database is locked", 5],
   ["database table is locked", 6],
   ["out of memory", 7],

@@ -1,10 +1,12 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
+import { statSync } from "node:fs"
 import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
+import { isDirectory, ResultCode } from "../resultCode.js"
+import { firstStatement } from "../split.js"
 import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
 import { adopt, load, stalePump } from "./nativeEngine.js"
-import { firstStatement } from "../split.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
@@ -53,17 +55,22 @@ const configure = (connection: Connection, start: Start): string => {
   return String(queryValue(connection, "PRAGMA journal_mode"))
 }
 
-const errorMessage = (error: unknown): ErrorMessage => ({
-  code: error instanceof EngineError ? error.code : -1,
-  message: error instanceof Error ? error.message : String(error)
-})
+/** SQLite says of a directory what it says of anything that it cannot open. */
+const namesDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+
+const errorMessage = (error: unknown, filename: string): ErrorMessage => {
+  const code = error instanceof EngineError ? error.code : -1
+  return (code & 0xff) === ResultCode.cantopen && namesDirectory(filename)
+    ? { code: isDirectory, message: "it is a directory" }
+    : { code, message: error instanceof Error ? error.message : String(error) }
+}
 
 export const serve = (start: Start): void => {
   const post = (message: ToLoop) => start.port.postMessage(message)
   let connection: Connection | undefined
   const fail = (error: unknown): void => {
     connection?.close()
-    post(["failed", errorMessage(error)])
+    post(["failed", errorMessage(error, start.filename)])
     start.port.close()
   }
   let ready: () => void
