@@ -6,10 +6,11 @@ import * as Effect from "effect/Effect"
 import type { Settled } from "./batchValue.js"
 import type { BatchResult, BatchStatement } from "./boundary.js"
 import { type Integers, makeDecoder, readColumns, UnsafeIntegerError, views } from "./decoder.js"
-import { nulInText, parameterFailure, sqliteFailure, unsafeInteger } from "./failure.js"
+import { parameterFailure, sqliteFailure, unsafeInteger, unsendableText } from "./failure.js"
 import type { OnWriter } from "./onWriter.js"
 import { encode, ParameterError } from "./parameters.js"
 import { firstStatement } from "./split.js"
+import { unsendable } from "./statementCache.js"
 
 type Row = Readonly<Record<string, unknown>>
 type Rows = ReadonlyArray<Row>
@@ -28,8 +29,9 @@ const member = (text: string, params: ReadonlyArray<unknown>): BatchStatement =>
     const message = "A batch is one transaction, which none of its statements may end"
     throw SqlFailure.make({ reason: "Unsupported", message, statement: text })
   }
-  if (text.includes("\0")) {
-    throw nulInText(text)
+  const wrong = unsendable(text)
+  if (wrong !== undefined) {
+    throw unsendableText(wrong, text)
   }
   try {
     return { text, parameters: encode(params), count: params.length }

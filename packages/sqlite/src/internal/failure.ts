@@ -164,9 +164,9 @@ const threw = (thrown: Thrown, statement: string | undefined, outcome: SqlFailur
   })
 }
 
-/** SQLite would silently stop reading there. */
-export const nulInText = (statement: string): SqlError =>
-  sqliteFailure({ code: 1, message: "syntax error: the text contains a NUL character" }, statement)
+/** SQLite would silently stop reading at a NUL, and read something else for what is no UTF-8. */
+export const unsendableText = (why: string, statement: string): SqlError =>
+  sqliteFailure({ code: 1, message: `syntax error: ${why}` }, statement)
 
 /** What may be otherwise in a moment: a lock, a lack of memory, files or room, a folder that is not there yet. */
 const passing: ReadonlySet<number> = new Set([

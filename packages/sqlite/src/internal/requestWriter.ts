@@ -53,7 +53,7 @@ export class RequestWriter {
     )
   }
 
-  /** Sends a call in this slot. Throws `ParameterError` or `NulInText`, and then has sent nothing. */
+  /** Sends a call in this slot. Throws `ParameterError` or `UnsendableText`, and then has sent nothing. */
   send(call: Call, slot: number): void {
     const { request } = call
     const at = slot * (requestBytes / 4)

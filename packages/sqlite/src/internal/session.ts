@@ -19,7 +19,7 @@ import { encode, encodeRows, lasting, ParameterError } from "./parameters.js"
 import { callbackError, readPage } from "./readPage.js"
 import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
-import { NulInText } from "./statementCache.js"
+import { UnsendableText } from "./statementCache.js"
 import { Waker } from "./waker.js"
 import type { Signals } from "./signals.js"
 
@@ -194,8 +194,8 @@ export class WorkerSession {
       // What cannot be cloned, or has to be transferred, or throws when it is looked at.
       return failure.notCloned(error instanceof Error ? error.message : String(error))
     }
-    if (error instanceof NulInText) {
-      return failure.nulInText(call.request.text)
+    if (error instanceof UnsendableText) {
+      return failure.unsendableText(error.message, call.request.text)
     }
     throw error
   }

@@ -8,8 +8,21 @@ export interface StatementEntry {
   decoder: Decoder | undefined
 }
 
-/** A text cannot be sent. */
-export class NulInText extends Error {}
+/** A text cannot be sent; the message says why. */
+export class UnsendableText extends Error {}
+
+/** What TypeScript's `es2024` has. */
+interface WellFormed {
+  readonly isWellFormed: () => boolean
+}
+
+/** Why SQLite would run another text than this one; undefined: it will not. */
+export const unsendable = (text: string): string | undefined =>
+  text.includes("\0")
+    ? "the text contains a NUL character"
+    : (text as unknown as WellFormed).isWellFormed()
+      ? undefined
+      : "the text contains a lone surrogate, which UTF-8 does not have"
 
 export class StatementCache {
   private readonly entries = new Map<string, StatementEntry>()
@@ -44,8 +57,9 @@ export class StatementCache {
 
   /** A statement that is not kept. */
   once(text: string): StatementEntry {
-    if (text.includes("\0")) {
-      throw new NulInText()
+    const wrong = unsendable(text)
+    if (wrong !== undefined) {
+      throw new UnsendableText(wrong)
     }
     const entry: StatementEntry = { id: ++this.lastId, text, columns: [], decoder: undefined }
     this.announce(entry.id, text)

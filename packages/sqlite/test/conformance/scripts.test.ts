@@ -345,17 +345,21 @@ onEngines("scripts", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
-  it.scopedLive("a NUL in the text is a typed failure, not a cut", () =>
+  it.scopedLive("a NUL or a lone surrogate in the text is a typed failure, not a cut nor another text", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient
       yield* sql`create table t (a)`
-      for (const text of ["insert into t values (1)\0; drop table t", "\0", "select 1;\0select 2"]) {
+      const noUtf8 = ["select '\ud800'", "insert into t values ('\udc00'); select 1", "select 1 as \ud83d"]
+      for (const text of ["insert into t values (1)\0; drop table t", "\0", "select 1;\0select 2", ...noUtf8]) {
         assert.strictEqual((yield* reasonOf(sql.unsafe(text))).reason, "SqlSyntax")
+        assert.strictEqual((yield* reasonOf(sql.unsafe(text).unprepared)).reason, "SqlSyntax")
         assert.strictEqual((yield* reasonOf(Stream.runDrain(sql.unsafe(text).stream))).reason, "SqlSyntax")
+        assert.strictEqual((yield* reasonOf(sql.many(text, [[]]))).reason, "SqlSyntax")
         const batched = yield* reasonOf(sql.batch(["insert into t values (2)", text]))
         assert.strictEqual(batched.reason, "SqlSyntax")
         assert.strictEqual(batched.failedRow, 1)
       }
+      assert.deepStrictEqual(yield* sql.unsafe("select '\ud83d\ude00' as a"), [{ a: "\u{1f600}" }])
       assert.deepStrictEqual(yield* sql`select a from t`, [])
     }).pipe(Effect.provide(layerOf(engine)))
   )
