@@ -3,11 +3,13 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import * as EffectSql from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SessionPool from "../SessionPool.js"
 import type { Options, SqlClient } from "../SqlClient.js"
+import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { Core, type Pools } from "./core.js"
 import { guard } from "./guard.js"
@@ -70,6 +72,10 @@ export const make = (
     const metrics = telemetry.metrics === undefined ? false : telemetry.tags
     const pools = yield* openPools(transport, options.pool ?? {}, metrics)
     const reactivity = waitForCommit(yield* Reactivity.Reactivity)
+    const closed = yield* Deferred.make<never, SqlError>()
+    yield* Effect.addFinalizer(() =>
+      Deferred.fail(closed, SqlFailure.make({ reason: "Closed", message: "The client was closed" }))
+    )
     const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
     const core = new Core(
       transport,
@@ -77,6 +83,7 @@ export const make = (
       timeout,
       options.prefetch,
       telemetry,
+      Deferred.await(closed),
       `@sluice/sql/Transaction/${++clients}`
     )
 

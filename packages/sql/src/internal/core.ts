@@ -78,6 +78,8 @@ export class Core {
     readonly statementTimeout: number,
     readonly prefetch: number | undefined,
     readonly telemetry: Telemetry,
+    /** Fails when the client is closed: for whoever waits for something else than a session. */
+    readonly closed: Effect.Effect<never, SqlError>,
     key: string
   ) {
     this.tag = Context.GenericTag<Level>(key)

@@ -83,8 +83,10 @@ export const many = <E, R>(
       ? inTime(
           fiber,
           text,
-          Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
-            sendAll(core, text, Chunk.toReadonlyArray(chunk), sum)
+          untilClosed(core, sum, (sending) =>
+            Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
+              sending(sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
+            )
           )
         )
       : sendAll(core, text, rows, sum)
@@ -102,6 +104,17 @@ const inTime = <E, R>(
 ): Effect.Effect<void, SqlError | E, R> => {
   const deadline = monotonicDeadline(fiber)
   return deadline === Infinity ? effect : within(effect, deadline, text, "unknown")
+}
+
+/** A Stream that stalls would not notice that its rows have no taker any more. What is being sent gets its answer. */
+const untilClosed = <A, E, R>(
+  core: Core,
+  sum: Sum,
+  all: (sending: <B, E, R>(send: Effect.Effect<B, E, R>) => Effect.Effect<B, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> => {
+  const sending = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  const closed = Effect.catchAll(core.closed, (error) => sending(Effect.suspend(() => Effect.fail(ofAll(error, sum)))))
+  return Effect.raceFirst(all(sending), closed)
 }
 
 const inSavepoint = <A, E, R>(core: Core, fiber: AnyFiber, effect: Effect.Effect<A, E, R>) =>

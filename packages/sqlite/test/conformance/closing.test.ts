@@ -144,6 +144,31 @@ onEngines("closing", (engine) => {
     }).pipe(Effect.scoped, Effect.timeout("10 seconds"))
   )
 
+  it.scopedLive("many with a source that stalls fails when the client closes, inside a transaction, too", () =>
+    Effect.gen(function* () {
+      const { close, sql } = yield* opened(engine, { filename: yield* tempFile })
+      yield* sql`create table t (a)`
+      const insert = "insert into t values (?)"
+      const chunk = Stream.fromIterable(upTo(4_096)).pipe(Stream.map((n) => [n]))
+      const first = yield* Effect.fork(sql.many(insert, Stream.never))
+      const second = yield* Effect.fork(sql.many(insert, Stream.concat(chunk, Stream.never)))
+      yield* Effect.sleep(100)
+      const third = yield* Effect.fork(sql.withTransaction(sql.many(insert, Stream.never)))
+      yield* Effect.sleep(50)
+      yield* close
+      const outcomes = yield* Effect.forEach([first, second, third], (fiber) => reasonOf(Fiber.join(fiber)))
+      assert.deepStrictEqual(
+        outcomes.map(({ outcome, reason }) => [reason, outcome]),
+        [
+          ["Closed", "notExecuted"],
+          ["Closed", "unknown"],
+          ["Closed", "notExecuted"]
+        ]
+      )
+      assert.strictEqual((yield* reasonOf(sql.many(insert, Stream.never))).reason, "Closed")
+    }).pipe(Effect.scoped, Effect.timeout("10 seconds"))
+  )
+
   /** Runs a program of its own, with an open client in `sql`, and answers what it printed. */
   const run = (lines: ReadonlyArray<string>, more = "") =>
     execFileSync(
