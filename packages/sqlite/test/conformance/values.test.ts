@@ -282,6 +282,21 @@ onEngines("values", (engine) => {
     )
   )
 
+  it.scopedLive("row 28: a text without a statement has none", () =>
+    withClient((sql) =>
+      Effect.gen(function* () {
+        for (const text of ["", " -- nothing", ";"]) {
+          assert.deepStrictEqual(yield* sql.unsafe(text), [])
+          for (const attempt of [sql.unsafe(text, [1]), Stream.runDrain(sql.unsafe(text, [1]).stream)]) {
+            const failure = yield* reasonOf<unknown, unknown, never>(attempt)
+            assert.strictEqual(failure.reason, "InvalidParameter")
+            assert.include(failure.message, "has 0 parameters, but 1 was given")
+          }
+        }
+      })
+    )
+  )
+
   it.scopedLive("row 28: numbered and repeated parameters are counted as SQLite does", () =>
     withClient((sql) =>
       Effect.gen(function* () {

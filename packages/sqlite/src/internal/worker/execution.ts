@@ -66,6 +66,10 @@ export class Execution {
     }
     const prepared = this.first ? this.statements.take(this.id) : this.connection.prepare(this.tail)
     if (prepared === undefined) {
+      if (this.remaining > 0) {
+        this.unusable = { error: new ParameterCount(0) }
+        throw this.unusable.error
+      }
       this.finished = true
       return undefined
     }
