@@ -151,6 +151,34 @@ onEngines("transactions", (engine) => {
     })
   )
 
+  it.scopedLive("row 43: nor can a script hide it by a BEGIN; what follows the end does not run", () =>
+    Effect.gen(function* () {
+      const sql = yield* memory
+      for (const [i, text] of ["commit; begin", "rollback; begin", "end; begin; insert into t values (99)"].entries()) {
+        for (const script of [
+          Effect.asVoid(sql.unsafe(text)),
+          Stream.runDrain(sql.unsafe(text).stream),
+          sql.withTransaction(sql.unsafe(text))
+        ]) {
+          const failure = yield* reasonOf(sql.withTransaction(Effect.zipRight(add(sql, i), script)))
+          assert.strictEqual(failure.reason, "TransactionGone", text)
+          // Whoever handles it hears of it at the end all the same.
+          const ended = yield* reasonOf(sql.withTransaction(Effect.zipRight(add(sql, i), Effect.ignore(script))))
+          assert.strictEqual(ended.reason, "TransactionGone", text)
+          assert.strictEqual(ended.outcome, "unknown", text)
+        }
+      }
+      assert.notInclude(yield* numbers(sql), 1)
+      assert.notInclude(yield* numbers(sql), 99)
+      // A holder of a session may.
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (own) => own.executeRaw("begin; insert into t values (7); commit; begin", []))
+      )
+      assert.include(yield* numbers(sql), 7)
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("row 44: a commit that fails is undone and typed", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile

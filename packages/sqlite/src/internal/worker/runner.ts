@@ -74,6 +74,14 @@ export class Runner {
         this.outbox.counters = execution.counters
         return this.outbox.publish(place, seq, false, queue)
       }
+      if (use === Transaction.required && execution.between && !this.connection.inTransaction()) {
+        // A statement of the text has ended the transaction: what follows would run outside of it, or hide that.
+        execution.abandon()
+        const words = wordsOf(place)
+        words[Header.flags]! |= Flag.done | Flag.partial
+        words[Header.why] = Why.noTransaction
+        return this.outbox.publish(place, seq, false, queue)
+      }
       if (isEmpty(place)) {
         continue
       }
