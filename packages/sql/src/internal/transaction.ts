@@ -17,6 +17,7 @@ import type * as Tracer from "effect/Tracer"
 import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
+import { wrongOption } from "./beginOptions.js"
 import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
@@ -68,6 +69,10 @@ export const transaction =
           return inSpan(fiber, span, run(span))
         })
       )
+    const wrong = wrongOption(options)
+    if (wrong !== undefined) {
+      return Effect.fail(wrong)
+    }
     const { deadline } = options
     const bounded =
       deadline === undefined

@@ -179,6 +179,19 @@ onEngines("transactions", (engine) => {
     })
   )
 
+  it.scopedLive("only the known words of mode and isolation become a part of BEGIN", () =>
+    Effect.gen(function* () {
+      const sql = yield* memory
+      for (const options of [{ mode: "deferred; drop table t; begin" }, { mode: "DEFERRED" }, { isolation: "chaos" }]) {
+        const failure = yield* reasonOf(sql.transaction(options as never)(add(sql, 1)))
+        assert.strictEqual(failure.reason, "InvalidParameter")
+        assert.match(failure.message, /one of/)
+      }
+      assert.deepStrictEqual(yield* numbers(sql), [])
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("row 44: a commit that fails is undone and typed", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile
