@@ -3,6 +3,7 @@ import { SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Effect, Stream } from "effect"
 import { countTo, layerOf, layerOnFile, leftovers, onEngines, reasonOf, spin } from "../support.js"
+import { assertIdle, timed } from "./stopping.js"
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -326,6 +327,37 @@ onEngines("scripts", (engine) => {
       yield* sql.withTransaction(sql.unsafe(script))
       assert.deepStrictEqual(yield* sql`select count(*) as n, sum(a) as s from t`, [{ n: 1_000, s: 499_500 }])
     }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("a long script of statements without rows is stopped between two of them", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const statements = 100_000
+      const script = sql.unsafe("insert into t values (5);".repeat(statements))
+      yield* sql`create table t (a)`
+      /** How many of them were run, and what came of it. */
+      const counted = <A, E>(run: Effect.Effect<A, E>) =>
+        Effect.gen(function* () {
+          yield* sql`delete from t`
+          const [took, result] = yield* timed(run)
+          assert.isBelow(took, 10_000)
+          const [{ n }] = (yield* sql<{ n: number }>`select count(*) as n from t`) as [{ n: number }]
+          assert.isBelow(n, statements)
+          return [n, result] as const
+        })
+      const soon = SqlClient.withDeadline("50 millis")
+      const interrupts = Effect.forever(Effect.delay(sql.interrupt, "50 millis"))
+      for (const [reason, run] of [
+        ["StatementTimeout", soon(reasonOf(script))],
+        ["StatementTimeout", soon(reasonOf(Stream.runDrain(script.stream)))],
+        ["Interrupted", Effect.race(reasonOf(script), interrupts)]
+      ] as const) {
+        const [n, failure] = yield* counted(run)
+        assert.deepInclude(failure, { reason, outcome: n > 0 ? "unknown" : "notExecuted" })
+      }
+      yield* counted(Effect.timeoutOption(script, "50 millis"))
+      yield* assertIdle(sql)
+    }).pipe(Effect.provide(layerOf(engine, { grace: "1 minute" })))
   )
 
   it.scopedLive("row 20: two streams of one script, each in another statement, keep their own columns", () =>

@@ -195,6 +195,8 @@ export class PortableStatement implements Prepared {
       nextHeld: 0
     }
     try {
+      // Also between the statements of a script: those without rows have no other look.
+      this.look()
       if (!this.readonly || !this.hasColumns) return this.beginWrite(first)
       return this.connection.whileBusy(() => this.beginRead(first))
     } catch (error) {
@@ -202,6 +204,11 @@ export class PortableStatement implements Prepared {
       this.connection.lastRowid = undefined
       return { ...first, ending: { error: engineError(error) } }
     }
+  }
+
+  private look(): void {
+    const why = this.connection.words.check()
+    if (why !== Why.none) throw new Stopped(why)
   }
 
   /** Steps once, so that a busy database can be waited for and the columns are those that the rows will have. */
