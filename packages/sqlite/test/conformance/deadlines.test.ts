@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
 import { Effect, Fiber, Stream, TestClock } from "effect"
-import { countTo, onEngines, reasonOf, tempFile } from "../support.js"
+import { countTo, onEngines, reasonOf, spinFor, tempFile } from "../support.js"
 import { assertIdle, endless, open, slowInsert, timed } from "./stopping.js"
 
 onEngines("deadlines", (engine) => {
@@ -85,6 +85,44 @@ onEngines("deadlines", (engine) => {
       })
     )
   }
+
+  it.scopedLive("a slow statement of a script is the last one that runs", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { grace: "1 minute" })
+      yield* sql`create table t (n)`
+      const slow = spinFor(1_000_000)
+      for (const script of [
+        `select 1; ${slow}; insert into t values (1)`,
+        `select 1; ${slow}`,
+        `select 1; select 2 where (${slow}) = 0; insert into t values (1)`,
+        `select 2 where (${slow}) = 0`
+      ]) {
+        const late = SqlClient.withDeadline("60 millis")(sql.unsafe(script))
+        assert.strictEqual((yield* reasonOf(late)).reason, "StatementTimeout", script)
+        assert.strictEqual((yield* reasonOf(Stream.runDrain(late.stream))).reason, "StatementTimeout", script)
+      }
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+    })
+  )
+
+  it.scopedLive("slow rows are stopped at the next one", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { grace: "1 minute" })
+      const slow = "with recursive spin(n) as (select 1 union all select n + 1 from spin where n < 300000 * (up.n > 1))"
+      const text = `select (${slow} select count(*) from spin) as spun from (${countTo(40)}) as up`
+      let seen = 0
+      const failure = yield* reasonOf(
+        Stream.runForEach(SqlClient.withDeadline("150 millis")(sql.unsafe(text)).stream, () =>
+          Effect.sync(() => seen++)
+        )
+      )
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      assert.isBelow(seen, 10)
+      const many = SqlClient.withDeadline("150 millis")(sql.many(`${text} limit ?`, [[40]]))
+      assert.strictEqual((yield* reasonOf(many)).reason, "StatementTimeout")
+      yield* assertIdle(sql)
+    })
+  )
 
   it.scopedLive("row 82: a deadline set after the statement has started", () =>
     Effect.gen(function* () {

@@ -1,9 +1,7 @@
 /** The worker's look at the control words of the request that it works for (see boundary.ts). */
 import { cancelWord, deadlineOffset, slots, Word } from "../boundary.js"
+import { origin } from "../clock.js"
 import { Why } from "../page.js"
-
-/** Between two looks at a deadline, which cost more than those at a word. */
-const rowsPerDeadline = 16
 
 export class ControlWords {
   private readonly words: Int32Array
@@ -11,7 +9,8 @@ export class ControlWords {
   private readonly sleeper = new Int32Array(new SharedArrayBuffer(4))
   private seq = 0
   private slot = 0
-  private looks = 0
+  /** By `performance.now()`. */
+  private deadline = Infinity
 
   constructor(shared: SharedArrayBuffer) {
     this.words = new Int32Array(shared)
@@ -21,7 +20,6 @@ export class ControlWords {
   start(seq: number, slot: number): number {
     this.seq = seq
     this.slot = slot
-    this.looks = 0
     return this.check()
   }
 
@@ -35,13 +33,16 @@ export class ControlWords {
     const why = this.stopped()
     if (why !== Why.none) return why
     const deadline = Atomics.load(this.deadlines, this.slot)
+    this.deadline = deadline === 0n ? Infinity : (Number(deadline) - origin) / 1e6
     return deadline !== 0n && process.hrtime.bigint() >= deadline ? Why.deadline : Why.none
   }
 
-  /** The same, for every row. */
+  /** The same by the deadline that `check` found last: cheap enough for every row, any of which may have been slow. */
   checkRow(): number {
     if (this.seq === 0) return Why.none
-    return this.looks++ % rowsPerDeadline === 0 ? this.check() : this.stopped()
+    const why = this.stopped()
+    if (why !== Why.none || this.deadline === Infinity) return why
+    return performance.now() >= this.deadline ? Why.deadline : Why.none
   }
 
   private stopped(): number {

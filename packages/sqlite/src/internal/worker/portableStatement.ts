@@ -86,6 +86,8 @@ export class PortableStatement implements Prepared {
 
   fetch(maxRows: number, out: Uint8Array, offset: number, capacity: number): number {
     const started = performance.now()
+    // Each page is a request of its own, with its own deadline.
+    if (this.run !== undefined) this.connection.words.check()
     const run = (this.run ??= this.begin())
     const block = this.signature === this.sent ? undefined : this.current
     const writer = new PageWriter(run.columns, block)
@@ -136,8 +138,7 @@ export class PortableStatement implements Prepared {
         let at = offset
         for (let r = 0; r < rows; r++) {
           failed = r
-          const why = this.connection.words.checkRow()
-          if (why !== Why.none) throw new Stopped(why)
+          this.look()
           at = this.bind(bytes, at, parameters, false)
           sum += this.runOnce()
         }
@@ -211,6 +212,11 @@ export class PortableStatement implements Prepared {
     if (why !== Why.none) throw new Stopped(why)
   }
 
+  private lookAtRow(): void {
+    const why = this.connection.words.checkRow()
+    if (why !== Why.none) throw new Stopped(why)
+  }
+
   /** Steps once, so that a busy database can be waited for and the columns are those that the rows will have. */
   private beginRead(first: Run): Run {
     const { arguments: args, statement } = this.bound()
@@ -218,6 +224,7 @@ export class PortableStatement implements Prepared {
     try {
       const row = next(iterator)
       this.refreshColumns(statement)
+      if (row === undefined) this.look()
       return {
         ...first,
         statement,
@@ -278,6 +285,7 @@ export class PortableStatement implements Prepared {
       this.refreshColumns(statement)
       while (row !== undefined) {
         rows?.push(row)
+        if (this.readonly) this.lookAtRow()
         row = next(iterator)
       }
     } catch (error) {
@@ -295,17 +303,16 @@ export class PortableStatement implements Prepared {
       if (run.row === undefined) run.ending = succeeded
       return
     }
-    const why = this.connection.words.checkRow()
-    if (why !== Why.none) {
-      run.row = undefined
-      run.ending = { error: new Stopped(why) }
-      return
-    }
-    if (run.row !== undefined || run.iterator === undefined) return
     try {
+      this.lookAtRow()
+      if (run.row !== undefined || run.iterator === undefined) return
       run.row = next(run.iterator)
-      if (run.row === undefined) run.ending = succeeded
+      if (run.row !== undefined) return
+      // Behind its last row, too, a statement may have searched for long.
+      this.look()
+      run.ending = succeeded
     } catch (error) {
+      run.row = undefined
       run.ending = { error: engineError(error) }
     }
   }
