@@ -311,7 +311,10 @@ export const poisoned = (statement: string): SqlError =>
 export const late = (statement: string, outcome: SqlFailure.Outcome): SqlError =>
   SqlFailure.make({
     reason: "StatementTimeout",
-    message: "The deadline passed before the statement had ended",
+    message:
+      outcome === "executed"
+        ? "The deadline passed while the statement ran, which could not be stopped: what it wrote is committed"
+        : "The deadline passed before the statement had ended",
     statement,
     outcome
   })

@@ -73,7 +73,9 @@ export const Flag = {
   /** Another page of the same request follows unasked. Written by the worker loop. */
   more: 64,
   /** A statement before, of the same text, has written. Written by the worker loop. */
-  partial: 128
+  partial: 128,
+  /** It was too late to stop it: it has failed for its deadline, and its effect is committed. */
+  executed: 256
 } as const
 
 /** Why a request ended early. */

@@ -148,6 +148,7 @@ const errorOf = (
   holders: failure.Holders
 ): SqlError | undefined => {
   const word = base >> 2
+  const flags = source.u32[word + Header.flags]!
   const why = source.u32[word + Header.why]!
   const code = source.i32[word + Header.code]!
   const { text } = call.request
@@ -155,7 +156,7 @@ const errorOf = (
     case Why.none:
       break
     case Why.deadline:
-      return failure.late(text, "notExecuted")
+      return failure.late(text, (flags & Flag.executed) === 0 ? "notExecuted" : "executed")
     case Why.cancelled:
       // Nobody reads this but the deadline's timer, which stops a call in the moment that it begins.
       // Nor anybody but the abort of a session, which has its own reason.

@@ -124,6 +124,57 @@ onEngines("deadlines", (engine) => {
     })
   )
 
+  it.scopedLive("a write that is late fails, and says whether it was done", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, grace: "1 minute" })
+      yield* sql`create table t (n)`
+      const soon = SqlClient.withDeadline("60 millis")
+      const insert = `insert into t ${spinFor(1_000_000)}`
+      const write = sql.unsafe(insert)
+      // The native engine stops it, the portable one comes too late for that.
+      const [outcome, partial, each] =
+        engine === "native" ? (["notExecuted", "notExecuted", 0] as const) : (["executed", "unknown", 1] as const)
+      const returning = sql.unsafe(`${insert} returning n`)
+      for (const [late, expected] of [
+        [write, outcome],
+        [write.raw, outcome],
+        [returning, outcome],
+        [Stream.runDrain(returning.stream), outcome],
+        [sql.unsafe(`select 1; ${insert}`), outcome],
+        [sql.unsafe(`${insert}; insert into t values (0)`), partial]
+      ] as const) {
+        yield* sql`delete from t`
+        const failure = yield* reasonOf(soon(Effect.asVoid(late)))
+        assert.deepInclude(failure, { reason: "StatementTimeout", outcome: expected })
+        assert.strictEqual((yield* sql`select n from t`).length, each)
+      }
+      yield* sql`delete from t`
+      for (const late of [
+        Effect.asVoid(sql.batch([insert])),
+        Effect.asVoid(sql.many(`insert into t select * from (${spinFor(1_000_000)}) where ?`, [[1]])),
+        Effect.asVoid(sql.withTransaction(write)),
+        Effect.asVoid(sql.withTransaction(sql.withTransaction(write))),
+        Effect.asVoid(sql.withTransaction(sql.batch([insert]))),
+        Effect.asVoid(sql.unsafe(`begin; ${insert}; commit`))
+      ]) {
+        const failure = yield* reasonOf(soon(late))
+        assert.deepInclude(failure, { reason: "StatementTimeout", outcome: "notExecuted" })
+      }
+      assert.strictEqual(
+        (yield* reasonOf(sql.transaction({ deadline: "60 millis" })(write))).reason,
+        "StatementTimeout"
+      )
+      // Whoever goes on all the same finds no transaction.
+      const caught = sql.withTransaction(Effect.zipRight(Effect.ignore(soon(Effect.asVoid(write))), sql`select 1`))
+      assert.strictEqual((yield* reasonOf(caught)).reason, "TransactionGone")
+      assert.deepStrictEqual(yield* sql`select n from t`, [])
+      yield* assertIdle(sql)
+      const bounded = yield* open(engine, { grace: "1 minute", statementTimeout: "60 millis" })
+      yield* bounded`create table t (n)`
+      assert.deepInclude(yield* reasonOf(bounded.unsafe(insert)), { reason: "StatementTimeout", outcome })
+    })
+  )
+
   it.scopedLive("row 82: a deadline set after the statement has started", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

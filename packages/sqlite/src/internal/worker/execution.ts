@@ -123,7 +123,11 @@ export class Execution {
       words[Header.flags]! &= ~Flag.routable
     }
     const failed = words[Header.code] !== 0 || words[Header.why] !== 0
-    if (failed && this.wrote) {
+    const executed = (words[Header.flags]! & Flag.executed) !== 0
+    if (executed && this.tail !== "") {
+      words[Header.flags]! &= ~Flag.executed
+    }
+    if (failed && (executed ? this.tail !== "" : this.wrote)) {
       words[Header.flags]! |= Flag.partial
     }
     if (failed || (words[Header.flags]! & Flag.done) !== 0) {

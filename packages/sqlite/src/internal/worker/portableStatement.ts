@@ -39,6 +39,10 @@ export class PortableStatement implements Prepared {
   private readonly hasColumns: boolean
   /** It is one of those statements that set `changes()`. */
   private readonly counts: boolean
+  /** It writes, and is no BEGIN, whose transaction is for others to end. */
+  private readonly mayBeLate: boolean
+  /** It has failed for its deadline and is committed. */
+  private late = false
   private readonly values: Array<CarrierValue> = []
   private run: Run | undefined
   private current: ReadonlyArray<PageColumn>
@@ -60,6 +64,7 @@ export class PortableStatement implements Prepared {
     this.hasColumns = this.current.length > 0
     this.routable = statement.routable && this.hasColumns
     const first = statement.words[0] ?? ""
+    this.mayBeLate = !statement.readonly && first !== "BEGIN"
     this.counts = !statement.readonly && /^(INSERT|UPDATE|DELETE|REPLACE|WITH)$/.test(first)
   }
 
@@ -112,7 +117,7 @@ export class PortableStatement implements Prepared {
     if (ending !== undefined) this.reset()
     this.sent = this.signature
     return this.connection.writePage(writer, out, offset, started, {
-      flags: this.flags() | (ending === undefined ? 0 : Flag.done),
+      flags: this.flags() | (ending === undefined ? 0 : Flag.done) | (this.late ? Flag.executed : 0),
       error: ending?.error,
       detail: -1,
       changes: this.changes
@@ -142,6 +147,8 @@ export class PortableStatement implements Prepared {
           at = this.bind(bytes, at, parameters, false)
           sum += this.runOnce()
         }
+        // While it can still be undone.
+        this.look()
         // What fails from here on is the end of the transaction, no row.
         failed = -1
       })
@@ -186,6 +193,7 @@ export class PortableStatement implements Prepared {
   private begin(): Run {
     if (this.statement.private) this.connection.isPrivate = true
     this.changes = this.readonly ? -1 : 0
+    this.late = false
     const first: Run = {
       statement: this.prepared,
       held: undefined,
@@ -244,12 +252,25 @@ export class PortableStatement implements Prepared {
     const held: Array<ReadonlyArray<Value>> = []
     const changes = this.runOnce(held)
     if (!this.readonly) this.changes = changes
+    if (this.mayBeLate && this.connection.words.check() === Why.deadline) return this.endLate(first)
     return {
       ...first,
       held,
       columns: this.current.length,
       ending: held.length === 0 ? succeeded : undefined
     }
+  }
+
+  /**
+   * Nothing could stop it at its deadline. A transaction is undone, as SQLite itself does where a write is stopped; without
+   * one it is committed.
+   */
+  private endLate(first: Run): Run {
+    const { connection } = this
+    this.late = !connection.inTransaction()
+    if (!this.late) connection.exec("ROLLBACK")
+    connection.lastRowid = undefined
+    return { ...first, ending: { error: new Stopped(Why.deadline) } }
   }
 
   /** Runs to the end and answers the rows changed. */
