@@ -68,7 +68,7 @@ export const Flag = {
   routable: 8,
   /** The statement does not write. */
   readonly: 16,
-  /** The connection has temporary objects or attached databases. */
+  /** The connection has what others do not: temporary objects, attached databases, a view that speaks of its connection. */
   private: 32,
   /** Another page of the same request follows unasked. Written by the worker loop. */
   more: 64,

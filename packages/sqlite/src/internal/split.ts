@@ -18,7 +18,7 @@ export interface Statement {
   readonly readonly: boolean
   /** May run on another connection, as far as its text tells. */
   readonly routable: boolean
-  /** Makes something that only this connection has: temporary objects, attached databases, other answers to reads. */
+  /** Makes what each connection has for itself: temporary objects, attached databases, other answers to reads, views of these. */
   readonly private: boolean
 }
 
@@ -300,7 +300,8 @@ class Facts {
       private:
         first === "ATTACH" ||
         (first === "CREATE" && (this.temporary || words[1] === "TEMP" || words[1] === "TEMPORARY")) ||
-        ((first === "PRAGMA" || first === "EXPLAIN") && this.argument && this.answering)
+        ((first === "PRAGMA" || first === "EXPLAIN") && this.argument && this.answering) ||
+        (first === "CREATE" && words[1] === "VIEW" && (this.pragma || this.ownFunction))
     }
   }
 

@@ -43,6 +43,8 @@ export class PortableConnection implements Connection {
   /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
   private readonly statements = new Set<PortableStatement>()
   private savepoints = 0
+  /** The schema whose views are known to speak of no connection. */
+  private viewsVersion: number | undefined
   /** The schemas were forgotten inside a transaction, see `forgetSchemas`. */
   private forgotten = false
 
@@ -75,6 +77,7 @@ export class PortableConnection implements Connection {
     if (statement === undefined) return undefined
     this.refreshSchemas()
     const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
+    if (statement.routable && !this.isPrivate) this.lookAtViews()
     const made = new PortableStatement(this, statement, prepared)
     this.statements.add(made)
     return made
@@ -274,6 +277,25 @@ export class PortableConnection implements Connection {
     facts.setReadBigInts(true)
     facts.setReturnArrays(true)
     return facts
+  }
+
+  /**
+   * A text may read a view that speaks of its connection (`last_insert_rowid()`, `pragma_…`). Those that we make are noted as
+   * they are made; here are those that were there, or that others have made.
+   */
+  private lookAtViews(): void {
+    this.isPrivate = this.whileBusy(() =>
+      this.guard(() => {
+        const version = this.pragma("schema_version")
+        if (version === this.viewsVersion) return false
+        const { views } = this.database
+          .prepare("SELECT json_group_array(sql) AS views FROM main.sqlite_schema WHERE type = 'view'")
+          .get() as { readonly views: string }
+        // A rollback takes the number back, and the next schema may have it again.
+        this.viewsVersion = this.inTransaction() ? undefined : version
+        return (JSON.parse(views) as ReadonlyArray<string>).some((sql) => firstStatement(sql)?.private === true)
+      })
+    )
   }
 
   /** Makes SQLite parse the schemas again before the next statement. */

@@ -32,7 +32,6 @@ export class PortableStatement implements Prepared {
   readonly tail: string
   readonly parameterCount: number
   readonly readonly: boolean
-  readonly routable: boolean
   private readonly connection: PortableConnection
   private readonly statement: Statement
   private readonly prepared: CarrierStatement
@@ -62,10 +61,14 @@ export class PortableStatement implements Prepared {
     this.current = readColumns(prepared)
     this.signature = signature(this.current)
     this.hasColumns = this.current.length > 0
-    this.routable = statement.routable && this.hasColumns
     const first = statement.words[0] ?? ""
     this.mayBeLate = !statement.readonly && first !== "BEGIN"
     this.counts = !statement.readonly && /^(INSERT|UPDATE|DELETE|REPLACE|WITH)$/.test(first)
+  }
+
+  /** What is private may be found by any name. */
+  get routable(): boolean {
+    return this.statement.routable && this.hasColumns && !this.connection.isPrivate
   }
 
   counters(): undefined {
