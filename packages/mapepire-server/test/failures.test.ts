@@ -59,11 +59,26 @@ describe("failures", () => {
         "select * from sqlite_schema",
         "select * from pragma_table_info('x')",
         'select "nosuchcolumn" from department',
-        "replace into department values (1)"
+        "replace into department values (1)",
+        "select deptno from department limit -1",
+        "select deptno from department offset -1 rows",
+        "select deptno from department where deptno glob 'A*'",
+        "set transaction isolation level bogus",
+        "set transaction isolation level",
+        "set transaction read committed"
       ]) {
         const answer = yield* client.sql(sql)
         expect([sql, answer.success, [-104, -204, -206].includes(answer.sql_rc)]).toEqual([sql, false, true])
       }
+      for (const name of ["typeof(deptno)", "iif(1 = 1, 2, 3)", "glob('A*', deptno)"]) {
+        const answer = yield* client.sql(`select ${name} from department`)
+        expect([name, answer.sql_rc, answer.sql_state]).toEqual([name, -440, "42884"])
+      }
+      expect((yield* client.sql("select * from json_each('[1]') j")).sql_rc).toBe(-440)
+      yield* client.sql("create table lists (first int, next int, offset int, glob int)")
+      expect((yield* client.sql("select first - 1, next -1, offset - 1, glob from lists")).error).toBeUndefined()
+      const savepoint = yield* client.sql("savepoint sysx on rollback retain cursors")
+      expect([savepoint.sql_rc, savepoint.sql_state]).toEqual([-707, "42939"])
     })
   )
 

@@ -42,6 +42,11 @@ export const connectionGone = driver("The connection does not exist.", "08003")
 
 export const invalidToken = (token: string) =>
   db2("SQL0104", `Token ${token} was not valid. Valid tokens: <IDENTIFIER>.`, "42601", -104)
+/** Throws what Db2 says of a word that it did not expect. */
+export const refuse = (token: string): never => {
+  throw new Refused(invalidToken(token))
+}
+
 export const untypedMarker = db2("SQL0418", "Use of parameter marker is not valid.", "42610", -418)
 export const unsupported = (what: string) =>
   db2("SQL0084", `SQL statement not allowed: this development server does not know ${what}.`, "42612", -84)
@@ -82,6 +87,7 @@ export const cancelled = db2("SQL0952", "Processing of the SQL statement ended. 
 export const timeLimit = db2("SQL0666", "SQL query exceeds specified time limit or storage limit.", "57005", -666)
 export const savepointUnknown = (name: string) =>
   db2("SQL0880", `SAVEPOINT ${name} does not exist or is not valid in this context.`, "3B001", -880)
+export const reservedName = (name: string) => db2("SQL0707", `Name ${name} in *N not allowed.`, "42939", -707)
 export const noUnitOfWork = db2(
   "SQL0882",
   "Savepoint does not exist: savepoints need commitment control, so connect with auto commit=false.",

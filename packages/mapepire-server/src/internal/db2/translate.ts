@@ -21,12 +21,9 @@ import {
   Unterminated,
   wordsAt
 } from "./scan.js"
+import { refuseSqlite } from "./refusals.js"
 import { rewrite } from "./spellings.js"
 import type { Argument, Run, Statement } from "./statement.js"
-
-const refuse = (word: string): never => {
-  throw new failures.Refused(failures.invalidToken(word))
-}
 
 /** The tokens of a statement. Throws `Refused` for a text without any. */
 export const tokensOf = (text: string): ReadonlyArray<Token> => {
@@ -34,7 +31,7 @@ export const tokensOf = (text: string): ReadonlyArray<Token> => {
   try {
     tokens = scan(text)
   } catch (error) {
-    return refuse(error instanceof Unterminated ? error.near : "<UNKNOWN>")
+    return failures.refuse(error instanceof Unterminated ? error.near : "<UNKNOWN>")
   }
   while (isSymbol(tokens.at(-1), ";")) {
     tokens.pop()
@@ -91,7 +88,7 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "BEGIN":
       throw new failures.Refused(failures.unsupported("compound statements"))
     default:
-      return refuse(tokens[0]!.text)
+      return failures.refuse(tokens[0]!.text)
   }
 }
 
@@ -100,7 +97,7 @@ export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | un
   const name = (at: number): string => {
     const item = tokens[at]
     if (!isName(item)) {
-      return refuse(tokens[at]?.text ?? "<END-OF-STATEMENT>")
+      return failures.refuse(tokens[at]?.text ?? "<END-OF-STATEMENT>")
     }
     return nameOf(item)
   }
@@ -114,18 +111,37 @@ export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | un
     case "SAVEPOINT":
       // Db2 wants this clause.
       return tokens.some((_, i) => wordsAt(tokens, i, "ON", "ROLLBACK", "RETAIN", "CURSORS"))
-        ? { _tag: "Savepoint", name: name(1) }
-        : refuse("<END-OF-STATEMENT>")
+        ? { _tag: "Savepoint", name: savepoint(name(1)) }
+        : failures.refuse("<END-OF-STATEMENT>")
     case "RELEASE":
       return { _tag: "Release", name: name(isWord(tokens[1], "TO") ? 3 : 2) }
     case "SET":
       if (isWord(tokens[1], "TRANSACTION")) {
-        return { _tag: "Isolation", readOnly: tokens.some((_, i) => wordsAt(tokens, i, "READ", "ONLY")) }
+        return isolation(tokens)
       }
       return setSchema(tokens)
     default:
       return undefined
   }
+}
+
+const savepoint = (name: string): string => {
+  if (name.startsWith("SYS")) {
+    throw new failures.Refused(failures.reservedName(name))
+  }
+  return name
+}
+
+const levels = ["SERIALIZABLE", "NO COMMIT", "READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ"]
+const modes = new Set([...levels.map((level) => `ISOLATION LEVEL ${level}`), "READ ONLY", "READ WRITE"])
+
+/** `SET TRANSACTION mode, mode`. */
+const isolation = (tokens: ReadonlyArray<Token>): Statement => {
+  const given = split(tokens.slice(2), 0)
+  const bad = given.find((mode) => !modes.has(mode.map(({ text }) => text).join(" ")))
+  return bad === undefined
+    ? { _tag: "Isolation", readOnly: tokens.some((_, i) => wordsAt(tokens, i, "READ", "ONLY")) }
+    : failures.refuse(bad.at(-1)?.text ?? "<END-OF-STATEMENT>")
 }
 
 const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
@@ -135,27 +151,6 @@ const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
   }
   const value = tokens.at(-1)!
   return { _tag: "SetSchema", schema: value.kind === "string" ? value.text.slice(1, -1) : nameOf(value) }
-}
-
-/** What SQLite would take and Db2 for i does not. */
-const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
-  tokens.forEach((item, i) => {
-    if (isWord(item, "RETURNING") && i > 0 && !isSymbol(tokens[i - 1], ".")) {
-      refuse("RETURNING")
-    }
-    if (wordsAt(tokens, i, "ON", "CONFLICT")) {
-      refuse("CONFLICT")
-    }
-    if (wordsAt(tokens, i, "IF", "NOT", "EXISTS") || wordsAt(tokens, i, "INSERT", "OR")) {
-      refuse(tokens[i + 1]!.text)
-    }
-    if (item.kind === "symbol" && ["`", "[", "]", ":", "\\"].includes(item.text)) {
-      refuse(item.text)
-    }
-    if (item.kind === "word" && /^(SQLITE_|PRAGMA_)/.test(item.text)) {
-      throw new failures.Refused(failures.notFound(item.text, "*LIBL"))
-    }
-  })
 }
 
 const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
@@ -325,7 +320,9 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
   if (isWord(tokens[kind], "SCHEMA", "COLLECTION")) {
     const name = tokens[kind + 1]
     // There is one schema, whatever it is called.
-    return verb === "CREATE" && isName(name) ? { _tag: "CreateSchema", name: nameOf(name) } : refuse(tokens[kind]!.text)
+    return verb === "CREATE" && isName(name)
+      ? { _tag: "CreateSchema", name: nameOf(name) }
+      : failures.refuse(tokens[kind]!.text)
   }
   const exists = wordsAt(tokens, kind + 1, "IF", "EXISTS") ? 2 : 0
   const named = unqualified(tokens, kind + 1 + exists)
@@ -408,5 +405,5 @@ const argument = (item: ReadonlyArray<Token>): Argument => {
   if (isSymbol(first, "-") && second?.kind === "number") {
     return { _tag: "Literal", value: -Number(second.text) }
   }
-  return isWord(first, "NULL") ? { _tag: "Literal", value: null } : refuse(first?.text ?? ")")
+  return isWord(first, "NULL") ? { _tag: "Literal", value: null } : failures.refuse(first?.text ?? ")")
 }
