@@ -263,6 +263,24 @@ describe("dates and times", () => {
       yield* client.sql(table)
       yield* client.run(insert, values)
       expect((yield* client.sql(select)).data[0].slice(0, expected.length)).toEqual(expected)
+      // What it gives it takes.
+      const again = yield* client.run("select d from v where d = ?", [expected[0] ?? ""])
+      expect([again.error, again.data]).toEqual([undefined, [[expected[0]]]])
+    })
+  )
+
+  it.scopedLive("by the day of the year are those of leap years, too", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), "date format=julian")
+      for (const [day, expected] of [
+        ["24/366", [["24/366"]]],
+        ["2024-001", [["24/001"]]],
+        ["39/365", [["39/365"]]],
+        ["23/366", undefined],
+        ["24/000", undefined]
+      ] as const) {
+        expect([day, (yield* client.run("values cast(? as date)", [day])).data]).toEqual([day, expected])
+      }
     })
   )
 

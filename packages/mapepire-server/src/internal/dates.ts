@@ -42,10 +42,26 @@ export const formatDate = (text: string, { date, dateSeparator }: Properties): s
 
 const century = (short: string): string => (Number(short) >= 40 ? "19" : "20") + short
 
+/** `24/167`. */
+const fromDayOfYear = (year: string, day: string): string | undefined => {
+  if (!/^(?:\d{2}|\d{4})$/.test(year) || !/^\d{3}$/.test(day)) {
+    return undefined
+  }
+  const full = year.length === 2 ? century(year) : year
+  const real = new Date(Date.UTC(2000, 0, 1))
+  real.setUTCFullYear(Number(full), 0, Number(day))
+  return real.getUTCFullYear() === Number(full)
+    ? `${full}-${two(real.getUTCMonth() + 1)}-${two(real.getUTCDate())}`
+    : undefined
+}
+
 /** A date in the connection's format, or in ISO's, as `YYYY-MM-DD`; undefined if it is none. */
 export const parseDate = (text: string, { date }: Properties): string | undefined => {
   const parts = text.trim().split(/[-/., ]/)
   const [a, b, c] = parts
+  if (date === "julian" && parts.length === 2) {
+    return fromDayOfYear(a!, b!)
+  }
   if (parts.length !== 3 || parts.some((part) => !/^\d+$/.test(part))) {
     return undefined
   }
