@@ -140,6 +140,12 @@ describe("HTTP", () => {
       const answer = yield* get(yield* serve({ version: "2.3.6" }), "/version")
       expect([answer.status, answer.body.toString()]).toEqual([200, '{"version":"2.3.6"}'])
       expect((yield* get(yield* serve({ version: "2.3.3" }), "/version")).status).toBe(404)
+      const server = yield* serve()
+      expect((yield* get(server, "/version?x=1")).status).toBe(200)
+      expect((yield* get(server, "/versions")).status).toBe(404)
+      const url = server.url.replace("ws:", "http:").replace("/db/", "/version")
+      const head = yield* Effect.promise(() => fetch(url, { method: "HEAD" }))
+      expect([head.status, head.headers.get("content-type")]).toEqual([200, "application/json"])
     })
   )
 

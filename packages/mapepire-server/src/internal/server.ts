@@ -60,7 +60,8 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
 
     listener.on("request", (request, response) => {
       request.on("error", () => response.destroy())
-      if (request.method === "GET" && request.url === "/version" && server.behaviour.versionRoute) {
+      const reads = request.method === "GET" || request.method === "HEAD"
+      if (reads && /^\/version(?:\?|$)/.test(request.url ?? "") && server.behaviour.versionRoute) {
         response.writeHead(200, { "content-type": "application/json" })
         response.end(JSON.stringify({ version: server.behaviour.version }))
       } else if (request.method === "GET" && server.behaviour.blobs && request.url?.startsWith("/blob/") === true) {
