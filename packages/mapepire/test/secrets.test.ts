@@ -154,6 +154,12 @@ describe("secrets", () => {
   it("may have any characters, and be in an address", () => {
     const scrub = scrubber([Redacted.make("p+w$ d(")])
     assert.strictEqual(scrub("a=P+W$ D(&b=p%2Bw%24%20d(."), "a=<redacted>&b=<redacted>.")
+    const all = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i))
+    for (const character of all) {
+      const secret = `x${character}yz`
+      assert.strictEqual(scrubber([Redacted.make(secret)])(`a ${secret}.`), "a <redacted>.")
+      assert.strictEqual(scrubber([Redacted.make(character)])(`a ${character} b`).includes("<redacted>"), true)
+    }
   })
 
   it.scopedLive("that are words of a refusal do not hide what it means: a wrong password is tried once", () =>

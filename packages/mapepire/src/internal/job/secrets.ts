@@ -9,7 +9,7 @@ const instead = "<redacted>"
  */
 const shortest = 4
 
-const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")
+const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&")
 
 /** As they may be repeated: in any case, because systems fold it, and in an address. */
 const patternOf = (secret: string): RegExp => {
