@@ -54,6 +54,19 @@ describe("transactions", () => {
     })
   )
 
+  it.scoped("do not begin with an isolation that there is not", () =>
+    Effect.gen(function* () {
+      const { transactions } = yield* MapepireTransport.make(config)
+      const { session, texts } = noting()
+      for (const isolation of ["snapshot", "constructor"]) {
+        const failed = yield* Effect.flip(transactions.begin(session, { isolation: isolation as never }))
+        assert.strictEqual(SqlFailure.from(failed).reason, "InvalidParameter")
+        assert.include(SqlFailure.from(failed).message, "readCommitted")
+      }
+      assert.isEmpty(texts)
+    })
+  )
+
   it.scoped("keep cursors open over a rollback to a savepoint", () =>
     Effect.gen(function* () {
       const spoken = yield* texts(config, (control, session) =>
@@ -114,6 +127,26 @@ describe("configuration", () => {
       assert.deepStrictEqual(transport.sharing, { multiplex: 8 })
       assert.strictEqual((yield* MapepireTransport.make(config)).sharing, "exclusive")
       assert.notInclude(JSON.stringify(transport.attributes), "s3cret")
+    })
+  )
+
+  it.effect("counts in the environment are 1 or more", () =>
+    Effect.gen(function* () {
+      for (const [name, value] of [
+        ["MAPEPIRE_SESSIONS", "0"],
+        ["MAPEPIRE_SESSIONS", "-3"],
+        ["MAPEPIRE_TRANSACTIONS", "0"],
+        ["MAPEPIRE_MULTIPLEX", "0"]
+      ] as const) {
+        const given = [["MAPEPIRE_HOST", "ibmi"] as const, ["MAPEPIRE_USER", "ADA"] as const, [name, value] as const]
+        const error = yield* Effect.flip(
+          Effect.withConfigProvider(
+            MapepireTransport.fromEnvironment,
+            ConfigProvider.fromMap(new Map([...given, ["MAPEPIRE_PASSWORD", "s3cret"]]))
+          )
+        )
+        assert.include(String(error), `Expected ${name} to be 1 or more`)
+      }
     })
   )
 

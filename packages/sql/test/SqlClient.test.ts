@@ -1,8 +1,8 @@
 import * as EffectSql from "@effect/sql/SqlClient"
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
-import { SqlClient, SqlFailure } from "@sluice/sql"
-import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Logger, Option, Stream, TestClock, Tracer } from "effect"
+import { SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
+import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Stream, TestClock, Tracer } from "effect"
 import { answer, failure, fake, type FakeOptions } from "./fakeTransport.js"
 
 const using = <A, E>(
@@ -270,6 +270,34 @@ describe("SqlClient", () => {
   })
 
   describe("transactions", () => {
+    it.effect("a begin that dies gives the session back", () => {
+      const seen = fake()
+      const layer = Layer.effect(
+        SqlTransport.SqlTransport,
+        Effect.map(SqlTransport.SqlTransport, (transport) => ({
+          ...transport,
+          transactions: {
+            ...transport.transactions,
+            begin: (session: SqlTransport.Session, options: SqlTransport.BeginOptions) => {
+              if (options.isolation !== undefined) {
+                throw new Error("no such isolation")
+              }
+              return transport.transactions.begin(session, options)
+            }
+          }
+        }))
+      )
+      return Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const transaction = sql.transaction({ isolation: "serializable" })
+        for (let i = 0; i < 3; i++) {
+          const exit = yield* Effect.exit(transaction(sql`select 1`))
+          assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+        }
+        yield* sql.withTransaction(sql`select 2`)
+      }).pipe(Effect.provide(SqlClient.layer), Effect.provide(layer), Effect.provide(seen.layer))
+    })
+
     it.effect("a failed begin is a typed failure, no rollback is sent, the session goes on", () =>
       using({ run: ({ text }) => (text === "BEGIN" ? Effect.fail(failure("LockTimeout")) : undefined) }, (sql, seen) =>
         Effect.gen(function* () {

@@ -173,7 +173,8 @@ const onSession = <A, E, R>(
     Effect.suspend(() => control.rollback(session)),
     () => retire
   )
-  const begin = boundedBy(deadline)("BEGIN")(control.begin(session, options))
+  // A defect of the transport's in it is one of BEGIN: the session goes back all the same.
+  const begin = boundedBy(deadline)("BEGIN")(Effect.suspend(() => control.begin(session, options)))
   return Effect.flatMap(
     Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {

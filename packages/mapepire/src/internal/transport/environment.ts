@@ -6,6 +6,9 @@ import type { Config as TransportConfig } from "../../MapepireTransport.js"
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
   Config.map(Config.option(config), Option.getOrUndefined)
 
+const count = (name: string): Config.Config<number> =>
+  Config.validate(Config.integer(name), { message: `Expected ${name} to be 1 or more`, validation: (n) => n >= 1 })
+
 const list = (text: string): ReadonlyArray<string> => text.split(/[\s,]+/).filter((name) => name !== "")
 
 export const environment: Config.Config<TransportConfig> = Config.all({
@@ -16,9 +19,9 @@ export const environment: Config.Config<TransportConfig> = Config.all({
   secure: optional(Config.boolean("MAPEPIRE_SECURE")),
   application: optional(Config.string("MAPEPIRE_APPLICATION")),
   libraries: optional(Config.map(Config.nonEmptyString("MAPEPIRE_LIBRARIES"), list)),
-  sessions: optional(Config.integer("MAPEPIRE_SESSIONS")),
-  transactions: optional(Config.integer("MAPEPIRE_TRANSACTIONS")),
-  multiplex: optional(Config.integer("MAPEPIRE_MULTIPLEX")),
+  sessions: optional(count("MAPEPIRE_SESSIONS")),
+  transactions: optional(count("MAPEPIRE_TRANSACTIONS")),
+  multiplex: optional(count("MAPEPIRE_MULTIPLEX")),
   tls: Config.all({
     ca: optional(Config.nonEmptyString("MAPEPIRE_CA")),
     servername: optional(Config.nonEmptyString("MAPEPIRE_SERVERNAME")),

@@ -3,7 +3,7 @@
  * So BEGIN is a word between us and our session (session.ts), which remembers that a transaction is open.
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 
 export type Isolation = NonNullable<SqlTransport.BeginOptions["isolation"]>
@@ -18,6 +18,12 @@ export const isolationWords: Readonly<
   serializable: "serializable"
 }
 
+const noSuchIsolation = (name: string): SqlError =>
+  SqlFailure.make({
+    reason: "InvalidParameter",
+    message: `There is no isolation "${name}"; there are ${Object.keys(isolationWords).join(", ")}`
+  })
+
 const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run(SqlTransport.request(text, { transaction: "free" })))
 
@@ -28,7 +34,11 @@ export const transactions = (isolation: Isolation): SqlTransport.TransactionCont
     if (options.isolation === undefined && options.readOnly !== true) {
       return begin
     }
-    const level = isolationWords[options.isolation ?? isolation].toUpperCase()
+    const wanted = options.isolation ?? isolation
+    if (!Object.hasOwn(isolationWords, wanted)) {
+      return Effect.fail(noSuchIsolation(wanted))
+    }
+    const level = isolationWords[wanted].toUpperCase()
     // Without the last two words a transaction that reads what is uncommitted could only read.
     const access = options.readOnly === true ? "READ ONLY" : "READ WRITE"
     return Effect.zipRight(begin, execute(session, `SET TRANSACTION ISOLATION LEVEL ${level}, ${access}`))
