@@ -416,6 +416,18 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
+  it.scopedLive("a pull after the cursor was closed says so: nobody was interrupted", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from ten/, numbers(10))
+      const job = yield* MapepireJob.make(daemon.config)
+      const cursor = yield* job.query("select * from ten", [], { rows: 3 })
+      yield* cursor.next
+      yield* cursor.close
+      assert.strictEqual(SqlFailure.from(yield* Effect.flip(cursor.next)).reason, "Closed")
+    })
+  )
+
   it.scopedLive("an interrupted stream closes its cursor (section 6.4.6)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

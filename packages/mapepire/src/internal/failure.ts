@@ -267,6 +267,13 @@ export const poisoned = (subject: Subject): SqlError =>
     statement: subject.statement
   })
 
+export const closedCursor = (subject: Subject): SqlError =>
+  SqlFailure.make({
+    reason: "Closed",
+    message: "This result was closed before its end; run the statement again for its other rows",
+    statement: subject.statement
+  })
+
 /** A cursor or prepared statement of a connection that was replaced by `reconnect`. */
 export const replaced = (subject: Subject): SqlError =>
   SqlFailure.make({

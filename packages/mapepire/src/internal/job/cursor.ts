@@ -17,6 +17,8 @@ export class JobCursor implements SqlTransport.Cursor {
   private binary = false
   private ended = false
   private poisoned = false
+  /** On purpose, before its end. */
+  private left = false
   /** A pull is under way; one that failed for good stays. */
   private pulling = false
   /** Pages that came, and pages that somebody got: one in between was lost to an interrupt. */
@@ -72,6 +74,9 @@ export class JobCursor implements SqlTransport.Cursor {
       const { wire } = this.session
       const { id } = this
       const subject = { job: wire.job, statement: this.statement }
+      if (this.left) {
+        return Effect.fail(this.afterRun(failure.closedCursor(subject)))
+      }
       if (this.poisoned || this.arrived !== this.taken || this.pulling) {
         return Effect.fail(this.afterRun(failure.poisoned(subject)))
       }
@@ -140,7 +145,7 @@ export class JobCursor implements SqlTransport.Cursor {
       if (id === undefined) {
         return
       }
-      this.poisoned = true
+      this.left = true
       this.task.call?.whenAnswered(() => this.session.wire.close(id, this.epoch))
     })
   }
