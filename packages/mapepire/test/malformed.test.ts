@@ -65,6 +65,42 @@ describe("columns of an odd shape", () => {
   )
 })
 
+describe("rows", () => {
+  it.scopedLive("whose columns nobody told are a failure, and never none", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const { metadata: _, ...rows } = result([], [[1], [2]])
+      answering(daemon, "sql", rows)
+      answering(daemon, "prepare_sql_execute", rows)
+      const job = yield* MapepireJob.make(daemon.config)
+      for (const query of [job.queryAndRun("select 1"), job.queryAndRun("select ?", [1])]) {
+        const failed = SqlFailure.from(yield* Effect.flip(query))
+        assert.deepStrictEqual([failed.reason, failed.outcome], ["Unknown", "executed"])
+        assert.include(failed.message, "what their columns are")
+      }
+    })
+  )
+
+  it.scopedLive("of an unknown type may hold any JSON: plain values come out", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const columns = [
+        { name: "A", type: "STRANGE" },
+        { name: "B", type: "VARCHAR" }
+      ]
+      const value = { list: [1, "x", { deep: 1.5 }], none: null }
+      answering(daemon, "sql", result(columns, [[value, [2]]]))
+      answering(daemon, "prepare_sql_execute", {
+        has_results: false,
+        output_parms: [{ index: 1, type: "STRANGE", name: "X", value }]
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      assert.deepStrictEqual((yield* job.queryAndRun("select a, b from t")).rows, [{ a: value, b: [2] }])
+      assert.deepStrictEqual((yield* job.call("call p(?)", [1])).out, { x: value })
+    })
+  )
+})
+
 describe("answers of any shape", () => {
   /** What can stand anywhere. */
   const junk: ReadonlyArray<unknown> = [

@@ -292,6 +292,15 @@ export const untoldVersion = (statement: string): SqlError =>
     statement
   )
 
+/** They would be lost without a word. */
+export const rowsOfNothing = (statement: string | undefined): SqlError =>
+  SqlFailure.make({
+    reason: "Unknown",
+    message: "The daemon sent rows, and not what their columns are",
+    outcome: "executed",
+    statement
+  })
+
 /** An answer that is not what the protocol says. */
 export const protocol = (message: string, subject: Subject, cause?: unknown): SqlError =>
   SqlFailure.make({ reason: "Unknown", message, outcome: "unknown", statement: subject.statement, cause })

@@ -27,6 +27,21 @@ export const exactNumber = (text: string): number | bigint | string => {
   return digits.length <= 15 && Number.isFinite(value) ? value : text
 }
 
+/** Text of a number, told apart from a text: for those who know later what it is. */
+export class NumberText {
+  constructor(readonly text: string) {}
+}
+
+/** The same value with ordinary numbers in it, as `JSON.parse` gives it. */
+export const withNumbers = (value: unknown): unknown =>
+  value instanceof NumberText
+    ? Number(value.text)
+    : Array.isArray(value)
+      ? value.map(withNumbers)
+      : typeof value === "object" && value !== null
+        ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withNumbers(inner)]))
+        : value
+
 const numberPattern = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const spacePattern = /[ \t\r\n]*/y
 

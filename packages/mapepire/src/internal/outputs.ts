@@ -1,7 +1,7 @@
 /** Output parameters of a CALL: exact, by name and type. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { recordOf } from "./columns.js"
-import { parseLossless } from "./lossless.js"
+import { NumberText, parseLossless, withNumbers } from "./lossless.js"
 import { cellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
 
 export interface OutputValue {
@@ -11,11 +11,6 @@ export interface OutputValue {
   readonly type: string | undefined
   /** Undefined for IN parameters, which have none. */
   readonly value: unknown
-}
-
-/** Text of a number, told apart from a text. */
-class NumberText {
-  constructor(readonly text: string) {}
 }
 
 /** All parameters in order. The value of a DECIMAL is text, of a BIGINT as `integers` says, as in rows. */
@@ -43,7 +38,7 @@ export const outputParameters = (
             ? value
             : value instanceof NumberText
               ? decode.number(value.text)
-              : decode.other(value)
+              : decode.other(withNumbers(value))
       })
     } catch (error) {
       if (error instanceof ConversionError) {

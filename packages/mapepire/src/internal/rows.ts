@@ -3,7 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import type { ColumnMetadata } from "../Protocol.js"
 import type { RawRows } from "./frame.js"
-import { parseLossless } from "./lossless.js"
+import { NumberText, parseLossless, withNumbers } from "./lossless.js"
 import { objectOf, scan, Unexpected } from "./scan.js"
 import { cellDecoder, type CellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
 
@@ -147,10 +147,6 @@ interface Read {
   readonly error: SqlError | undefined
 }
 
-class NumberText {
-  constructor(readonly text: string) {}
-}
-
 /** Reads any JSON, value by value: white space, rows that are objects, whatever else a server may think of. */
 const careful = (
   data: RawRows,
@@ -188,7 +184,7 @@ const cell = (value: unknown, decoder: CellDecoder): unknown =>
     ? null
     : value instanceof NumberText
       ? decoder.number(value.text)
-      : decoder.other(value)
+      : decoder.other(withNumbers(value))
 
 const isRecord = (row: unknown): row is Record<string, unknown> =>
   typeof row === "object" && row !== null && !(row instanceof NumberText)

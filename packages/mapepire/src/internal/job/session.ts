@@ -341,6 +341,8 @@ export class JobSession implements SqlTransport.Session {
         ? undefined
         : SqlFailure.annotate(rows.error, { statement })
       : this.refusalOfRun(frame, cursor)
+    const unread =
+      decoder === undefined && frame.success && hasRows(frame) ? failure.rowsOfNothing(statement) : undefined
     const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, cursor?.cells ?? {})
     const count = frame.body.update_count
     return new JobAnswer(
@@ -351,7 +353,7 @@ export class JobSession implements SqlTransport.Session {
       decoder === undefined && typeof count === "number" && count >= 0 ? count : undefined,
       (frame.executionTime ?? 0) * 1e6,
       this.transactionOpen,
-      error ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
+      error ?? unread ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
       Array.isArray(outputs) ? outputs : []
     )
   }
@@ -381,6 +383,9 @@ export class JobSession implements SqlTransport.Session {
 }
 
 export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
+
+const hasRows = ({ data }: Frame): boolean =>
+  data !== undefined && /[^\s[\]]/.test(data.text.slice(data.start, data.end))
 
 /** Only these can have values that are to be fetched. */
 export const hasBinary = (frame: Frame): boolean =>
