@@ -217,6 +217,11 @@ export interface Session {
   readonly check: Effect.Effect<void, SqlError>
   /** Whether a transaction is open, as of the last answer. */
   readonly inTransaction: () => boolean
+  /**
+   * Whether a reserved session was set to something that whoever gets it next does not expect. It is closed then, and not
+   * given back. Default: never.
+   */
+  readonly altered?: (() => boolean) | undefined
   /** Completes if the session dies under us, no later than the requests that fail with it have been answered. */
   readonly lost: Effect.Effect<SqlError>
 }

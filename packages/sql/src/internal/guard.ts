@@ -48,6 +48,7 @@ export const guard = (
       id: session.id,
       keepsContract: false,
       inTransaction: () => session.inTransaction(),
+      altered: () => session.altered?.() === true,
       run: (request) => bounded(session.run(request)),
       batch: (request, rows) => bounded(session.batch(request, rows)),
       describe: (text) => bounded(session.describe(text)),

@@ -357,8 +357,13 @@ const giveBack = (core: Core, level: Level, lease: SessionPool.Lease): Effect.Ef
       Effect.uninterruptible,
       Effect.suspend(() => {
         level.close()
-        return level.session.inTransaction()
-          ? Effect.catchAllCause(core.transport.transactions.rollback(level.session), () => lease.retire)
+        const { session } = level
+        if (session.altered?.() === true) {
+          // Its end rolls back, too.
+          return lease.retire
+        }
+        return session.inTransaction()
+          ? Effect.catchAllCause(core.transport.transactions.rollback(session), () => lease.retire)
           : Effect.void
       })
     )

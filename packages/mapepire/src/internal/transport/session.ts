@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { PoolSession } from "../../MapepireJob.js"
 import { plainRequest } from "../job/session.js"
 import type { Jobs, Lent } from "./jobs.js"
+import { staysWithJob, wouldStay } from "./state.js"
 
 /** BEGIN, COMMIT and ROLLBACK alone: `BEGIN … END` is a compound statement, `ROLLBACK TO` something else. */
 const transactionWord = /^\s*(begin|commit|rollback)(?:\s+(?:work|transaction))?\s*;?\s*$/i
@@ -31,6 +32,7 @@ const noBegin = (statement: string): SqlError =>
 export class TransportSession implements SqlTransport.Session {
   readonly keepsContract = true
   private running = 0
+  private isAltered = false
 
   constructor(
     private readonly jobs: Jobs,
@@ -43,6 +45,8 @@ export class TransportSession implements SqlTransport.Session {
   }
 
   readonly inTransaction = (): boolean => this.jobs.session.transactionOpen
+
+  readonly altered = (): boolean => this.isAltered
 
   /** How the pool sees that it is busy. */
   readonly pending = (): number => this.running
@@ -66,9 +70,9 @@ export class TransportSession implements SqlTransport.Session {
 
   /** In autocommit there is nothing to be done after a statement but to give its job back. */
   private plainly(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
-    const late = this.late(request)
-    return late !== undefined
-      ? Effect.fail(late)
+    const refused = this.refused(request)
+    return refused !== undefined
+      ? Effect.fail(refused)
       : SqlTransport.uninterruptibleMask((restore) => {
           const lent = this.take(request.transaction === "none")
           return lent.session.runThen(
@@ -90,9 +94,9 @@ export class TransportSession implements SqlTransport.Session {
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> =>
     Effect.suspend(() => {
-      const late = this.late(request)
-      if (late !== undefined) {
-        return Effect.fail(late)
+      const refused = this.refused(request)
+      if (refused !== undefined) {
+        return Effect.fail(refused)
       }
       const alone = this.standsAlone(request)
       // Until its scope ends the cursor needs its job; then what it did outside of a transaction is settled.
@@ -112,7 +116,15 @@ export class TransportSession implements SqlTransport.Session {
     return this.transactional && request.transaction !== "required" && !this.inTransaction()
   }
 
-  private late(request: SqlTransport.SqlRequest): SqlError | undefined {
+  /** Why a statement must not be run here. */
+  private refused(request: SqlTransport.SqlRequest): SqlError | undefined {
+    if (staysWithJob(request.text)) {
+      // Who has reserved the session has it for himself.
+      if (request.transaction !== "free") {
+        return wouldStay(request.text)
+      }
+      this.isAltered = true
+    }
     return request.transaction === "required" && !this.inTransaction() ? gone(request.text) : undefined
   }
 
@@ -120,9 +132,9 @@ export class TransportSession implements SqlTransport.Session {
     request: SqlTransport.SqlRequest,
     use: (session: PoolSession) => Effect.Effect<A, SqlError>
   ): Effect.Effect<A, SqlError> {
-    const late = this.late(request)
-    if (late !== undefined) {
-      return Effect.fail(late)
+    const refused = this.refused(request)
+    if (refused !== undefined) {
+      return Effect.fail(refused)
     }
     const fresh = request.transaction === "none"
     return this.standsAlone(request)

@@ -78,6 +78,7 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
     // A lost answer keeps neither deadline nor grace: the client has to.
     keepsContract: false,
     inTransaction: () => inner.inTransaction(),
+    altered: () => inner.altered?.() === true,
     lost: Effect.raceFirst(inner.lost, Deferred.await(lost)),
     check: Effect.suspend(() => (dropped ? Effect.fail(gone(inner.id, "notExecuted")) : inner.check)),
     run: (request) => meet("statement", request, inner.run(request)),

@@ -37,6 +37,8 @@ class RolledBackSession implements SqlTransport.Session {
   /** When the database has ended the real one, the program's is gone with it. */
   readonly inTransaction = (): boolean => this.transaction.open && this.inner.inTransaction()
 
+  readonly altered = (): boolean => this.inner.altered?.() === true
+
   readonly describe = (text: string) => this.inner.describe(text)
 
   readonly run = (request: SqlTransport.SqlRequest) =>

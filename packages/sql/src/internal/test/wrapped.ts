@@ -31,6 +31,7 @@ export const session = (
   check: inner.check,
   lost: inner.lost,
   inTransaction: () => inner.inTransaction(),
+  altered: () => inner.altered?.() === true,
   // The pool asks sessions that can tell for their load.
   ...("pending" in inner && typeof inner.pending === "function"
     ? { pending: inner.pending.bind(inner) as () => number }
