@@ -225,6 +225,8 @@ export class ReplyReader {
         return this.page(slot, views(message[2], true), 0)
       }
       case Reply.callback:
+        // Where one row asks, the next one does.
+        this.patience.expect(0)
         return taker.callback(slot, (serial) => this.taken(this.arguments, serial))
       case Reply.counters:
         this.counted = this.taken(this.counters, ++this.lastCounters)
