@@ -16,6 +16,8 @@ export class SqliteCursor implements SqlTransport.Cursor {
   private readonly request: SqlTransport.SqlRequest
   private readonly entry: StatementEntry | undefined
   private ended: boolean
+  /** A statement whose rows have come has written: what fails now is not as if nothing had been done. */
+  private wrote: boolean
   private poisoned = false
   private interrupted = false
   /** Pages that came, and pages that somebody got: a page in between was lost to an interrupt. */
@@ -35,6 +37,7 @@ export class SqliteCursor implements SqlTransport.Cursor {
     // Another cursor over the same script may be in another of its statements, with other columns.
     this.entry = entry === undefined ? undefined : { ...entry }
     this.ended = first.done || first.error !== undefined
+    this.wrote = writes(first)
     this.readAhead(first)
   }
 
@@ -53,9 +56,11 @@ export class SqliteCursor implements SqlTransport.Cursor {
       if (this.interrupted) {
         return Effect.fail(failure.withOutcome(failure.interrupted(this.request.text), "unknown"))
       }
-      return Effect.map(this.ahead === undefined ? this.pull() : this.takeAhead(this.ahead), (page) => {
+      const pulled = this.ahead === undefined ? this.pull() : this.takeAhead(this.ahead)
+      return Effect.map(this.wrote ? Effect.mapError(pulled, afterWriting) : pulled, (page) => {
         this.taken++
         this.ended = page.done || page.error !== undefined
+        this.wrote ||= writes(page)
         this.readAhead(page)
         return page
       })
@@ -119,6 +124,10 @@ export class SqliteCursor implements SqlTransport.Cursor {
     return this.ahead === undefined ? closed : Effect.zipRight(this.session.stop(this.ahead.call), closed)
   })
 }
+
+const writes = (page: SqliteAnswer): boolean => page.changes !== undefined
+
+const afterWriting = (error: SqlError): SqlError => failure.withOutcome(error, "unknown")
 
 /** A turn of the event loop. */
 const turn = Effect.async<void>((resume) => {

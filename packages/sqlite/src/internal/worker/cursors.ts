@@ -81,7 +81,7 @@ export class Cursors {
             : this.outbox.page(slot, () => (why = this.connection.check()) !== Why.none)
         if (place === undefined) {
           this.end(id)
-          return this.runner.answerEmpty(slot, seq, { why })
+          return this.runner.answerEmpty(slot, seq, { why }, execution.wrote)
         }
       }
       place = this.runner.step(execution, cursor.maxRows, place, slot)
@@ -106,7 +106,8 @@ export class Cursors {
         seq,
         gone
           ? { why: Why.noTransaction }
-          : { code: 5, message: "the script cannot go on while another fiber's transaction is open on its session" }
+          : { code: 5, message: "the script cannot go on while another fiber's transaction is open on its session" },
+        cursor.execution.wrote
       )
     }
     return gone || others
@@ -166,11 +167,18 @@ export class Cursors {
     }
   }
 
-  /** A pull that is stopped before it begins ends its cursor all the same: the rows it would have got have no taker. */
-  refusePull(slot: number): void {
-    if (this.inbox.word(slot, Request.op) === Op.fetch) {
-      this.end(this.inbox.word(slot, Request.id))
+  /**
+   * A pull that is stopped before it begins ends its cursor all the same: the rows it would have got have no taker.
+   * Whether its statements before have written.
+   */
+  refusePull(slot: number): boolean {
+    if (this.inbox.word(slot, Request.op) !== Op.fetch) {
+      return false
     }
+    const id = this.inbox.word(slot, Request.id)
+    const wrote = this.cursors.get(id)?.execution.wrote === true
+    this.end(id)
+    return wrote
   }
 
   endAll(): void {

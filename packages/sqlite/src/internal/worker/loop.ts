@@ -130,8 +130,8 @@ export class Loop {
     this.callbacks.begin(slot)
     if (why !== Why.none && this.inbox.word(slot, Request.op) !== Op.closeCursor) {
       this.inbox.discard(seq, slot)
-      this.cursors.refusePull(slot)
-      this.runner.answerEmpty(slot, seq, { why })
+      const wrote = this.cursors.refusePull(slot)
+      this.runner.answerEmpty(slot, seq, { why }, wrote)
     } else {
       work(seq)
     }

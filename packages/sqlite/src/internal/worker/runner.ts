@@ -90,7 +90,7 @@ export class Runner {
       const room = this.outbox.page(slot, () => (why = this.connection.check()) !== Why.none)
       if (room === undefined) {
         execution.abandon()
-        return this.answerEmpty(slot, seq, { why })
+        return this.answerEmpty(slot, seq, { why }, execution.wrote)
       }
       place = room
     }
@@ -142,9 +142,12 @@ export class Runner {
   answerEmpty(
     slot: number,
     seq: number,
-    options: { readonly why?: number; readonly code?: number; readonly message?: string }
+    options: { readonly why?: number; readonly code?: number; readonly message?: string },
+    /** Statements of the text before have written. */
+    partial = false
   ): void {
-    this.outbox.publishBuffer(slot, seq, emptyPage({ ...options, flags: this.flags() }), this.queueNanos(slot))
+    const flags = this.flags() | (partial ? Flag.partial : 0)
+    this.outbox.publishBuffer(slot, seq, emptyPage({ ...options, flags }), this.queueNanos(slot))
   }
 
   /** Nothing stops it: the request that it ends is one that was stopped, perhaps. */
