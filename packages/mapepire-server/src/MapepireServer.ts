@@ -306,12 +306,9 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
       postCancel: (job) =>
         Effect.sync(() => {
           if (faults.cancel !== "ignored") {
-            later.run(
-              Effect.delay(
-                Effect.sync(() => void job.cancel()),
-                faults.cancelDelay ?? 0
-              )
-            )
+            const cancel = Effect.sync(() => void job.cancel())
+            // Without a delay at once: a moment later it would hit the statement that comes next.
+            later.run(faults.cancelDelay === undefined ? cancel : Effect.delay(cancel, faults.cancelDelay))
           }
         }),
       counters: { requests: 0, incomplete: 0, unparseable: 0 }
