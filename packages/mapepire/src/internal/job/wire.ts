@@ -44,6 +44,8 @@ export class Wire implements LinkEvents {
   private spent = false
   /** Why the link has ended. */
   endedBy: string | undefined
+  /** Of messages that nobody has claimed yet. */
+  private readonly claims = new Set<NodeJS.Timeout>()
   private timer: NodeJS.Timeout | undefined
   private timerAt = Infinity
   private longTimer: NodeJS.Timeout | undefined
@@ -239,7 +241,8 @@ export class Wire implements LinkEvents {
   private unclaimed(why: string): void {
     const underWay = [...this.calls.values()]
     if (underWay.length > 0) {
-      setTimeout(() => {
+      const claim = setTimeout(() => {
+        this.claims.delete(claim)
         const missing = underWay.filter((call) => !call.answered)
         const lost = `a message of the daemon's is ${why}, and nothing tells whose answer it was`
         if (missing.length === 1) {
@@ -249,6 +252,7 @@ export class Wire implements LinkEvents {
           this.ended(lost)
         }
       }, claimWithin).unref()
+      this.claims.add(claim)
     }
   }
 
@@ -466,6 +470,8 @@ export class Wire implements LinkEvents {
     }
     why = this.scrub(why)
     this.endedBy = why
+    this.claims.forEach(clearTimeout)
+    this.claims.clear()
     clearTimeout(this.timer)
     clearTimeout(this.longTimer)
     clearTimeout(this.releasing)
