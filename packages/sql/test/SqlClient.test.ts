@@ -115,6 +115,25 @@ describe("SqlClient", () => {
         { prefetch: 10 }
       )
     )
+
+    it.effect("said twice counts as it was said first, for statements, streams and Effects alike", () =>
+      using({}, (sql, seen) =>
+        Effect.gen(function* () {
+          const twice = <A extends Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>>(self: A) =>
+            self.pipe(SqlClient.withPrefetch(30), SqlClient.withPrefetch(20)) as A
+          const statement = sql`select 1`
+          yield* twice(statement)
+          yield* Stream.runDrain(twice(statement).stream)
+          yield* Stream.runDrain(twice(statement.stream))
+          yield* Stream.runDrain(twice(Stream.map(statement.stream, (row) => row)))
+          yield* twice(Stream.runDrain(statement.stream))
+          assert.deepStrictEqual(
+            seen.requests.map((request) => request.prefetch),
+            [30, 30, 30, 30, 30]
+          )
+        })
+      )
+    )
   })
 
   describe("deadlines", () => {
@@ -125,6 +144,25 @@ describe("SqlClient", () => {
           assert.strictEqual(late.reason, "StatementTimeout")
           assert.strictEqual(late.outcome, "notExecuted")
           assert.lengthOf(seen.requests, 0)
+        })
+      )
+    )
+
+    it.effect("of a statement's stream begin when it is run, each time anew", () =>
+      using({}, (sql, seen) =>
+        Effect.gen(function* () {
+          const stream = sql`select 1`.stream.pipe(
+            SqlClient.withDeadline("9 seconds"),
+            SqlClient.withDeadline("1 minute")
+          )
+          yield* TestClock.adjust("1 hour")
+          yield* Stream.runDrain(stream)
+          yield* TestClock.adjust("1 hour")
+          yield* Stream.runDrain(stream)
+          assert.lengthOf(seen.requests, 2)
+          for (const { deadline } of seen.requests) {
+            assert.closeTo(deadline - performance.now(), 9_000, 2_000)
+          }
         })
       )
     )

@@ -19,7 +19,7 @@ export class Deadline extends Context.Reference<Deadline>()("@sluice/sql/SqlClie
   defaultValue: () => Infinity
 }) {}
 
-/** What `withPrefetch`, `withReadAhead` and `withDeadline` put on a statement itself, so that its own type is kept. */
+/** What `withPrefetch`, `withReadAhead` and `withDeadline` put on a statement or its stream itself. What was put first counts; deadlines only tighten. */
 export interface Overrides {
   readonly prefetch?: number | undefined
   readonly readAhead?: boolean | undefined
@@ -27,7 +27,7 @@ export interface Overrides {
   readonly within?: number | undefined
 }
 
-/** How a statement takes overrides; our Statement has this method, nothing else does. */
+/** How a statement takes overrides; our Statement and its stream have this method, nothing else does. */
 export const Override: unique symbol = Symbol.for("@sluice/sql/Override")
 
 interface Overridable {

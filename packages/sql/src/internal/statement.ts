@@ -67,7 +67,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
   [Override](overrides: Overrides): StatementImpl<A> {
     const before = this.overrides
     const within = Math.min(before?.within ?? Infinity, overrides.within ?? Infinity)
-    return new StatementImpl<A>(this.source, this.variant, { ...before, ...overrides, within })
+    return new StatementImpl<A>(this.source, this.variant, { ...overrides, ...before, within })
   }
 
   get segments(): ReadonlyArray<Statement.Segment> {
@@ -169,9 +169,15 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     )
   }
 
-  /** By hand what `Stream.unwrapScoped` does, which costs more than the statement. */
+  /**
+   * By hand what `Stream.unwrapScoped` does, which costs more than the statement. Takes settings itself: in its context
+   * they would be provided anew with every pull.
+   */
   get stream(): Stream.Stream<A, SqlError> {
-    return Stream.fromChannel(Channel.flatMap(Channel.fromEffect(Scope.make()), (scope) => this.streamIn(scope)))
+    const opened = Channel.flatMap(Channel.fromEffect(Scope.make()), (scope) => this.streamIn(scope))
+    return Object.assign(Stream.fromChannel(opened), {
+      [Override]: (overrides: Overrides) => this[Override](overrides).stream
+    })
   }
 
   private streamIn(scope: Scope.CloseableScope): Pages<A> {

@@ -17,11 +17,12 @@ export class TurnPatience {
 
   /**
    * An answer took the engine so many ns; the next one is expected to take as long. It is looked for where that is less
-   * than being woken takes, for twice as long: the worker may have to be woken first.
+   * than half of what being woken takes, for twice that: the worker may have to be woken first. Whatever takes longer
+   * leaves the loop asleep meanwhile, and its thread to others.
    */
   expect(engineNanos: number): void {
     const wake = this.control[Word.wakeNanos]!
-    this.millis = engineNanos < wake ? (2 * wake) / 1e6 : 0
+    this.millis = 2 * engineNanos < wake ? (2 * wake) / 1e6 : 0
   }
 
   /** From now on nothing has come. Whether to look for it. */

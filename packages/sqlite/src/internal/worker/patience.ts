@@ -2,8 +2,8 @@
  * How long a thread that has nothing to do looks for what comes before it sleeps.
  *
  * Being woken takes some microseconds, on many a virtual machine fifty, and costs the one who wakes as much. What comes
- * sooner than that is better waited for awake; and whoever looks no longer than that wastes at most what sleeping would
- * have cost.
+ * sooner than that is better waited for awake; and whoever looks for a few times as long wastes little more than what
+ * sleeping would have cost both.
  */
 import { availableParallelism } from "node:os"
 import { Word } from "../boundary.js"
@@ -39,32 +39,32 @@ export class WakeTime {
   }
 }
 
+/** Times in a row that something came too late before it is no longer looked for. One time says little: work comes in turns. */
+const lateTimes = 3
+
 /** Of one thing that is waited for. */
 export class Patience {
-  private millis: number
+  private late = 0
 
-  constructor(private readonly wakeTime: WakeTime) {
-    this.millis = this.longest
-  }
+  constructor(private readonly wakeTime: WakeTime) {}
 
   get isNone(): boolean {
-    return this.millis === 0
+    return this.late === lateTimes || this.longest === 0
   }
 
   /** Until when to look, when there has been nothing since `since` (both of `performance.now`). */
   until(since: number): number {
-    return since + this.millis
+    return since + this.longest
   }
 
   /** It came after so many milliseconds, of which a wake took some if the thread slept. */
   came(after: number, slept: boolean): void {
-    const { longest } = this
     const gap = slept ? after - this.wakeTime.millis : after
-    this.millis = gap < longest ? longest : 0
+    this.late = gap < this.longest ? 0 : Math.min(this.late + 1, lateTimes)
   }
 
-  /** Twice a wake: the other side, too, may have to be woken first. */
+  /** Three times a wake: the other side may have to be woken first, and then has something to do. */
   private get longest(): number {
-    return 2 * this.wakeTime.millis
+    return 3 * this.wakeTime.millis
   }
 }
