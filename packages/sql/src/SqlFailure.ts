@@ -8,6 +8,7 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Data from "effect/Data"
 import * as Schedule from "effect/Schedule"
+import * as Struct from "effect/Struct"
 
 /**
  * Why a statement, a connection or a transaction failed. The names are those of Effect v4 where it has one.
@@ -203,33 +204,20 @@ export const retryPolicy: Schedule.Schedule<unknown, unknown> = Schedule.exponen
  * @category combinators
  */
 export const annotate = (error: SqlError, details: Partial<Details>): SqlError => {
-  const {
-    cause,
-    code,
-    columns,
-    constraint,
-    failedRow,
-    holders,
-    message,
-    outcome,
-    permanent,
-    reason,
-    sqlState,
-    statement
-  } = from(error)
-  return make({
-    cause,
-    code,
-    columns,
-    constraint,
-    failedRow,
-    holders,
-    message,
-    outcome,
-    permanent,
-    reason,
-    sqlState,
-    statement,
-    ...details
-  })
+  const known = Struct.pick(
+    from(error),
+    "cause",
+    "code",
+    "columns",
+    "constraint",
+    "failedRow",
+    "holders",
+    "message",
+    "outcome",
+    "permanent",
+    "reason",
+    "sqlState",
+    "statement"
+  )
+  return make({ ...known, ...details })
 }

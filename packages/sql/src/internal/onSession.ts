@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { monotonicDeadline } from "./settings.js"
-import { reserve } from "./transaction.js"
+import { reserve } from "./reserve.js"
 
 export const onSession =
   (core: Core) =>

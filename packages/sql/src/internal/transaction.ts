@@ -12,9 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import type * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
-import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { wrongOption } from "./beginOptions.js"
@@ -23,7 +21,7 @@ import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
 import { type Bound, Level, type Root } from "./level.js"
 import { failAfterLoss } from "./lost.js"
-import { Deadline, deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
+import { deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
@@ -46,6 +44,19 @@ const noteUnsure = (error: SqlError) =>
 const isSqlError = (error: unknown): error is SqlError =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
 
+/** One attempt at a transaction or a savepoint: what each of its steps needs. */
+interface Attempt<A, E, R> {
+  readonly core: Core
+  readonly fiber: AnyFiber
+  readonly options: TransactionOptions
+  readonly effect: Effect.Effect<A, E, R>
+  readonly restore: Restore
+  readonly span: Tracer.Span | undefined
+  readonly bounds: ReadonlyArray<Bound>
+  /** For what comes before the body, as `performance.now()` counts; `Infinity`: none. */
+  readonly deadline: number
+}
+
 export const transaction =
   (core: Core, options: TransactionOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
@@ -58,10 +69,13 @@ export const transaction =
           if (around !== undefined) {
             bounds.unshift({ own: deadlineOf(fiber.currentContext), around })
           }
-          const run = (span: Tracer.Span | undefined) =>
-            parent === undefined || parent.root.use === "free"
-              ? outermost(core, fiber, options, restore, effect, span, bounds, parent)
-              : nested(core, fiber, parent, options, restore, effect, span, bounds)
+          const run = (span: Tracer.Span | undefined) => {
+            const deadline = monotonicDeadline(fiber)
+            const attempt = { core, fiber, options, effect, restore, span, bounds, deadline }
+            return parent === undefined || parent.root.use === "free"
+              ? outermost(attempt, parent)
+              : nested(attempt, parent)
+          }
           if (!isTraced(fiber)) {
             return run(undefined)
           }
@@ -90,11 +104,8 @@ export const transaction =
 
 /** The body, with the level (and, for resolvers, `@effect/sql`'s own tag) in its context. */
 const body = <A, E, R>(
-  core: Core,
-  level: Level,
-  restore: Restore,
-  effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined
+  { core, effect, restore, span }: Attempt<A, E, R>,
+  level: Level
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
   Effect.withFiberRuntime((fiber) => {
     let context: Context.Context<never> = Context.add(fiber.currentContext, core.tag, level)
@@ -104,17 +115,10 @@ const body = <A, E, R>(
   })
 
 const outermost = <A, E, R>(
-  core: Core,
-  fiber: AnyFiber,
-  options: TransactionOptions,
-  restore: Restore,
-  effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined,
-  bounds: ReadonlyArray<Bound>,
+  attempt: Attempt<A, E, R>,
   reserved: Level | undefined
 ): Effect.Effect<A, E | SqlError, R> => {
-  const deadline = monotonicDeadline(fiber)
-  const bounded = boundedBy(deadline)
+  const { core, deadline, fiber, options, restore } = attempt
   const on = (session: SqlTransport.Session, retire: Effect.Effect<void>, giveBack: Effect.Effect<void>) => {
     const root: Root = {
       session,
@@ -128,7 +132,7 @@ const outermost = <A, E, R>(
     }
     // What comes after the commit may run statements of its own: the session is free for them by then.
     return Effect.zipLeft(
-      Effect.ensuring(onSession(core, fiber, root, retire, deadline, restore, effect, span, bounds), giveBack),
+      Effect.ensuring(onSession(attempt, root, retire), giveBack),
       Effect.suspend(() => {
         root.committed = true
         return Effect.all(root.afterCommit, { discard: true })
@@ -141,7 +145,10 @@ const outermost = <A, E, R>(
     const drop = Effect.sync(() => reserved.turn.drop())
     return ended !== undefined
       ? Effect.fail(ended)
-      : Effect.zipRight(reserved.turn.take(restore, bounded("BEGIN")), on(reserved.session, Effect.void, drop))
+      : Effect.zipRight(
+          reserved.turn.take(restore, boundedBy(deadline)("BEGIN")),
+          on(reserved.session, Effect.void, drop)
+        )
   }
   return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
     on(lease.session, lease.retire, lease.release)
@@ -156,17 +163,12 @@ const boundedBy =
     deadline === Infinity ? effect : within(effect, deadline, text, "notExecuted")
 
 const onSession = <A, E, R>(
-  core: Core,
-  fiber: AnyFiber,
+  attempt: Attempt<A, E, R>,
   root: Root,
-  retire: Effect.Effect<void>,
-  deadline: number,
-  restore: Restore,
-  effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined,
-  bounds: ReadonlyArray<Bound>
+  retire: Effect.Effect<void>
 ): Effect.Effect<A, E | SqlError, R> => {
-  const { options, session } = root
+  const { bounds, core, deadline, fiber, options, restore, span } = attempt
+  const { session } = root
   const control = core.transport.transactions
   // A session that cannot be cleaned must not be lent again.
   const clean = Effect.catchAllCause(
@@ -179,7 +181,7 @@ const onSession = <A, E, R>(
     Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {
       const level = new Level(root, 0, core.width, bounds, (level) => new LevelConnection(core, level))
-      return Effect.flatMap(body(core, level, restore, effect, span), (exit): Effect.Effect<A, E | SqlError, R> => {
+      return Effect.flatMap(body(attempt, level), (exit): Effect.Effect<A, E | SqlError, R> => {
         // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
         return level.turn.hold(
           Effect.uninterruptible,
@@ -208,16 +210,8 @@ const onSession = <A, E, R>(
   )
 }
 
-const nested = <A, E, R>(
-  core: Core,
-  fiber: AnyFiber,
-  parent: Level,
-  options: TransactionOptions,
-  restore: Restore,
-  effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span | undefined,
-  bounds: ReadonlyArray<Bound>
-): Effect.Effect<A, E | SqlError, R> => {
+const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effect<A, E | SqlError, R> => {
+  const { bounds, core, deadline, fiber, options, restore, span } = attempt
   const { root, session } = parent
   const control = core.transport.transactions
   if (options.isolation !== undefined || (options.readOnly === false && root.options.readOnly === true)) {
@@ -229,7 +223,7 @@ const nested = <A, E, R>(
     )
   }
   const name = `sluice_${++root.savepoints}`
-  const bounded = boundedBy(monotonicDeadline(fiber))("SAVEPOINT")
+  const bounded = boundedBy(deadline)("SAVEPOINT")
   const undoWith = (rollbackTo: Effect.Effect<void, SqlError>) =>
     Effect.suspend(() =>
       session.inTransaction()
@@ -252,7 +246,7 @@ const nested = <A, E, R>(
     }
     return Effect.flatMap(Effect.catchAllCause(begin, failAfterLoss), () => {
       const level = new Level(root, parent.depth + 1, core.width, bounds, (level) => new LevelConnection(core, level))
-      return Effect.flatMap(body(core, level, restore, effect, span), (exit) =>
+      return Effect.flatMap(body(attempt, level), (exit) =>
         level.turn.hold(
           Effect.uninterruptible,
           Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
@@ -278,93 +272,3 @@ const nested = <A, E, R>(
   })
   return parent.turn.hold(restore, use, bounded)
 }
-
-/** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
-export const afterCommit =
-  (core: Core) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
-    Effect.withFiberRuntime((self) => {
-      const level = core.levelOf((self as unknown as AnyFiber).currentContext)
-      return level === undefined || level.root.use === "free"
-        ? Effect.ignoreLogged(effect)
-        : Effect.flatMap(Effect.context<R>(), (context) => {
-            // Not in the transaction any more: its level and the deadlines of all levels are left out. Another client's
-            // around it may go on.
-            const { around } = level.root
-            let outside: Context.Context<never> = Context.omit(
-              core.tag,
-              EffectSql.TransactionConnection
-            )(context as Context.Context<never>)
-            if (around !== undefined) {
-              outside = Context.add(outside, EffectSql.TransactionConnection, around)
-            }
-            for (const { around, own } of level.bounds) {
-              if (deadlineOf(outside) === own) {
-                outside = Context.add(outside, Deadline, around)
-              }
-            }
-            const later = Effect.ignoreLogged(
-              Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
-            )
-            let owner = level
-            while (owner.partOf !== undefined) {
-              owner = owner.partOf
-            }
-            // A fiber that has outlived the transaction finds it committed, or comes in vain.
-            if (level.root.committed && owner.depth === 0) {
-              return later
-            }
-            owner.afterCommit.push(later)
-            return Effect.void
-          })
-    })
-
-/** A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. */
-export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<LevelConnection, SqlError, Scope.Scope>((self) => {
-      const fiber = self as unknown as AnyFiber
-      const level = core.levelOf(fiber.currentContext)
-      if (level !== undefined) {
-        const late = level.ended()
-        return late === undefined ? Effect.succeed(level.connection as LevelConnection) : Effect.fail(late)
-      }
-      const deadline = monotonicDeadline(fiber)
-      return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
-        Effect.gen(function* () {
-          const { session } = lease
-          const root: Root = {
-            session,
-            use: "free",
-            options: {},
-            around: undefined,
-            afterCommit: [],
-            committed: false,
-            savepoints: 0,
-            spoiled: false
-          }
-          const level = new Level(root, 0, core.width, [], (level) => new LevelConnection(core, level))
-          yield* Effect.addFinalizer(() => giveBack(core, level, lease))
-          return level.connection as LevelConnection
-        })
-      )
-    })
-  )
-
-const giveBack = (core: Core, level: Level, lease: SessionPool.Lease): Effect.Effect<void> =>
-  level.turn
-    .hold(
-      Effect.uninterruptible,
-      Effect.suspend(() => {
-        level.close()
-        const { session } = level
-        if (session.altered?.() === true) {
-          // Its end rolls back, too.
-          return lease.retire
-        }
-        return session.inTransaction()
-          ? Effect.catchAllCause(core.transport.transactions.rollback(session), () => lease.retire)
-          : Effect.void
-      })
-    )
-    .pipe(Effect.ensuring(lease.release))

@@ -1,0 +1,46 @@
+/** What is to be done once a transaction has committed. */
+import * as EffectSql from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { AnyFiber, Core } from "./core.js"
+import { Deadline, deadlineOf } from "./settings.js"
+
+/** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
+export const afterCommit =
+  (core: Core) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+    Effect.withFiberRuntime((self) => {
+      const level = core.levelOf((self as unknown as AnyFiber).currentContext)
+      return level === undefined || level.root.use === "free"
+        ? Effect.ignoreLogged(effect)
+        : Effect.flatMap(Effect.context<R>(), (context) => {
+            // Not in the transaction any more: its level and the deadlines of all levels are left out. Another client's
+            // around it may go on.
+            const { around } = level.root
+            let outside: Context.Context<never> = Context.omit(
+              core.tag,
+              EffectSql.TransactionConnection
+            )(context as Context.Context<never>)
+            if (around !== undefined) {
+              outside = Context.add(outside, EffectSql.TransactionConnection, around)
+            }
+            for (const { around, own } of level.bounds) {
+              if (deadlineOf(outside) === own) {
+                outside = Context.add(outside, Deadline, around)
+              }
+            }
+            const later = Effect.ignoreLogged(
+              Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
+            )
+            let owner = level
+            while (owner.partOf !== undefined) {
+              owner = owner.partOf
+            }
+            // A fiber that has outlived the transaction finds it committed, or comes in vain.
+            if (level.root.committed && owner.depth === 0) {
+              return later
+            }
+            owner.afterCommit.push(later)
+            return Effect.void
+          })
+    })

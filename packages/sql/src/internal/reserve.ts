@@ -1,0 +1,59 @@
+/** A session that is kept for one holder, until its scope closes. */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as SessionPool from "../SessionPool.js"
+import { LevelConnection } from "./connection.js"
+import type { AnyFiber, Core } from "./core.js"
+import { Level, type Root } from "./level.js"
+import { monotonicDeadline } from "./settings.js"
+
+/** A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. */
+export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<LevelConnection, SqlError, Scope.Scope>((self) => {
+      const fiber = self as unknown as AnyFiber
+      const level = core.levelOf(fiber.currentContext)
+      if (level !== undefined) {
+        const late = level.ended()
+        return late === undefined ? Effect.succeed(level.connection as LevelConnection) : Effect.fail(late)
+      }
+      const deadline = monotonicDeadline(fiber)
+      return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
+        Effect.gen(function* () {
+          const { session } = lease
+          const root: Root = {
+            session,
+            use: "free",
+            options: {},
+            around: undefined,
+            afterCommit: [],
+            committed: false,
+            savepoints: 0,
+            spoiled: false
+          }
+          const level = new Level(root, 0, core.width, [], (level) => new LevelConnection(core, level))
+          yield* Effect.addFinalizer(() => giveBack(core, level, lease))
+          return level.connection as LevelConnection
+        })
+      )
+    })
+  )
+
+const giveBack = (core: Core, level: Level, lease: SessionPool.Lease): Effect.Effect<void> =>
+  level.turn
+    .hold(
+      Effect.uninterruptible,
+      Effect.suspend(() => {
+        level.close()
+        const { session } = level
+        if (session.altered?.() === true) {
+          // Its end rolls back, too.
+          return lease.retire
+        }
+        return session.inTransaction()
+          ? Effect.catchAllCause(core.transport.transactions.rollback(session), () => lease.retire)
+          : Effect.void
+      })
+    )
+    .pipe(Effect.ensuring(lease.release))
