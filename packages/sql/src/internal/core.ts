@@ -187,7 +187,8 @@ export class Core {
         }
       })
     }
-    const session = this.fifo ? this.poolFor(request.text).unsafeShare() : undefined
+    const pool = this.poolFor(request.text)
+    const session = this.fifo ? pool.unsafeShare() : undefined
     if (session === undefined) {
       return timed(timer, this.runWaiting(fiber, request, use))
     }
@@ -200,6 +201,10 @@ export class Core {
         return failAfterLoss(cause)
       },
       onSuccess: (answer) => {
+        if (this.isMisread(pool, answer)) {
+          this.learn(request.text, answer)
+          return timed(timer, this.runWaiting(fiber, request, use))
+        }
         timer?.answered(answer)
         return this.answered(session, request, answer, use)
       }
@@ -217,6 +222,17 @@ export class Core {
       return Effect.zipRight(this.transport.transactions.rollback(session), Effect.fail(leftOpen(request.text)))
     }
     return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
+  }
+
+  /**
+   * A reader has answered, and says that it should not have been asked: since the text became known, the schema has changed
+   * under it. It has done nothing but read; the writer is asked again.
+   */
+  private isMisread(
+    pool: SessionPool.SessionPool,
+    answer: { readonly routable: boolean; readonly error: SqlError | undefined }
+  ): boolean {
+    return pool !== this.pools.write && !answer.routable && answer.error === undefined
   }
 
   /** Also inside transactions: what is done to their session stays when they have ended. */
@@ -237,11 +253,17 @@ export class Core {
     request: SqlTransport.SqlRequest,
     use: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
-    return this.withSession(fiber, request, this.poolFor(request.text), (session) =>
-      Effect.flatMap(this.bounded(fiber, request, session, session.run(request)), (answer) =>
-        this.answered(session, request, answer, use)
-      )
+    const pool = this.poolFor(request.text)
+    let misread = false
+    const run = this.withSession(fiber, request, pool, (session) =>
+      Effect.flatMap(this.bounded(fiber, request, session, session.run(request)), (answer) => {
+        misread = this.isMisread(pool, answer)
+        return this.answered(session, request, answer, use)
+      })
     )
+    return pool === this.pools.write
+      ? run
+      : Effect.flatMap(run, (result) => (misread ? this.runWaiting(fiber, request, use) : Effect.succeed(result)))
   }
 
   private withSession<A, R>(
@@ -302,7 +324,15 @@ export class Core {
       return this.openShared(fiber, request)
     }
     return Effect.flatMap(this.mayRead(fiber, request), (mayRead) =>
-      mayRead ? this.openApart(fiber, request, cursor) : this.openShared(fiber, request)
+      mayRead
+        ? Effect.flatMap(this.openApart(fiber, request, cursor), (opened) => {
+            if (!this.isMisread(cursor, opened.first)) {
+              return Effect.succeed(opened)
+            }
+            this.learn(request.text, opened.first)
+            return this.openShared(fiber, request)
+          })
+        : this.openShared(fiber, request)
     )
   }
 
