@@ -14,7 +14,10 @@ const leastWake = 2_000
 const longestWake = 100_000
 const firstWake = 20_000
 
-/** What being woken takes on this machine: the least of what was seen lately. */
+/** How far what is known follows what is seen: as many are above it as below, and one that took long changes little. */
+const step = 1.1
+
+/** What being woken takes on this machine: the median of what was seen lately. */
 export class WakeTime {
   constructor(private readonly control: Int32Array) {
     // With one core, whoever looks keeps the other from what is looked for.
@@ -30,7 +33,8 @@ export class WakeTime {
     const known = this.control[Word.wakeNanos]!
     const sent = sentAt - origin
     if (known > 0 && sent > asleep * 1e6 && sent < awake * 1e6) {
-      this.set(Math.min(Math.max(awake * 1e6 - sent, leastWake), known * 1.25, longestWake))
+      const took = awake * 1e6 - sent
+      this.set(took > known ? Math.min(known * step, longestWake) : Math.max(known / step, leastWake))
     }
   }
 
