@@ -44,7 +44,7 @@ const usage = `npm run bench -- [${sections.join(" | ")}]… [options]
   --rounds <n>      rounds per section (default 3; each cell runs once per round, in a process of its own)
   --prefetch <n>    rows per page, where a section streams (default: the section's own)
   --cpu-prof <dir>  write a CPU profile of every cell
-  --report          write RESULTS.md and its plots; sections that are not run keep the figures they have there
+  --report          write RESULTS.md, its plots and the README's bars; sections that are not run keep the figures they have there
   --no-build        measure the packages as they were built last
 `
 
@@ -148,7 +148,7 @@ for (const name of chosen) {
   }
   if (wanted) {
     // After each section: whoever ends the run early keeps what was measured.
-    await writeReport(here, report, sections)
+    await writeReport(here, report, sections, join(root, "README.md"))
   }
 }
 

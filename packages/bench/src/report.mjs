@@ -1,4 +1,4 @@
-/** RESULTS.md and its plots, from what was measured; `results.json` beside it keeps the figures. */
+/** RESULTS.md, its plots and the bars in the README, from what was measured; `results.json` beside it keeps the figures. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cellsOf } from "./harness.mjs"
@@ -28,8 +28,30 @@ const merged = (file, { machine, options, sections }, names) => {
   return { machine, sections: names.flatMap((name) => all.filter((section) => section.name === name)) }
 }
 
-/** Writes RESULTS.md into the folder and a plot per section, where it has one, into `plots`. */
-export const writeReport = async (folder, report, names) => {
+const barsTable = (bars) =>
+  markdownTable([
+    ["section", "bar", "figure", "met"],
+    ...bars.map(({ bar, figure, met, section }) => [section, bar, figure, met ? "yes" : "**no**"])
+  ])
+
+/** Sections whose bars the README shows. */
+const shown = new Set(["interrupt", "loop", "rows", "memory", "client", "point", "aio", "mapepire", "mapepire-rows"])
+const [begin, end] = ["<!-- bars: written by npm run bench -- --report -->", "<!-- end of bars -->"]
+
+/** Puts the bars between their two marks in the README. */
+const writeBars = (readme, machine, bars) => {
+  const text = readFileSync(readme, "utf8")
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+  if (from < 0 || to < from) {
+    throw new Error(`${readme} has no place for the bars: it is between "${begin}" and "${end}"`)
+  }
+  const where = `Measured on ${machine.machine}, Node ${machine.node.replace(/^v/, "")}:`
+  const block = [begin, where, barsTable(bars.filter(({ section }) => shown.has(section))), ""].join("\n\n")
+  writeFileSync(readme, text.slice(0, from) + block + text.slice(to))
+}
+
+/** Writes RESULTS.md into the folder, a plot per section, where it has one, into `plots`, and bars into the README. */
+export const writeReport = async (folder, report, names, readme) => {
   const file = join(folder, "results.json")
   const { machine, sections } = merged(file, report, names)
   writeFileSync(file, `${JSON.stringify({ machine, sections }, null, 1)}\n`)
@@ -42,10 +64,7 @@ export const writeReport = async (folder, report, names) => {
     "Written by `npm run bench -- --report`; figures of one machine, to be read as ratios within a section. How they are made, and what may be compared: [README.md](README.md).",
     markdownTable([["what", "version"], ...versionsOf(machine)]),
     `## Bars: ${bars.filter(({ met }) => met).length} of ${bars.length} met`,
-    markdownTable([
-      ["section", "bar", "figure", "met"],
-      ...bars.map(({ bar, figure, met, section }) => [section, bar, figure, met ? "yes" : "**no**"])
-    ])
+    barsTable(bars)
   ]
   for (const outcome of sections) {
     const { default: section } = await import(`./sections/${outcome.name}.mjs`)
@@ -68,4 +87,5 @@ export const writeReport = async (folder, report, names) => {
     }
   }
   writeFileSync(join(folder, "RESULTS.md"), `${parts.join("\n\n")}\n`)
+  writeBars(readme, machine, bars)
 }
