@@ -80,7 +80,7 @@ export interface MapepireClientConfig
  *
  * const program = Effect.gen(function* () {
  *   const sql = yield* SqlClient.SqlClient
- *   return yield* sql`select empno, lastname from employee where workdept = ${"A00"}`
+ *   return yield* sql`select empno, lastname from employee where workdept = ${"B20"}`
  * })
  *
  * const Db2 = MapepireClient.layer({

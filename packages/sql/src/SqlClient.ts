@@ -182,7 +182,7 @@ export interface Options {
   readonly transformRows?: (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
   /** How long any one statement may take, waiting included. Default: no limit. */
   readonly statementTimeout?: Duration.DurationInput | undefined
-  /** Rows per page of a stream where `Prefetch` says nothing else. Default 64. */
+  /** Rows per page of a stream where `Prefetch` says nothing else. Default: the transport's; 64 on SQLite, 1,000 on Db2. */
   readonly prefetch?: number | undefined
   /** What is told to tracers and metrics. */
   readonly telemetry?: TelemetryOptions | undefined
@@ -227,7 +227,7 @@ export const layer: Layer.Layer<SqlClient | EffectSql.SqlClient, SqlError, SqlTr
   /* @__PURE__ */ layerWith({})
 
 /**
- * How many rows a page of a stream holds: 64 by default, kept within 1 … 65,536. Read when the stream starts.
+ * How many rows a page of a stream holds: 64 by default (1,000 on Db2), kept within 1 … 65,536. Read when the stream starts.
  *
  * @since 0.1.0
  * @category references

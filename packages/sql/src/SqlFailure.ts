@@ -185,8 +185,8 @@ export const is =
     reasons.includes(from(error).reason)
 
 /**
- * Retries what is safe to retry (`isRetryable`): up to `times` times (default 5), with jittered exponential delays that
- * start at 20 milliseconds. Never repeats a statement whose outcome is unknown.
+ * Retries what is safe to retry (`isRetryable`): five times at most, with jittered exponential delays that start at 20
+ * milliseconds. Never repeats a statement whose outcome is unknown. For less: `Schedule.intersect(Schedule.recurs(2))`.
  *
  * @since 0.1.0
  * @category schedules
