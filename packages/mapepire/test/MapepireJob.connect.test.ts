@@ -360,6 +360,10 @@ describe("MapepireJob: trust", () => {
       const wrongName = yield* failing({ ...daemon.config, tls: { fingerprint, ca: pem } })
       assert.include(wrongName.message, "tls.servername")
       const failed = yield* failing({ ...daemon.config, tls: { fingerprint: "00".repeat(32) } })
+      const untrusted = yield* failing({ ...daemon.config, tls: {} })
+      for (const refused of [wrongName, failed, untrusted]) {
+        assert.deepStrictEqual([refused.reason, refused.isRetryable], ["Connection", false])
+      }
       assert.include(failed.message, fingerprint)
       assert.strictEqual(
         (yield* failing({ ...daemon.config, tls: { fingerprint: "sha1" } })).reason,

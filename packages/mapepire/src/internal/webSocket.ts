@@ -6,6 +6,7 @@ import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import * as Socket from "@effect/platform/Socket"
 import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as WebSocket from "ws"
@@ -81,7 +82,10 @@ const refused = (address: string, error: Socket.SocketError | undefined): SqlErr
   }
   const advice = tls.adviceFor(root)
   const text = error.reason === "Close" ? `it was closed with code ${error.code}` : failure.textOf(root)
-  return failure.unreachable(address, advice === undefined ? text : `${text}. ${advice}`, root)
+  return advice === undefined
+    ? failure.unreachable(address, text, root)
+    : // Who is not trusted now will not be in a moment.
+      SqlFailure.annotate(failure.unreachable(address, `${text}. ${advice}`, root), { permanent: true })
 }
 
 /** What ends a socket too large a message for us, in words that help. */
