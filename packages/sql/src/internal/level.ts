@@ -42,20 +42,25 @@ export class Level {
   readonly afterCommit: Array<Effect.Effect<void>>
   /** The outer level, once this one has ended well: whatever comes to this one belongs to that one. */
   partOf: Level | undefined
+  /** The level inside this one, while it holds this one's turn. */
+  inner: Level | undefined
+  readonly depth: number
   private closed = false
   /** The same level as an `@effect/sql` connection, for code that looks for one. */
   readonly connection: Connection
 
   constructor(
     readonly root: Root,
-    readonly depth: number,
+    /** The level around this one; undefined for the outermost. */
+    readonly parent: Level | undefined,
     width: number,
     /** Of this level and of those around it, the innermost first. */
     readonly bounds: ReadonlyArray<Bound>,
     connection: (level: Level) => Connection
   ) {
     this.turn = new Turn(width)
-    this.afterCommit = depth === 0 ? root.afterCommit : []
+    this.depth = parent === undefined ? 0 : parent.depth + 1
+    this.afterCommit = parent === undefined ? root.afterCommit : []
     this.connection = connection(this)
   }
 
@@ -63,13 +68,30 @@ export class Level {
     return this.root.session
   }
 
+  /** Nothing of this level, nor of those inside it, begins from now on; whoever waits is told. */
   close(): void {
     this.closed = true
+    this.turn.end()
+  }
+
+  /** Whether this level or one around it has been closed: the session may be somebody else's. */
+  get over(): boolean {
+    return this.closed || (this.parent !== undefined && this.parent.over)
+  }
+
+  /** Closes it, and waits for what runs on the session at this moment: here or, where fibers still have one, further inside. */
+  stop(): Effect.Effect<void> {
+    this.close()
+    let still = this.turn.still
+    for (let inner = this.inner; inner !== undefined; inner = inner.inner) {
+      still = Effect.zipRight(still, inner.turn.still)
+    }
+    return still
   }
 
   /** The failure of a statement that comes too late, else undefined. */
   ended(statement?: string): SqlError | undefined {
-    if (this.closed) {
+    if (this.over) {
       return gone(
         statement,
         this.root.use === "free"

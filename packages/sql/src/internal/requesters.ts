@@ -79,7 +79,7 @@ export class Requesters {
       return first
     }
     const some = [...levels].find((level) => level !== undefined)!
-    return new Mixed(some.root, some.depth, 1, some.bounds, () => some.connection)
+    return new Mixed(some.root, some.parent, 1, some.bounds, () => some.connection)
   }
 
   private around(span: Tracer.AnySpan): Level | undefined {

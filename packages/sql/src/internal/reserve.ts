@@ -32,7 +32,7 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
             savepoints: 0,
             spoiled: false
           }
-          const level = new Level(root, 0, core.width, [], (level) => new LevelConnection(core, level))
+          const level = new Level(root, undefined, core.width, [], (level) => new LevelConnection(core, level))
           yield* Effect.addFinalizer(() => giveBack(core, level, lease))
           return level.connection as LevelConnection
         })

@@ -21,6 +21,7 @@ import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
 import { type Bound, Level, type Root } from "./level.js"
 import { failAfterLoss } from "./lost.js"
+import { thenAlways } from "./primitives.js"
 import { deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
@@ -141,14 +142,11 @@ const outermost = <A, E, R>(
   }
   // On a reserved session the transaction runs there: its holder asked for that session.
   if (reserved !== undefined) {
-    const ended = reserved.ended()
     const drop = Effect.sync(() => reserved.turn.drop())
-    return ended !== undefined
-      ? Effect.fail(ended)
-      : Effect.zipRight(
-          reserved.turn.take(restore, boundedBy(deadline)("BEGIN")),
-          on(reserved.session, Effect.void, drop)
-        )
+    return Effect.flatMap(reserved.turn.take(restore, boundedBy(deadline)("BEGIN")), () => {
+      const ended = reserved.ended()
+      return ended === undefined ? on(reserved.session, Effect.void, drop) : Effect.zipRight(drop, Effect.fail(ended))
+    })
   }
   return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
     on(lease.session, lease.retire, lease.release)
@@ -180,34 +178,50 @@ const onSession = <A, E, R>(
   return Effect.flatMap(
     Effect.onError(Effect.catchAllCause(restore(begin), failAfterLoss), () => clean),
     () => {
-      const level = new Level(root, 0, core.width, bounds, (level) => new LevelConnection(core, level))
-      return Effect.flatMap(body(attempt, level), (exit): Effect.Effect<A, E | SqlError, R> => {
-        // An inner level that a forked fiber still holds is waited for, then everything that comes later is refused.
-        return level.turn.hold(
-          Effect.uninterruptible,
-          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-            const gone = level.ended()
-            level.close()
-            if (Exit.isFailure(exit)) {
-              span?.event("db.transaction.rollback", spanTime(fiber))
-              return Effect.zipRight(clean, exit)
-            }
-            if (gone !== undefined) {
-              // A COMMIT of its own may have ended it, too.
-              const outcome = root.spoiled ? "notExecuted" : "unknown"
-              return Effect.zipRight(clean, Effect.fail(SqlFailure.annotate(gone, { outcome })))
-            }
-            span?.event("db.transaction.commit", spanTime(fiber))
-            const commit = Effect.catchAllCause(
-              Effect.onError(control.commit(session), () => clean),
-              failAfterLoss
-            )
-            return Effect.zipRight(Effect.tapError(commit, noteUnsure), exit)
-          })
+      const level = new Level(root, undefined, core.width, bounds, (level) => new LevelConnection(core, level))
+      const undo = (exit: Exit.Exit<A, E | SqlError>) => {
+        span?.event("db.transaction.rollback", spanTime(fiber))
+        return Effect.zipRight(clean, exit)
+      }
+      const keep = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError, R> => {
+        const gone = level.ended()
+        level.close()
+        if (gone !== undefined) {
+          // A COMMIT of its own may have ended it, too.
+          const outcome = root.spoiled ? "notExecuted" : "unknown"
+          return Effect.zipRight(clean, Effect.fail(SqlFailure.annotate(gone, { outcome })))
+        }
+        span?.event("db.transaction.commit", spanTime(fiber))
+        const commit = Effect.catchAllCause(
+          Effect.onError(control.commit(session), () => clean),
+          failAfterLoss
         )
-      })
+        return Effect.zipRight(Effect.tapError(commit, noteUnsure), exit)
+      }
+      return Effect.flatMap(body(attempt, level), (exit) => end(attempt, level, exit, keep, undo))
     }
   )
+}
+
+/**
+ * Ends a level. What its body has done well is kept once no forked fiber has a level inside it any more; that wait ends with
+ * an interrupt or the deadline, and then all is undone. Undoing takes along what is inside, so it waits for nobody but the
+ * statement that runs at this moment.
+ */
+const end = <A, E, R>(
+  { deadline, restore }: Attempt<A, E, R>,
+  level: Level,
+  exit: Exit.Exit<A, E>,
+  keep: (exit: Exit.Exit<A, E>) => Effect.Effect<A, E | SqlError, R>,
+  undo: (exit: Exit.Exit<A, E | SqlError>) => Effect.Effect<A, E | SqlError, R>
+): Effect.Effect<A, E | SqlError, R> => {
+  const stopped = (exit: Exit.Exit<A, E | SqlError>) => Effect.flatMap(level.stop(), () => undo(exit))
+  return Exit.isFailure(exit)
+    ? stopped(exit)
+    : Effect.matchCauseEffect(level.turn.take(restore, boundedBy(deadline)("COMMIT")), {
+        onFailure: (cause) => stopped(Exit.failCause(cause)),
+        onSuccess: () => keep(exit)
+      })
 }
 
 const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effect<A, E | SqlError, R> => {
@@ -224,50 +238,54 @@ const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effec
   }
   const name = `sluice_${++root.savepoints}`
   const bounded = boundedBy(deadline)("SAVEPOINT")
+  const rollbackTo = control.rollbackTo(session, name)
   const undoWith = (rollbackTo: Effect.Effect<void, SqlError>) =>
     Effect.suspend(() =>
-      session.inTransaction()
-        ? Effect.ignoreLogged(Effect.zipRight(rollbackTo, control.release(session, name)))
-        : Effect.void
+      session.inTransaction() ? Effect.zipRight(rollbackTo, control.release(session, name)) : Effect.void
     )
-  const rollbackTo = control.rollbackTo(session, name)
   const spoil = Effect.sync(() => {
     root.spoiled = true
   })
   // What cannot be undone alone is undone with all of the transaction, also where somebody handles this failure.
-  const undo = undoWith(Effect.tapErrorCause(rollbackTo, () => spoil))
+  const undone = Effect.catchAllCause(undoWith(Effect.tapErrorCause(rollbackTo, () => spoil)), (cause) =>
+    Effect.logWarning("A savepoint could not be undone", cause)
+  )
   // Nothing has been done in it yet: whether it is there or not, nothing is spoiled.
-  const begin = Effect.onError(restore(bounded(control.savepoint(session, name))), () => undoWith(rollbackTo))
-  const end = Effect.onError(control.release(session, name), () => undo)
+  const begin = Effect.onError(restore(bounded(control.savepoint(session, name))), () =>
+    Effect.ignoreLogged(undoWith(rollbackTo))
+  )
+  const release = Effect.onError(control.release(session, name), () => undone)
   const use = Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
     const late = parent.ended()
     if (late !== undefined) {
       return Effect.fail(late)
     }
-    return Effect.flatMap(Effect.catchAllCause(begin, failAfterLoss), () => {
-      const level = new Level(root, parent.depth + 1, core.width, bounds, (level) => new LevelConnection(core, level))
-      return Effect.flatMap(body(attempt, level), (exit) =>
-        level.turn.hold(
-          Effect.uninterruptible,
-          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-            const gone = level.ended()
-            level.close()
-            if (Exit.isFailure(exit)) {
-              span?.event("db.transaction.rollback", spanTime(fiber))
-              return Effect.zipRight(undo, exit)
-            }
-            span?.event("db.transaction.savepoint", spanTime(fiber))
-            if (gone !== undefined) {
-              return Effect.fail(gone)
-            }
-            return Effect.flatMap(Effect.catchAllCause(end, failAfterLoss), () => {
-              parent.afterCommit.push(...level.afterCommit)
-              level.partOf = parent
-              return exit
-            })
-          })
-        )
-      )
+    const level = new Level(root, parent, core.width, bounds, (level) => new LevelConnection(core, level))
+    parent.inner = level
+    // A level around this one may have been undone meanwhile, and the session may be somebody else's: between looking and
+    // occupying nothing comes in between.
+    const undo = (exit: Exit.Exit<A, E | SqlError>): Effect.Effect<A, E | SqlError, R> => {
+      span?.event("db.transaction.rollback", spanTime(fiber))
+      return parent.over ? exit : Effect.zipRight(level.turn.occupy(undone), exit)
+    }
+    const keep = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError, R> => {
+      const gone = level.ended()
+      level.close()
+      if (gone !== undefined) {
+        return Effect.fail(gone)
+      }
+      span?.event("db.transaction.savepoint", spanTime(fiber))
+      return Effect.flatMap(level.turn.occupy(Effect.catchAllCause(release, failAfterLoss)), () => {
+        parent.afterCommit.push(...level.afterCommit)
+        level.partOf = parent
+        return exit
+      })
+    }
+    const whole = Effect.flatMap(level.turn.occupy(Effect.catchAllCause(begin, failAfterLoss)), () =>
+      Effect.flatMap(body(attempt, level), (exit) => end(attempt, level, exit, keep, undo))
+    )
+    return thenAlways(whole, () => {
+      parent.inner = undefined
     })
   })
   return parent.turn.hold(restore, use, bounded)

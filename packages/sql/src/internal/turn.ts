@@ -18,13 +18,16 @@ interface Waiter {
 export class Turn {
   private passing = 0
   private held = false
+  private over = false
   private readonly waiting: Array<Waiter> = []
+  /** Who waits until nobody passes any more. */
+  private readonly watching: Array<() => void> = []
 
   /** `width`: how many may pass at once. */
   constructor(private readonly width: number) {}
 
   private free(holds: boolean): boolean {
-    return !this.held && (holds ? this.passing === 0 : this.passing < this.width)
+    return this.over || (!this.held && (holds ? this.passing === 0 : this.passing < this.width))
   }
 
   /** Takes a place if there is one and nobody waits for it; each must be given back with `leave`. */
@@ -38,7 +41,27 @@ export class Turn {
 
   leave(): void {
     this.passing--
+    if (this.passing === 0) {
+      this.watching.splice(0).forEach((go) => go())
+    }
     this.serve()
+  }
+
+  /** Nobody waits for anything from now on: whoever comes must find out by other means that it comes too late. */
+  end(): void {
+    this.over = true
+    this.serve()
+  }
+
+  /** Completes when those who pass have left; of a turn that has ended, so that nothing of use comes after them. */
+  readonly still: Effect.Effect<void> = Effect.suspend(() =>
+    this.passing === 0 ? Effect.void : async<void>((resume) => void this.watching.push(() => resume(Effect.void)))
+  )
+
+  /** Passes at once, for one who need not ask; counted before this returns. For use in an uninterruptible region. */
+  occupy<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    this.passing++
+    return thenAlways(effect, () => this.leave())
   }
 
   drop(): void {
