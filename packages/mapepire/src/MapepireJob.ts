@@ -443,6 +443,10 @@ export interface MapepireJob {
   readonly trace: Effect.Effect<{ readonly daemon: string; readonly driver: string }, SqlError>
   /** Ends the unit of work; without effect in autocommit. */
   readonly commit: Effect.Effect<void, SqlError>
+  /**
+   * Undoes the unit of work; without effect in autocommit. Db2 closes all cursors of the job with it: whoever still reads
+   * one fails with reason `TransactionGone`.
+   */
   readonly rollback: Effect.Effect<void, SqlError>
   /**
    * Connects anew over the same link, with these properties or those of before: a new Db2 job. Cursors, prepared

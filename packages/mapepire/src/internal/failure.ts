@@ -282,6 +282,14 @@ export const replaced = (subject: Subject): SqlError =>
     statement: subject.statement
   })
 
+/** A cursor of a transaction that was rolled back. */
+export const rolledBack = (subject: Subject): SqlError =>
+  SqlFailure.make({
+    reason: "TransactionGone",
+    message: "A rollback on its job has closed this result before its end; run the statement again for its other rows",
+    statement: subject.statement
+  })
+
 export const unsupported = (message: string, statement?: string, outcome?: SqlFailure.Outcome): SqlError =>
   SqlFailure.make({ reason: "Unsupported", message, statement, outcome })
 

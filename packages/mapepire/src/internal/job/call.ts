@@ -33,6 +33,8 @@ export class Call {
   id = ""
   /** Which of the wire's connections it was sent to. */
   epoch = 0
+  /** What had closed cursors on that connection until then: the wire's count. */
+  generation = 0
   /** Its caller has been told. */
   settled = false
   /** The response has come, or never will: the link has ended. */
@@ -50,7 +52,9 @@ export class Call {
     readonly deadline: number,
     /** The SQL text, for failures. */
     readonly statement: string | undefined,
-    readonly settle: Settle
+    readonly settle: Settle,
+    /** The statement closes the cursors that are open. */
+    readonly closesCursors = false
   ) {}
 
   /** At once if it is answered already, or will never be sent. The answer takes the listener out again. */

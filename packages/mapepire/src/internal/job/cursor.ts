@@ -12,6 +12,7 @@ import type { Blobs, Task, TaskRequest } from "./task.js"
 export class JobCursor implements SqlTransport.Cursor {
   private id: string | undefined
   private epoch = 0
+  private generation = 0
   private decoder: RowDecoder | undefined
   /** It may have values that are to be fetched. */
   private binary = false
@@ -61,6 +62,7 @@ export class JobCursor implements SqlTransport.Cursor {
     this.binary = binary
     this.id = id
     this.epoch = this.task.call!.epoch
+    this.generation = this.task.call!.generation
     this.decoder = first.decoder
   }
 
@@ -77,16 +79,17 @@ export class JobCursor implements SqlTransport.Cursor {
       if (this.left) {
         return Effect.fail(this.afterRun(failure.closedCursor(subject)))
       }
+      if (id !== undefined && !this.ended) {
+        const gone = this.goneSince(this.epoch, this.generation)
+        if (gone !== undefined) {
+          return Effect.fail(this.afterRun(gone))
+        }
+      }
       if (this.poisoned || this.arrived !== this.taken || this.pulling) {
         return Effect.fail(this.afterRun(failure.poisoned(subject)))
       }
       if (this.ended || id === undefined) {
         return Effect.succeed(this.end)
-      }
-      if (this.epoch !== wire.epoch) {
-        // The daemon would answer with an empty last page: rows would be missing silently.
-        this.poisoned = true
-        return Effect.fail(this.afterRun(failure.replaced(subject)))
       }
       this.pulling = true
       const page = this.task.ask(
@@ -118,10 +121,28 @@ export class JobCursor implements SqlTransport.Cursor {
       : error
   }
 
+  /** The first page, too, may have been read after its result was closed. */
+  get goneAtFirst(): SqlError | undefined {
+    const { epoch, generation } = this.task.call!
+    return this.goneSince(epoch, generation)
+  }
+
+  /** Why a page cannot be believed: for a result that was closed the daemon sends an empty last one, and calls it success. */
+  private goneSince(epoch: number, generation: number): SqlError | undefined {
+    const { wire } = this.session
+    return generation === wire.generation
+      ? undefined
+      : (epoch === wire.epoch ? failure.rolledBack : failure.replaced)({ job: wire.job, statement: this.statement })
+  }
+
   private came(frame: Frame, id: string, blobs: Blobs | undefined): JobAnswer | SqlError {
     const { wire } = this.session
     this.pulling = false
     this.arrived++
+    const gone = this.goneSince(this.epoch, this.generation)
+    if (gone !== undefined) {
+      return gone
+    }
     const answer = this.session.answer(frame, this.decoder, this, blobs)
     if (answer.done && !this.ended) {
       this.ended = true

@@ -130,6 +130,7 @@ export const make = (
         batchRows: Math.max(1, config.batchRows ?? 10_000),
         batchBytes: Math.max(1, config.batchBytes ?? 8 * 1024 * 1024),
         transactional: config.jdbc?.["auto commit"] === false,
+        cursorHold: config.jdbc?.["cursor hold"] !== false,
         binary: config.binary === "auto" ? undefined : config.binary,
         rows: rowOptions(config)
       }
@@ -265,7 +266,9 @@ class Facade implements MapepireJob.MapepireJob {
       ? Effect.fail(properties)
       : this.with((session) =>
           Effect.suspend(() => {
-            session.transactional = (jdbc ?? this.config.jdbc)?.["auto commit"] === false
+            const options = jdbc ?? this.config.jdbc
+            session.transactional = options?.["auto commit"] === false
+            session.cursorHold = options?.["cursor hold"] !== false
             session.transactionOpen = false
             return this.opened!.reconnect(properties)
           })

@@ -109,6 +109,7 @@ class PreparedStatement {
     const { session } = this
     const sent = Effect.flatMap(this.prepare, (handle) => {
       const task = new Task(session.wire, session.stops, request)
+      task.closesCursors = session.closesCursors(fromVerb(request.text))
       const message = { type: "execute", cont_id: handle.id, parameters, rows: request.prefetch, terse: true } as const
       const executed = task.ask(message, (frame) => {
         if (!frame.success) {

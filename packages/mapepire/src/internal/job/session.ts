@@ -17,7 +17,7 @@ import { JobCursor } from "./cursor.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
-import { changesMeaning, fromVerb, mayHaveRows } from "./text.js"
+import { changesMeaning, closesCursors, fromVerb, mayHaveRows } from "./text.js"
 import type { Wire } from "./wire.js"
 
 type Chunks = ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>
@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly batchBytes: number
   /** Changes are undone until they are committed: not in autocommit. */
   readonly transactional: boolean
+  /** Cursors stay open when a transaction is committed. */
+  readonly cursorHold: boolean
   /** How bytes are written. Undefined: as the daemon's version wants them. */
   readonly binary: ByteShape | undefined
   readonly rows: Omit<RowOptions, "integers" | "shape">
@@ -46,6 +48,8 @@ export class JobSession implements SqlTransport.Session {
   transactionOpen = false
   /** Changes are undone until they are committed: not in autocommit. */
   transactional: boolean
+  /** Cursors stay open when a transaction is committed. */
+  cursorHold: boolean
   /** Who never sends bytes never asks. */
   private parameterOptions: ParameterOptions
 
@@ -57,6 +61,7 @@ export class JobSession implements SqlTransport.Session {
   ) {
     this.handles = new Handles(wire, options.statementCacheSize)
     this.transactional = options.transactional
+    this.cursorHold = options.cursorHold
     this.parameterOptions = { binary: options.binary ?? "ask" }
   }
 
@@ -236,6 +241,7 @@ export class JobSession implements SqlTransport.Session {
     if (changesMeaning(text)) {
       this.handles.clear()
     }
+    task.closesCursors = this.closesCursors(text)
     if (params === undefined || params.length === 0) {
       return task.ask(
         { type: "sql", sql: text, rows, terse: true },
@@ -254,6 +260,11 @@ export class JobSession implements SqlTransport.Session {
           hasBinary
         )
       : this.change(task, text, parameters, undefined)
+  }
+
+  /** In autocommit there is no transaction that it could end: it does nothing. */
+  closesCursors(text: string): boolean {
+    return this.transactional && closesCursors(text, this.cursorHold)
   }
 
   /** A change with parameters, or a batch of them, on a kept handle if there is a free one. */
@@ -291,6 +302,11 @@ export class JobSession implements SqlTransport.Session {
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
     const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
+    const gone = decoder === undefined ? undefined : cursor.goneAtFirst
+    if (gone !== undefined) {
+      this.wire.close(id, this.wire.epoch)
+      return cursor.afterRun(gone)
+    }
     const answer = this.answer(frame, decoder, cursor, blobs)
     if (answer.done) {
       this.wire.close(id, this.wire.epoch)
@@ -372,6 +388,10 @@ export class JobSession implements SqlTransport.Session {
     const { reason } = SqlFailure.from(error)
     if (reason === "Deadlock") {
       this.transactionOpen = false
+    }
+    if (this.transactional && (reason === "Deadlock" || reason === "Serialization")) {
+      // The transaction was rolled back by it.
+      this.wire.generation++
     }
     if (failure.isStatementLimit(refusal)) {
       this.wire.exhaust(error)

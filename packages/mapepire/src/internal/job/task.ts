@@ -4,7 +4,7 @@ import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { addressesIn, fetchAll } from "../blob.js"
 import type { Frame } from "../frame.js"
-import { Call } from "./call.js"
+import { Call, type Settle } from "./call.js"
 import type { Handle } from "./handles.js"
 import type { Stops } from "./stop.js"
 import type { Wire } from "./wire.js"
@@ -20,6 +20,8 @@ export class Task {
   call: Call | undefined
   /** A kept handle that is in use. If its execution is stopped or fails it is not kept any longer. */
   borrowed: Handle | undefined
+  /** The statement closes the cursors that are open on its job. */
+  closesCursors = false
 
   constructor(
     readonly wire: Wire,
@@ -37,7 +39,7 @@ export class Task {
     mayHaveBlobs?: (frame: Frame) => boolean
   ): Effect.Effect<A, SqlError> {
     return SqlTransport.async<A, SqlError>((resume) => {
-      const call = new Call(request, this.request.deadline, this.request.text, (error, frame) => {
+      const settle: Settle = (error, frame) => {
         if (error !== undefined) {
           this.discard()
           return resume(Effect.fail(error))
@@ -74,7 +76,8 @@ export class Task {
               ? conclude(undefined, exit.value.left)
               : conclude(exit.value.right)
         )
-      })
+      }
+      const call = new Call(request, this.request.deadline, this.request.text, settle, this.closesCursors)
       this.call = call
       this.wire.submit(call)
     })

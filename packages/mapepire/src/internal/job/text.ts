@@ -42,6 +42,13 @@ export const mayHaveRows = (text: string): boolean => !/^(insert|update|delete|m
 
 export const isCall = (text: string): boolean => /^call\b/i.test(text)
 
+/**
+ * It closes the cursors of its job: ROLLBACK, also with HOLD, which puts them back to where the transaction began; not to
+ * a savepoint. And COMMIT where cursors are not held.
+ */
+export const closesCursors = (text: string, held: boolean): boolean =>
+  /^rollback\b(?!\s+(?:work\s+)?to\b)/i.test(text) || (!held && /^commit\b(?!\s+(?:work\s+)?hold\b)/i.test(text))
+
 /** Statements after which the same text may mean something else: other schemas and libraries, other tables. */
 export const changesMeaning = (text: string): boolean =>
   /^(set|call|create|drop|alter|rename|declare|begin)\b/i.test(text)

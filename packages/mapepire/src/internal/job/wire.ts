@@ -56,6 +56,11 @@ export class Wire implements LinkEvents {
   job: string | undefined
   /** Counts `connect`s: what was opened in an earlier one is gone. */
   epoch = 0
+  /**
+   * Counts what closes cursors: `connect`s, and rollbacks. The daemon answers for a cursor that was closed with an empty
+   * last page, so one that was opened before a change of this count must not be believed.
+   */
+  generation = 0
   /** Until then (in milliseconds of `performance.now()`) a cancel that was sent for this job may still come. */
   quietFrom = 0
   /** Statements that the driver still holds on this connection, as far as we can know; at 9,999 it refuses more. */
@@ -127,9 +132,14 @@ export class Wire implements LinkEvents {
     if (call.request.type === "connect") {
       // Whatever comes of it: the database connection that was there is gone, and what was open in it.
       this.epoch++
+      this.generation++
       this.handles = 0
     }
+    if (call.closesCursors) {
+      this.generation++
+    }
     call.epoch = this.epoch
+    call.generation = this.generation
     let text: string
     try {
       text = `{"id":"${id}",${encode(call.request as Request).slice(1)}`
@@ -266,6 +276,10 @@ export class Wire implements LinkEvents {
 
   private answer(call: Call, frame: Frame): void {
     this.remove(call)
+    if (call.closesCursors) {
+      // What was sent after it may have been run before it.
+      this.generation++
+    }
     if (call.request.type === "sql" && frame.success && frame.data !== undefined && frame.body.is_done === true) {
       // The only statements that 2.3 closes by itself: queries without parameters that were read to their end.
       this.handles--
