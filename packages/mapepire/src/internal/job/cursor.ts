@@ -121,7 +121,7 @@ export class JobCursor implements SqlTransport.Cursor {
       : error
   }
 
-  /** The first page, too, may have been read after its result was closed. */
+  /** The first page, too, may have been read after its result was closed; so it cannot be the last one. */
   get goneAtFirst(): SqlError | undefined {
     const { epoch, generation } = this.task.call!
     return this.goneSince(epoch, generation)
