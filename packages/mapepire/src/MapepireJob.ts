@@ -80,7 +80,8 @@ export interface JobConfig {
   readonly grace?: Duration.DurationInput | undefined
   /**
    * Whether statements are stopped in the database, by `QSYS2.CANCEL_SQL` from a second job that is opened for the first
-   * one that is to be stopped. Default true. With false, or where the user may not, an interrupt leaves the statement behind.
+   * one that is to be stopped. Default true. With false an interrupt leaves the statement behind; on a `serial` job, as
+   * those of a client are, it waits until the statement has ended, and after `grace` gives the job up.
    */
   readonly cancel?: boolean | undefined
   /** A control job to share. Default: one of its own. */
@@ -478,6 +479,8 @@ export interface PoolSession extends SqlTransport.Session {
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     after: Effect.Effect<void>
   ) => Effect.Effect<SqlTransport.Answer, SqlError>
+  /** Runs a ROLLBACK. If that fails, or is not answered within the grace period, the job is given up. */
+  readonly rollback: (request: SqlTransport.SqlRequest) => Effect.Effect<SqlTransport.Answer, SqlError>
 }
 
 /**

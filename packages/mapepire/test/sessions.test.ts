@@ -70,6 +70,74 @@ describe("a session that nobody shares", () => {
   )
 })
 
+describe("what a reserved session does by itself", () => {
+  it.scopedLive("is not said to be done where its COMMIT failed: a stream fails like any other statement", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon
+        .on(/^rollback$/i, {})
+        .on(/^commit$/i, { error: "[SQL7008] Not valid.", sqlState: "55019", sqlRc: -7008 })
+        .on(/final table/, numbers(3))
+      const sql = yield* client(daemon)
+      const session = yield* sql.reserve
+      const insert = "select * from final table (insert into t values (1), (2), (3))"
+      for (const prefetch of [2, 10]) {
+        const rows = session
+          .executeStream(insert, [], undefined)
+          .pipe(SqlClient.withPrefetch(prefetch), Stream.runDrain)
+        const { reason, statement } = SqlFailure.from(yield* Effect.flip(rows))
+        assert.deepStrictEqual([reason, statement], ["Unsupported", "COMMIT"])
+        // Else the next COMMIT would make it be there after all.
+        assert.strictEqual(daemon.statements.at(-1), "ROLLBACK")
+      }
+    })
+  )
+})
+
+describe("a session that cannot be made quiet", () => {
+  const interrupting = (daemon: ScriptedDaemon, config: Partial<MapepireClient.MapepireClientConfig>, tx: boolean) =>
+    Effect.gen(function* () {
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1, grace: "500 millis", ...config })
+      const endless = sql.unsafe("select endless")
+      const fiber = yield* Effect.fork(tx ? sql.withTransaction(endless) : endless)
+      yield* until(() => daemon.statements.some((text) => /endless/.test(text)))
+      yield* Fiber.interrupt(fiber)
+      // Its slot is free again, for a job that does not run anything.
+      const next = sql.unsafe("values 1")
+      const rows = yield* SqlClient.withDeadline("5 seconds")(tx ? sql.withTransaction(next) : next)
+      assert.strictEqual(rows.length, 1)
+    })
+
+  it.scopedLive("because its ROLLBACK is not answered is given up, and the interrupt completes", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/endless/, { runs: Infinity }).on(/^commit$/i, {})
+      daemon.override(({ sql }) => sql === "ROLLBACK")
+      yield* interrupting(daemon, {}, true)
+    })
+  )
+
+  for (const tx of [false, true]) {
+    it.scopedLive(`because nothing may be stopped is given up${tx ? ", also in a transaction" : ""}`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/endless/, { runs: Infinity }).on(/^commit|rollback$/i, {})
+        yield* interrupting(daemon, { cancel: false }, tx)
+        assert.isEmpty(daemon.cancels)
+      })
+    )
+  }
+
+  it.scopedLive("because nothing may be stopped is used again where the statement ends in time", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/endless/, { ...numbers(3), delay: 150 })
+      yield* interrupting(daemon, { cancel: false, grace: "20 seconds" }, false)
+      assert.strictEqual(daemon.connections.length, 1)
+    })
+  )
+})
+
 describe("the driver's 9,999 statements", () => {
   it.scopedLive(
     "are all that a job by itself has; one more was not executed",

@@ -83,9 +83,11 @@ export class JobSession implements SqlTransport.Session {
   runThen(
     request: SqlTransport.SqlRequest,
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
-    after: Effect.Effect<void>
+    after: Effect.Effect<void>,
+    bounded = false
   ): Effect.Effect<JobAnswer, SqlError> {
     const task = new Task(this.wire, this.stops, request)
+    task.bounded = bounded
     const cursor = new JobCursor(this, task, this.options.pageSize)
     const succeeded = (page: JobAnswer) => (after === Effect.void ? Effect.succeed(page) : Effect.as(after, page))
     const failed = (cause: Cause.Cause<SqlError>) =>
@@ -101,6 +103,16 @@ export class JobSession implements SqlTransport.Session {
             : Effect.matchCauseEffect(restore(this.rest(cursor, page)), { onFailure: failed, onSuccess: succeeded })
     })
   }
+
+  /** A job whose transaction cannot be undone is of no more use: the daemon undoes it when the connection ends. */
+  readonly rollback = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
+    SqlTransport.uninterruptibleMask((restore) =>
+      Effect.onError(this.runThen(request, restore, Effect.void, true), () =>
+        Effect.sync(() =>
+          this.wire.retire(failure.lost("a transaction could not be undone", "notExecuted", { job: this.wire.job }))
+        )
+      )
+    )
 
   readonly open = (request: SqlTransport.SqlRequest): Effect.Effect<JobCursor, SqlError, Scope.Scope> =>
     SqlTransport.uninterruptibleMask((restore) =>
@@ -302,7 +314,7 @@ export class JobSession implements SqlTransport.Session {
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
     const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
-    const gone = decoder === undefined ? undefined : cursor.goneAtFirst
+    const gone = decoder !== undefined && frame.body.is_done === true ? cursor.goneAtFirst : undefined
     if (gone !== undefined) {
       this.wire.close(id, this.wire.epoch)
       return cursor.afterRun(gone)

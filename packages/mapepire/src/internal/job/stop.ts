@@ -29,7 +29,7 @@ const maxProbes = 20
 export class Stops {
   constructor(
     private readonly wire: Wire,
-    /** Undefined: nothing is ever stopped, only left behind. */
+    /** Undefined: nothing is ever stopped, only waited for where nobody shares the job, else left behind. */
     private readonly control: Control | undefined,
     /** Milliseconds. */
     private readonly grace: number,
@@ -54,7 +54,8 @@ export class Stops {
     }
     const { control } = this
     const alone = wire.alone(call)
-    if (control === undefined || wire.job === undefined || !call.works || !alone) {
+    const stoppable = control !== undefined || wire.serial
+    if (!stoppable || wire.job === undefined || !call.works || !alone) {
       // Left behind: its answer will be dropped, and what it opened closed.
       call.stopping = (another) => another()
       if (control !== undefined && wire.job !== undefined && !alone) {
@@ -67,7 +68,7 @@ export class Stops {
     call.stopping = (another) => (over ? another() : void waiting.push(another))
     wire.hold()
     Effect.runFork(
-      Effect.timeoutTo(Effect.either(this.quiet(call, control)), {
+      Effect.timeoutTo(Effect.either(control === undefined ? this.answered(call) : this.quiet(call, control)), {
         duration: this.grace,
         onSuccess: (result) => (result._tag === "Right" ? result.right : false),
         onTimeout: () => false
@@ -96,9 +97,37 @@ export class Stops {
         this.wire.abort(error)
         Effect.runFork(Effect.ignore(control.cancel(this.wire, () => !call.answered && !this.wire.dead)))
       }
-    }, this.grace)
+    }, this.timerGrace)
     timer.unref()
     call.whenAnswered(() => clearTimeout(timer))
+  }
+
+  /**
+   * For a ROLLBACK: unless it is answered within the grace period its job is given up, and its caller told. That loses
+   * nothing, the daemon rolls back when the connection ends; a COMMIT must be waited for. The answer takes it back.
+   */
+  orGiveUp(call: Call): () => void {
+    const timer = setTimeout(() => {
+      if (!call.answered && !this.wire.dead) {
+        const error = failure.stuck(this.wire.subject(call))
+        this.retire(error)
+        this.wire.settle(call, error, undefined)
+      }
+    }, this.timerGrace)
+    return () => clearTimeout(timer)
+  }
+
+  /** A timer that is told to wait for longer does not wait at all. */
+  private get timerGrace(): number {
+    return Math.min(this.grace, 0x7fffffff)
+  }
+
+  /** Where nothing can be stopped, it may still end by itself. */
+  private answered(call: Call): Effect.Effect<boolean> {
+    return Effect.async((resume) => {
+      const forget = call.whenAnswered(() => resume(Effect.succeed(true)))
+      return Effect.sync(forget)
+    })
   }
 
   /** True once the job is quiet, false if it never will be for sure. */

@@ -22,6 +22,8 @@ export class Task {
   borrowed: Handle | undefined
   /** The statement closes the cursors that are open on its job. */
   closesCursors = false
+  /** Its job is given up unless it is answered within the grace period. */
+  bounded = false
 
   constructor(
     readonly wire: Wire,
@@ -39,7 +41,9 @@ export class Task {
     mayHaveBlobs?: (frame: Frame) => boolean
   ): Effect.Effect<A, SqlError> {
     return SqlTransport.async<A, SqlError>((resume) => {
+      let forget: (() => void) | undefined
       const settle: Settle = (error, frame) => {
+        forget?.()
         if (error !== undefined) {
           this.discard()
           return resume(Effect.fail(error))
@@ -79,6 +83,9 @@ export class Task {
       }
       const call = new Call(request, this.request.deadline, this.request.text, settle, this.closesCursors)
       this.call = call
+      if (this.bounded) {
+        forget = this.stops.orGiveUp(call)
+      }
       this.wire.submit(call)
     })
   }

@@ -76,7 +76,7 @@ export class Wire implements LinkEvents {
 
   /** `serial`: one statement or page at a time, in the order in which they come. A cancel can only mean that one then. */
   constructor(
-    private readonly serial = false,
+    readonly serial = false,
     /** Takes the secrets out of the other end's words. All of these come along here, so no failure has any. */
     readonly scrub: (text: string) => string = (text) => text
   ) {}

@@ -99,15 +99,42 @@ export class TransportSession implements SqlTransport.Session {
         return Effect.fail(refused)
       }
       const alone = this.standsAlone(request)
-      // Until its scope ends the cursor needs its job; then what it did outside of a transaction is settled.
-      return Effect.flatMap(
-        Effect.acquireRelease(
-          Effect.sync(() => this.take(request.transaction === "none")),
-          (lent) => Effect.zipRight(alone ? Effect.ignore(this.settle(lent.session)) : Effect.void, this.giveBack(lent))
-        ),
-        ({ session }) => session.open(request)
+      // Until its scope ends the cursor needs its job.
+      const lent = Effect.acquireRelease(
+        Effect.sync(() => this.take(request.transaction === "none")),
+        (lent) => this.giveBack(lent)
       )
+      return Effect.flatMap(lent, ({ session }) => (alone ? this.openAlone(session, request) : session.open(request)))
     })
+
+  /** What it did is settled with its last page, so that a failure of that is one of the result's; else with its scope. */
+  private openAlone(
+    session: PoolSession,
+    request: SqlTransport.SqlRequest
+  ): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
+    let settled = false
+    const settle = Effect.uninterruptible(
+      Effect.suspend(() => {
+        if (settled) {
+          return Effect.void
+        }
+        settled = true
+        return this.settle(session)
+      })
+    )
+    return Effect.zipRight(
+      Effect.addFinalizer(() => Effect.ignoreLogged(settle)),
+      Effect.flatMap(session.open(request), (cursor) => {
+        const last = (page: SqlTransport.Page) => (page.done && page.error === undefined ? settle : Effect.void)
+        const settling: SqlTransport.Cursor = {
+          first: cursor.first,
+          columns: cursor.columns,
+          next: Effect.tap(cursor.next, last)
+        }
+        return Effect.as(last(cursor.first), settling)
+      })
+    )
+  }
 
   // ------------------------------------------------------------------------------------------------- transactions
 
@@ -152,12 +179,16 @@ export class TransportSession implements SqlTransport.Session {
       : this.using(fresh, use)
   }
 
-  private readonly undo = (session: PoolSession): Effect.Effect<void, SqlError> => plain(session, "ROLLBACK")
+  private readonly undo = (session: PoolSession): Effect.Effect<void, SqlError> =>
+    Effect.asVoid(session.rollback({ ...plainRequest, text: "ROLLBACK" }))
 
   /** What a statement by itself has changed, and the locks of what it has read. */
   private settle(session: PoolSession): Effect.Effect<void, SqlError> {
     return Effect.suspend(() =>
-      this.transactional && !session.transactionOpen ? plain(session, "COMMIT") : Effect.void
+      this.transactional && !session.transactionOpen
+        ? // What could not be committed must not be left to the COMMIT of the next statement.
+          Effect.onError(plain(session, "COMMIT"), () => Effect.ignore(this.undo(session)))
+        : Effect.void
     )
   }
 
@@ -177,7 +208,7 @@ export class TransportSession implements SqlTransport.Session {
       )
     }
     return this.using(false, (session) =>
-      Effect.tap(session.run(request), () =>
+      Effect.tap(word === "ROLLBACK" ? session.rollback(request) : session.run(request), () =>
         Effect.sync(() => {
           session.transactionOpen = false
         })
