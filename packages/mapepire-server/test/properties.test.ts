@@ -13,6 +13,7 @@ describe("JDBC properties", () => {
     assert.deepStrictEqual(
       read({
         "auto commit": false,
+        "cursor hold": false,
         "transaction isolation": "none",
         access: "read only",
         libraries: ["*LIBL", "shop", "SHOPREF"],
@@ -26,6 +27,7 @@ describe("JDBC properties", () => {
         autoCommit: false,
         isolated: false,
         readOnly: true,
+        cursorHold: false,
         schema: "SHOP",
         libraries: ["SHOP", "SHOPREF"],
         date: "usa",

@@ -166,6 +166,45 @@ describe("without autocommit", () => {
     })
   )
 
+  it.scopedLive(
+    "ROLLBACK also takes what had been fetched of a small result; back to a savepoint it takes nothing",
+    () =>
+      Effect.gen(function* () {
+        const client = yield* connected(yield* serve(), manual)
+        const second = (...statements: ReadonlyArray<string>) =>
+          Effect.gen(function* () {
+            const { id } = yield* client.run("select deptno from department where deptno <> ?", ["x"], { rows: 2 })
+            for (const text of statements) {
+              expect((yield* client.sql(text)).error).toBeUndefined()
+            }
+            const { data, is_done, success } = yield* client.ask({ type: "sqlmore", cont_id: id, rows: 2 })
+            return [data.length, is_done, success]
+          })
+        expect(yield* second("rollback")).toEqual([0, true, true])
+        expect(yield* second("commit")).toEqual([2, false, true])
+        const savepoint = "savepoint a on rollback retain cursors"
+        expect(yield* second(savepoint, change, "rollback to savepoint a")).toEqual([2, false, true])
+        expect(yield* second(savepoint, "rollback")).toEqual([0, true, true])
+      })
+  )
+
+  it.scopedLive("without holding cursors COMMIT closes them, COMMIT HOLD does not; in autocommit nothing does", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const left = (props: string, end: string) =>
+        Effect.gen(function* () {
+          const client = yield* connected(server, props)
+          const { id } = yield* client.sql("select deptno from department", { rows: 2 })
+          yield* client.sql(end)
+          return (yield* client.ask({ type: "sqlmore", cont_id: id })).data.length
+        })
+      expect(yield* left(`${manual};cursor hold=false`, "commit")).toBe(0)
+      expect(yield* left(`${manual};cursor hold=false`, "commit hold")).toBe(4)
+      expect(yield* left(manual, "commit")).toBe(4)
+      expect(yield* left("", "rollback")).toBe(4)
+    })
+  )
+
   it.scopedLive("DDL belongs to it", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve(), manual)

@@ -14,6 +14,8 @@ export interface Entry {
   terse: boolean
   cursor?: ResultCursor | undefined
   writer?: RowWriter | undefined
+  /** The connection's `closings` when the result was opened. */
+  closings?: number | undefined
   /** What the last `execute` of this handle has opened: no request can reach it, the next one closes it. */
   last?: ResultCursor | undefined
   prepared?: { readonly text: string; readonly known: Known } | undefined

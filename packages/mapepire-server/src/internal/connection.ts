@@ -45,6 +45,9 @@ export class Connection {
   /** Statement handles that the driver would hold open. */
   handles = 0
   closed = false
+  /** How often a unit of work has closed its results: the rows that had been fetched of them are gone, too. */
+  closings = 0
+  /** The results that the database has open. */
   private readonly cursors = new Set<ResultCursor>()
   /** What this connection has of the host's count, and what the others had when the oldest open result began. */
   private commits = 0
@@ -345,9 +348,14 @@ export class Connection {
         if (this.broken) {
           return this.rollback("failed")
         }
-        return this.begun
-          ? Effect.map(this.counted(transactions.commit(session)), () => this.ended())
-          : Effect.sync(() => this.ended())
+        return Effect.zipRight(
+          this.begun ? this.counted(transactions.commit(session)) : Effect.void,
+          Effect.suspend(() => {
+            const closing = this.manual && !this.login.properties.cursorHold && !statement.hold
+            this.ended()
+            return closing ? this.closeResults : Effect.void
+          })
+        )
       case "Rollback":
         return this.rollback("wanted")
       case "Savepoint":
@@ -384,9 +392,14 @@ export class Connection {
     )
   }
 
+  private readonly closeResults: Effect.Effect<void> = Effect.suspend(() => {
+    this.closings++
+    return Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true })
+  })
+
   /** Closes the cursors, too. `failed`: the unit of work had been lost already, which a COMMIT must be told. */
   private rollback(why: "wanted" | "failed"): Effect.Effect<void, SqlError | failures.Db2Failure> {
-    return Effect.forEach(this.manual ? [...this.cursors] : [], (cursor) => cursor.close, { discard: true }).pipe(
+    return (this.manual ? this.closeResults : Effect.void).pipe(
       Effect.zipRight(
         this.session.inTransaction() ? this.host.transport.transactions.rollback(this.session) : Effect.void
       ),

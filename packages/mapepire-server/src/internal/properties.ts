@@ -8,6 +8,8 @@ export interface Properties {
   /** Under commitment control: with `none` COMMIT and ROLLBACK have nothing to do. */
   readonly isolated: boolean
   readonly readOnly: boolean
+  /** Results stay open when a unit of work is committed. */
+  readonly cursorHold: boolean
   readonly schema: string | undefined
   /** All that `libraries` names. */
   readonly libraries: ReadonlyArray<string>
@@ -31,6 +33,7 @@ export const parseProperties = (text: string): Properties => {
     autoCommit: lower("auto commit") !== "false",
     isolated: lower("transaction isolation") !== "none",
     readOnly: lower("access") === "read only" || lower("access") === "read call",
+    cursorHold: lower("cursor hold") !== "false",
     schema: lower("naming") === "system" ? undefined : libraries[0],
     libraries,
     date: lower("date format") ?? "iso",

@@ -39,7 +39,8 @@ export type Argument =
 
 export type Statement =
   | Run
-  | { readonly _tag: "Commit" }
+  /** `hold`: results stay open, whatever the connection says. */
+  | { readonly _tag: "Commit"; readonly hold: boolean }
   | { readonly _tag: "Rollback" }
   | { readonly _tag: "Savepoint"; readonly name: string }
   | { readonly _tag: "RollbackTo"; readonly name: string }

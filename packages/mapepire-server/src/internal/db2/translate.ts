@@ -103,7 +103,7 @@ export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | un
   }
   switch (tokens[0]?.text) {
     case "COMMIT":
-      return { _tag: "Commit" }
+      return { _tag: "Commit", hold: isWord(tokens.at(-1), "HOLD") }
     case "ROLLBACK": {
       const to = tokens.findIndex((item) => isWord(item, "SAVEPOINT"))
       return to < 0 ? { _tag: "Rollback" } : { _tag: "RollbackTo", name: name(to + 1) }

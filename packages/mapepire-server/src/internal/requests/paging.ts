@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import { type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
+import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { field, rawField } from "../json.js"
 import { failed, invalidId, noId, type Reply, success } from "../reply.js"
@@ -28,18 +29,29 @@ export const sqlMore = (client: Client, _id: string, request: Fields): Effect.Ef
     if (cursor === undefined || writer === undefined) {
       return Effect.fail(failures.noResultSet)
     }
-    // A result of a connection that is gone counts as closed, and a closed one as read to its end.
+    // A result of a connection that is gone, or rolled back, counts as closed, and a closed one as read to its end.
     if (entry.connection !== connection) {
       return Effect.succeed(end)
     }
+    if (entry.closings !== connection.closings) {
+      returned(connection, entry)
+      return Effect.as(cursor.close, end)
+    }
     return Effect.map(page(cursor, integerField(request, "rows", defaultRows)), ({ done, rows }) => {
-      if (done && entry.prepared === undefined) {
-        giveHandle(connection, entry)
+      if (done) {
+        returned(connection, entry)
       }
       return success(rawField("data", writer.rows(rows)), field("is_done", done))
     })
   })
   return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
+}
+
+/** A prepared statement keeps its handle. */
+const returned = (connection: Connection, entry: Entry): void => {
+  if (entry.prepared === undefined) {
+    giveHandle(connection, entry)
+  }
 }
 
 /** Forgets the id at once. A request that still runs keeps what it opens. */

@@ -42,6 +42,7 @@ export const openResult = (
       )
       entry.cursor = cursor
       entry.writer = writer
+      entry.closings = connection.closings
       entry.terse = terse
       return Effect.map(page(cursor, rows), (taken) => ({
         metadata,
