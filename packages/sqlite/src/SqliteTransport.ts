@@ -7,6 +7,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -131,7 +132,7 @@ export interface SqliteTransport extends SqlTransport.SqlTransport {
   readonly close: () => void
   /** @internal */
   readonly register: Register
-  /** Registers a callback that sessions which are open ask for themselves. @internal */
+  /** Registers a callback that sessions which are open ask for themselves, or are told of later. @internal */
   readonly enlist: Enlist
   /** Who is told of changes while they are registered for. @internal */
   readonly onChanges: (changed: (changes: ChangesMessage) => void) => void
@@ -251,7 +252,15 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
         Effect.onExit((exit) => Effect.sync(() => (mustStay(exit) ? registry.stay(id) : registry.remove(id))))
       )
     })
-    return { registration, remove, forget: Effect.sync(() => registry.remove(id)) }
+    // Half of the sessions may have it by then. Who is interrupted does not wait until those that are busy hear of it.
+    const undo = Effect.zipRight(
+      Effect.ignore(remove),
+      Effect.sync(() => registry.remove(id))
+    )
+    const told = Effect.onError(tell(registration), (cause) =>
+      Cause.isInterrupted(cause) ? Effect.sync(() => void Effect.runFork(undo)) : undo
+    )
+    return { registration, remove, tell: told }
   }
 
   return {
@@ -296,12 +305,8 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
           if (wrong !== undefined) {
             return Effect.fail(wrong)
           }
-          const { forget, registration, remove } = enlist(make, handler)
-          // Half of the sessions may have it by then.
-          return Effect.as(
-            Effect.onError(tell(registration), () => Effect.zipRight(Effect.ignore(remove), forget)),
-            { remove }
-          )
+          const { remove, tell } = enlist(make, handler)
+          return Effect.as(tell, { remove })
         })
       )
   }

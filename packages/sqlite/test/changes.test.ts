@@ -2,10 +2,10 @@ import { Reactivity } from "@effect/experimental"
 import { SqlClient as EffectSql } from "@effect/sql"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Effect, Fiber, Layer, Queue, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
 import { moduleUrl } from "./callbacks/moduleUrl.js"
-import { assertIdle, open } from "./conformance/stopping.js"
-import { eventually, layerOf, layerOnFile, leftovers, reasonOf, tempFile } from "./support.js"
+import { assertIdle, endless, open, timed } from "./conformance/stopping.js"
+import { eventually, layerOf, layerOnFile, leftovers, onEngines, reasonOf, tempFile } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -337,5 +337,71 @@ describe("reactive queries run again by themselves", () => {
         )
       })
     )
+  )
+})
+
+/** One that tells what is read, and one that only depends on it. */
+const listeners = (sql: SqliteClient.SqliteClient) => [
+  Stream.runDrain(sql.changes),
+  Stream.runDrain(sql.reactive(["t"], Effect.succeed(1)))
+]
+
+onEngines("listeners that come while the session is busy", (engine) => {
+  it.scopedLive("are interrupted at once, and do not keep the client from closing", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const config = { filename: yield* tempFile, onClose: "interrupt" } as const
+      const sql = yield* Scope.extend(open(engine, config), scope)
+      const busy = yield* Effect.fork(reasonOf(sql.unsafe(endless(engine))))
+      yield* Effect.sleep(50)
+      for (const listener of listeners(sql)) {
+        const fiber = yield* Effect.fork(listener)
+        yield* Effect.sleep(50)
+        const [took] = yield* timed(Fiber.interrupt(fiber))
+        assert.isBelow(took, 1000)
+      }
+      const waiting = yield* Effect.forEach(listeners(sql), (listener) => Effect.fork(Effect.exit(listener)))
+      yield* Effect.sleep(50)
+      const [took] = yield* timed(Scope.close(scope, Exit.void))
+      assert.isBelow(took, 1000)
+      assert.strictEqual((yield* Fiber.join(busy)).reason, "Closed")
+      yield* Fiber.interruptAll(waiting)
+    })
+  )
+
+  it.scopedLive("fail with ReentrantCall where it waits for themselves", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      for (const listener of listeners(sql)) {
+        yield* sql.function("listen", () => Effect.map(reasonOf(listener as Effect.Effect<void>), (it) => it.reason))
+        assert.deepStrictEqual(yield* sql`select listen() as why`, [{ why: "ReentrantCall" }])
+      }
+      yield* assertIdle(sql)
+    })
+  )
+})
+
+describe("listeners come and go (native)", () => {
+  it.scopedLive("while others come: the last one that stays hears everything", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* table(sql)
+      const listenFor = (count: number) => Effect.fork(Stream.runCollect(Stream.take(sql.changes, count)))
+      const busy = yield* Effect.fork(sql.unsafe(endless("native")))
+      yield* Effect.sleep(50)
+      const [first, second, third] = [yield* listenFor(9), yield* listenFor(1), yield* listenFor(2)]
+      yield* Effect.sleep(50)
+      yield* Fiber.interrupt(first)
+      yield* Fiber.interrupt(busy)
+      yield* Effect.sleep(100)
+      yield* sql`insert into t values (1, 1)`
+      assert.deepStrictEqual([...(yield* Fiber.join(second))].map(short), ["insert t 1"])
+      yield* sql`insert into t values (2, 2)`
+      assert.deepStrictEqual([...(yield* Fiber.join(third))].map(short), ["insert t 1", "insert t 2"])
+      const last = yield* listenFor(1)
+      yield* Effect.sleep(100)
+      yield* sql`insert into t values (3, 3)`
+      assert.deepStrictEqual([...(yield* Fiber.join(last))].map(short), ["insert t 3"])
+    })
   )
 })

@@ -2,7 +2,7 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
 import { Deferred, Effect, Fiber, Option, Stream } from "effect"
-import { open } from "../conformance/stopping.js"
+import { endless, open, timed } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
@@ -86,6 +86,24 @@ onEngines("taking a function away", (engine) => {
       assert.deepStrictEqual(yield* Fiber.join(running), [{ n: 2 }])
       assert.strictEqual((yield* reasonOf(sql`select slow()`)).reason, "SqlSyntax")
     })
+  )
+
+  it.scopedLive(
+    "a registration that is interrupted while the session is busy settles at once, and leaves nothing",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine)
+        const busy = yield* Effect.fork(sql.unsafe(endless(engine)))
+        yield* Effect.sleep(50)
+        const registering = yield* Effect.fork(sql.function("never", { arity: 0 }, () => Effect.succeed(1)))
+        yield* Effect.sleep(50)
+        const [took] = yield* timed(Fiber.interrupt(registering))
+        assert.isBelow(took, 1000)
+        yield* Fiber.interrupt(busy)
+        assert.strictEqual((yield* reasonOf(sql`select never()`)).reason, "SqlSyntax")
+        yield* sql.function("never", { arity: 0 }, () => Effect.succeed(2))
+        assert.deepStrictEqual(yield* sql`select never() as n`, [{ n: 2 }])
+      })
   )
 
   it.scopedLive("it cannot take itself away, and is still there", () =>

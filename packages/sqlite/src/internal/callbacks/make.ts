@@ -27,9 +27,12 @@ export interface Register {
   (...registration: Parameters<Registry["add"]>): Effect.Effect<RegistrationHandle, SqlError>
 }
 
-/** Registers without telling the sessions that are open. */
+/** Registers without telling the sessions that are open; `tell` does so, and takes it away again where it does not succeed. */
 export interface Enlist {
-  (...registration: Parameters<Registry["add"]>): RegistrationHandle & { readonly registration: Registration }
+  (...registration: Parameters<Registry["add"]>): RegistrationHandle & {
+    readonly registration: Registration
+    readonly tell: Effect.Effect<void, SqlError>
+  }
 }
 
 const bound = (value: unknown): number => (value === true ? 1 : value === false ? 0 : Number(value))

@@ -41,6 +41,8 @@ const placeOf = (registration: Registration): string => {
       return `${registration.kind} ${registration.name.toLowerCase()}`
     case "hook":
       return `hook ${registration.hook}`
+    case "changes":
+      return "changes"
     default:
       return `${registration.kind} ${registration.id}`
   }

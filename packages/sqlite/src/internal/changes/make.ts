@@ -1,14 +1,10 @@
-/**
- * The stream of changes of a client, and reactive queries that it runs again. Sessions note changes only while somebody
- * listens: the first listener has them begin, the last one has them stop.
- */
+/** The stream of changes of a client, and reactive queries that it runs again. */
 import type * as Reactivity from "@effect/experimental/Reactivity"
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlClient } from "@sluice/sql"
+import { type SqlClient, SqlFailure } from "@sluice/sql"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -19,9 +15,12 @@ import type { SqliteSession } from "../sqliteSession.js"
 import { anything, decode } from "./decode.js"
 import { Feed } from "./feed.js"
 import type { Change, ChangesOptions } from "./model.js"
+import { Noting } from "./noting.js"
 import { Subscriber } from "./subscriber.js"
 
 type Listener = (changes: ReadonlyArray<Change>) => void
+
+const isReentrant = SqlFailure.is("ReentrantCall")
 
 /** Asks again and again whether another connection has committed, and tells so. Never fails: who cannot ask waits. */
 const watchFile = (client: SqlClient.SqlClient, interval: Duration.Duration, changed: () => void) => {
@@ -61,24 +60,8 @@ export const make = (
       }
     }
     const interval = Duration.decode(options.interval ?? "1 second")
-    // Sessions may be busy: who stops to listen does not wait until they hear of it, who begins to does.
-    let removing: Fiber.RuntimeFiber<void> | undefined
-    const register = Effect.acquireRelease(
-      Effect.zipRight(
-        Effect.suspend(() => (removing === undefined ? Effect.void : Fiber.await(removing))),
-        transport.register((id) => ({ kind: "changes", id }), {
-          name: "changes",
-          run: () => Effect.void,
-          context: Context.empty()
-        })
-      ),
-      ({ remove }) =>
-        Effect.sync(() => {
-          removing = Effect.runFork(Effect.ignore(remove))
-        })
-    )
     transport.onChanges((message) => tell(decode(message)))
-    const noting = yield* RcRef.make({ acquire: register })
+    const noting = new Noting(transport.enlist)
     const watching = yield* RcRef.make({
       acquire: isMemory(transport.config.filename)
         ? Effect.void
@@ -105,7 +88,7 @@ export const make = (
           Effect.sync(() => void subscribers.add(subscriber)),
           () => Effect.sync(() => void subscribers.delete(subscriber))
         )
-        yield* RcRef.get(noting)
+        yield* noting.listen
         yield* listen((changes) => subscriber.offer(changes))
         return Stream.repeatEffectChunkOption(subscriber.take)
       })
@@ -120,7 +103,7 @@ export const make = (
           Effect.sync(() => feed.add(keys)),
           (remove) => Effect.sync(remove)
         )
-        yield* Effect.ignore(RcRef.get(noting))
+        yield* Effect.catchAll(noting.listen, (error) => (isReentrant(error) ? Effect.fail(error) : Effect.void))
         yield* listen((changes) => feed.take(changes))
       })
 
