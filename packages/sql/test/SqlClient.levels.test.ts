@@ -105,8 +105,8 @@ describe("levels that forked fibers hold", () => {
   })
 
   for (const [how, stop] of [
-    ["an interrupt", <A, E>(effect: Effect.Effect<A, E>) => Effect.timeout(effect, 20)],
-    ["the deadline", SqlClient.withDeadline(20)]
+    ["an interrupt", (effect: Effect.Effect<unknown, SqlError>) => Effect.timeout(effect, 20)],
+    ["the deadline", (effect: Effect.Effect<unknown, SqlError>) => SqlClient.withDeadline(20)(effect)]
   ] as const) {
     it.live(`a body that has done well waits for them; ${how} ends that and undoes`, () => {
       const { layer, sessions } = fake({ sharing: "exclusive" })

@@ -171,6 +171,30 @@ describe("spans", () => {
     )
   )
 
+  it.effect("a parameter that cannot be shown is the database's to refuse; whatever throws, the span ends", () =>
+    traced(
+      { run: () => Effect.fail(failure("InvalidParameter")) },
+      ({ spans, sql }) =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(sql`select ${new Date(NaN)}, ${Object.create(null) as null}`)
+          assert.strictEqual(SqlFailure.from(error).reason, "InvalidParameter")
+          const { attributes } = spans[0]!
+          const shown = [0, 1].map((i) => attributes.get(`db.query.parameter.${i}`))
+          assert.deepStrictEqual(shown, ["[object Date]", "[object Object]"])
+          const thrown = Statement.withTransformer(() => {
+            throw new Error("a bug of the transformer's")
+          })
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(thrown(sql`select 1`))))
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(thrown(Stream.runDrain(sql`select 1`.stream)))))
+          assert.deepStrictEqual(
+            spans.map(({ ended }) => ended),
+            [true, true, true]
+          )
+        }),
+      { telemetry: { parameters: true } }
+    )
+  )
+
   it.effect("a failure: its reason and the database's code", () =>
     traced(
       {

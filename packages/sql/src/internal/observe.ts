@@ -239,6 +239,12 @@ const shown = (value: unknown): string => {
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
     return `${value.byteLength} bytes`
   }
-  const text = value instanceof Date ? value.toISOString() : String(value)
+  let text: string
+  try {
+    text = value instanceof Date ? value.toISOString() : String(value)
+  } catch {
+    // An invalid Date, an object that has no text: the database says what is wrong with it.
+    text = Object.prototype.toString.call(value)
+  }
   return text.length > longestValue ? `${text.slice(0, longestValue)}…` : text
 }

@@ -147,12 +147,15 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     transformer: Statement.Statement.Transformer | undefined
   ): Effect.Effect<X, SqlError> {
     const observation = this.variant.core.telemetry.observe(fiber, this.compiled(mode)[0], true)
+    // Whatever throws on the way, a transformer perhaps: the span ends.
     return observation.around(
-      transformer === undefined
-        ? this.send(fiber, mode, observation)
-        : Effect.flatMap(this.transformed(transformer, fiber, observation.span!), (statement) =>
-            statement.send(fiber, mode, observation)
-          )
+      Effect.suspend(() =>
+        transformer === undefined
+          ? this.send<X>(fiber, mode, observation)
+          : Effect.flatMap(this.transformed(transformer, fiber, observation.span!), (statement) =>
+              statement.send<X>(fiber, mode, observation)
+            )
+      )
     )
   }
 
