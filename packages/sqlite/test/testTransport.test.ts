@@ -122,6 +122,23 @@ describe("TestTransport.rolledBack", () => {
     })
   )
 
+  it.scopedLive("a statement that ends the transaction by failing is no COMMIT, whatever its values say", () =>
+    Effect.gen(function* () {
+      const filename = yield* prepared
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const text = "insert or rollback into t /* commit; */ select n from t where 'the end' <> '; end' -- ; commit"
+        assert.strictEqual((yield* reasonOf(sql.unsafe(text))).reason, "UniqueViolation")
+      }).pipe(Effect.provide(rolledBack(filename)))
+      const exit = yield* Effect.exit(
+        Effect.flatMap(SqlClient.SqlClient, (sql) =>
+          sql.unsafe("insert into t values (2); /* so */ end transaction")
+        ).pipe(Effect.provide(rolledBack(filename)))
+      )
+      assert.include(String(exit), "a script has ended the test's transaction")
+    })
+  )
+
   it.scopedLive("has one session: a second client at the same time is told so, a later one is not", () =>
     Effect.gen(function* () {
       const filename = yield* prepared

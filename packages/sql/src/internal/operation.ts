@@ -121,6 +121,20 @@ const shortened = (words: ReadonlyArray<string>): string => {
   return summary
 }
 
+/** Whether a statement of the text begins with one of these words, in capitals; not one in a string, a comment or quotes. */
+export const hasStatement = (text: string, ...words: ReadonlyArray<string>): boolean => {
+  let isFirst = true
+  for (const [, inQuotes, word, sign] of text.matchAll(token)) {
+    if (isFirst && word !== undefined && words.includes(word.toUpperCase())) {
+      return true
+    }
+    if (inQuotes !== undefined || word !== undefined || sign !== undefined) {
+      isFirst = sign === ";"
+    }
+  }
+  return false
+}
+
 /** How many texts are remembered. */
 const capacity = 1_000
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../../SqlFailure.js"
 import * as SqlTransport from "../../SqlTransport.js"
+import { hasStatement } from "../operation.js"
 import { OpenTransaction, parse } from "./control.js"
 
 /** The savepoint that stands for the program's own transaction. */
@@ -75,7 +76,7 @@ class RolledBackSession implements SqlTransport.Session {
         ? Effect.onExit(use({ ...request, transaction: "required" }), () =>
             Effect.sync(() => {
               // A script may hide a COMMIT; a write that was stopped only takes along what was never committed.
-              if (!this.inner.inTransaction() && /\b(?:commit|end)\b/i.test(request.text)) {
+              if (!this.inner.inTransaction() && hasStatement(request.text, "COMMIT", "END")) {
                 this.endedBy = request.text
               }
             })
@@ -170,6 +171,7 @@ export const make: Effect.Effect<SqlTransport.SqlTransport, SqlError, Scope.Scop
       // One at a time: what the program does outside of a transaction must not slip into that of another fiber.
       sharing: "exclusive",
       grace: inner.grace,
+      atomicBatches: inner.atomicBatches,
       connect: () =>
         Effect.suspend(() =>
           connected
