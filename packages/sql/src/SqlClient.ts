@@ -76,7 +76,7 @@ export interface SqlClient extends EffectSql.SqlClient {
 
   /**
    * Runs an effect once the fiber's transaction has committed, never if it does not; outside of one at once. Its
-   * failures are logged. After a commit it runs in the fiber of the transaction and to its end, whatever interrupts come:
+   * failures are logged as warnings. After a commit it runs in the fiber of the transaction and to its end, whatever interrupts come:
    * fork what takes long.
    */
   readonly afterCommit: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>

@@ -210,7 +210,10 @@ export interface Session {
   readonly keepsContract: boolean
   readonly run: (request: SqlRequest) => Effect.Effect<Answer, SqlError>
   readonly open: (request: SqlRequest) => Effect.Effect<Cursor, SqlError, Scope.Scope>
-  /** One statement, once per row, in one round trip: all of them or none. */
+  /**
+   * One statement, once per row, as a rule in one round trip. Outside of transactions all of them or none where the
+   * database can; inside of one see the transport's `atomicBatches`.
+   */
   readonly batch: (request: SqlRequest, rows: ParameterRows) => Effect.Effect<Answer, SqlError>
   readonly describe: (text: string) => Effect.Effect<Description, SqlError>
   /** Cheap liveness. */
@@ -270,6 +273,11 @@ export interface SqlTransport {
   readonly transactions: TransactionControl
   readonly limits: Limits
   readonly sharing: Sharing
+  /**
+   * Whether a batch inside a transaction does all of its rows or none by itself. If not, the client wraps each call of
+   * `sql.many` in a savepoint there, also one that is a single batch. Default: it does not.
+   */
+  readonly atomicBatches?: boolean | undefined
   /** How long an interrupted request may take to be quiet before its session is retired. Default 2 seconds. */
   readonly grace?: Duration.DurationInput | undefined
   readonly connect: (profile: Profile) => Effect.Effect<Session, SqlError, Scope.Scope>

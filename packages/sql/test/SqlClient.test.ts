@@ -408,6 +408,51 @@ describe("SqlClient", () => {
     )
   })
 
+  it.effect("many inside a transaction is a savepoint, unless the transport's batches are whole by themselves", () => {
+    const texts = (atomicBatches: boolean | undefined) => {
+      const { layer, sessions } = fake()
+      const transport = Layer.project(layer, SqlTransport.SqlTransport, SqlTransport.SqlTransport, (transport) => ({
+        ...transport,
+        atomicBatches
+      }))
+      return Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        Effect.zipRight(sql.many("insert", [[0]]), sql.withTransaction(sql.many("insert", [[1], [2]])))
+      ).pipe(
+        Effect.provide(Layer.provide(SqlClient.layer, transport)),
+        Effect.map(() => sessions[0]!.texts)
+      )
+    }
+    return Effect.gen(function* () {
+      const wrapped = ["insert", "BEGIN", "SAVEPOINT sluice_1", "insert", "RELEASE sluice_1", "COMMIT"]
+      assert.deepStrictEqual(yield* texts(undefined), wrapped)
+      assert.deepStrictEqual(yield* texts(false), wrapped)
+      assert.deepStrictEqual(yield* texts(true), ["insert", "BEGIN", "insert", "COMMIT"])
+    })
+  })
+
+  it.effect("a failure of afterCommit, and a savepoint that cannot be undone, are told of as warnings", () => {
+    const logged: Array<string> = []
+    const Captured = Logger.replace(
+      Logger.defaultLogger,
+      Logger.make(({ cause, logLevel, message }) => {
+        logged.push(`${logLevel.label} ${String(message)}: ${String(Cause.squash(cause))}`)
+      })
+    )
+    return using(
+      { run: ({ text }) => (text.startsWith("ROLLBACK TO") ? Effect.fail(failure("Unknown", "no way")) : undefined) },
+      (sql) =>
+        Effect.gen(function* () {
+          yield* sql.afterCommit(Effect.fail("outside"))
+          yield* sql.withTransaction(sql.afterCommit(Effect.fail("the mail was not sent")))
+          yield* Effect.exit(sql.withTransaction(sql.withTransaction(Effect.fail("undo"))))
+          assert.lengthOf(logged, 3)
+          assert.match(logged[0]!, /^WARN .*after the commit.*outside/)
+          assert.match(logged[1]!, /^WARN .*after the commit.*the mail was not sent/)
+          assert.match(logged[2]!, /^WARN .*savepoint.*no way/)
+        })
+    ).pipe(Effect.provide(Captured))
+  })
+
   it.effect("a page may carry rows and the error after them: the stream emits the rows, then fails", () =>
     using(
       {

@@ -273,6 +273,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       return { read: readers, write: 1, transaction: 0, cursor: readers > 0 ? streamSessions : 0 }
     },
     sharing: "fifo",
+    atomicBatches: true,
     connect: open,
     config,
     sessions: () => sessions,

@@ -5,6 +5,13 @@ import * as Effect from "effect/Effect"
 import type { AnyFiber, Core } from "./core.js"
 import { Deadline, deadlineOf } from "./settings.js"
 
+/** Nobody is left whom a failure would help. */
+const warned = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+  Effect.matchCauseEffect(effect, {
+    onFailure: (cause) => Effect.logWarning("What was to be done after the commit has failed", cause),
+    onSuccess: () => Effect.void
+  })
+
 /** Runs the effect after the fiber's transaction has committed, never if it does not; at once outside of one. */
 export const afterCommit =
   (core: Core) =>
@@ -12,7 +19,7 @@ export const afterCommit =
     Effect.withFiberRuntime((self) => {
       const level = core.levelOf((self as unknown as AnyFiber).currentContext)
       return level === undefined || level.root.use === "free"
-        ? Effect.ignoreLogged(effect)
+        ? warned(effect)
         : Effect.flatMap(Effect.context<R>(), (context) => {
             // Not in the transaction any more: its level and the deadlines of all levels are left out. Another client's
             // around it may go on.
@@ -29,7 +36,7 @@ export const afterCommit =
                 outside = Context.add(outside, Deadline, around)
               }
             }
-            const later = Effect.ignoreLogged(
+            const later = warned(
               Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
             )
             let owner = level

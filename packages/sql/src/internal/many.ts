@@ -90,10 +90,10 @@ export const many = <E, R>(
           )
         )
       : sendAll(core, text, rows, sum)
-    // Inside a transaction the whole call is one step: all of it or nothing. A batch alone is that already.
-    const whole =
-      core.levelOf(fiber.currentContext) === undefined || isOneChunk(rows) ? all : inSavepoint(core, fiber, all)
-    return Effect.map(whole, () => ({ changes: sum.changes }))
+    // Inside a transaction the whole call is one step: all of it or nothing. A batch alone may be that already.
+    const isStep =
+      core.levelOf(fiber.currentContext) === undefined || (core.transport.atomicBatches === true && isOneChunk(rows))
+    return Effect.map(isStep ? all : inSavepoint(core, fiber, all), () => ({ changes: sum.changes }))
   })
 
 /** A Stream may take its time between two rows: no statement is there to keep the deadline then. */

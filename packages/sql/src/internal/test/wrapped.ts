@@ -16,6 +16,7 @@ export const transport = (
   },
   sharing: inner.sharing,
   grace: inner.grace,
+  atomicBatches: inner.atomicBatches,
   ...own
 })
 
