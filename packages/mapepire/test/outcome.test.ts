@@ -5,7 +5,7 @@ import { SqlClient, SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { mayWrite } from "../src/internal/job/effects.js"
-import { type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
+import { type Request, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
 import { numbers } from "./support.js"
 
 const insert = "select * from final table (insert into t values (1), (2), (3))"
@@ -154,5 +154,68 @@ it.scopedLive("an answer that says neither success nor failure", () =>
       }
     })
     yield* Effect.provide(program, clientOn(daemon))
+  })
+)
+
+describe("a batch", () => {
+  const rowOf = ({ parameters }: Request) => (parameters?.[0] as ReadonlyArray<unknown> | undefined)?.[0]
+
+  it.scopedLive("whose later message is not answered in time has had an effect with the ones before", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^(commit|rollback)$/i, {})
+      daemon.on(/^insert/, (request) => (rowOf(request) === 2 ? { runs: Infinity } : { updateCount: 1 }))
+      const program = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const many = sql.many("insert into t values (?)", [[1], [2], [3]])
+        const inside = sql.withTransaction(
+          Effect.map(failureOf(SqlClient.withDeadline("400 millis")(many)), (late) => late)
+        )
+        const late = yield* inside
+        assert.deepStrictEqual([late.reason, late.outcome], ["StatementTimeout", "unknown"])
+        // By itself it is a transaction that was rolled back.
+        assert.strictEqual((yield* failureOf(SqlClient.withDeadline("400 millis")(many))).outcome, "notExecuted")
+      })
+      yield* Effect.provide(program, MapepireClient.layer({ ...daemon.config, batchRows: 1 }))
+    })
+  )
+
+  it.scopedLive("that failed and was rolled back is not there", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let rollback = true
+      daemon.on(/^commit$/i, {}).on(/^insert/, { error: "[SQL7008] Not valid.", sqlState: "55019", sqlRc: -7008 })
+      daemon.override((request, connection) => {
+        if (request.sql === "ROLLBACK") {
+          connection.reply(request, { success: rollback, ...(rollback ? { update_count: 0 } : { error: "It failed" }) })
+        }
+        return request.sql === "ROLLBACK"
+      })
+      const program = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const many = failureOf(sql.many("insert into t values (?)", [[1], [2]]))
+        assert.strictEqual((yield* many).outcome, "notExecuted")
+        // In a transaction nobody has rolled it back yet.
+        assert.strictEqual((yield* sql.withTransaction(many)).outcome, "unknown")
+        rollback = false
+        assert.strictEqual((yield* many).outcome, "unknown")
+      })
+      yield* Effect.provide(program, clientOn(daemon))
+    })
+  )
+})
+
+it.scopedLive("a statement that somebody else has cancelled", () =>
+  Effect.gen(function* () {
+    const daemon = yield* scriptedDaemon()
+    daemon.on(/./, { error: "[SQL0952] Processing of the SQL statement ended.", sqlState: "57014", sqlRc: -952 })
+    const auto = yield* MapepireJob.make(daemon.config)
+    const outcome = (job: MapepireJob.MapepireJob, text: string, params?: ReadonlyArray<unknown>) =>
+      Effect.map(failureOf(job.queryAndRun(text, params)), ({ outcome, reason }) => [reason, outcome])
+    assert.deepStrictEqual(yield* outcome(auto, "update t set a = 1"), ["Interrupted", "unknown"])
+    assert.deepStrictEqual(yield* outcome(auto, "update t set a = ?", [1]), ["Interrupted", "unknown"])
+    assert.deepStrictEqual(yield* outcome(auto, "select * from t"), ["Interrupted", "notExecuted"])
+    const tx = yield* MapepireJob.make({ ...daemon.config, jdbc: { "auto commit": false } })
+    assert.deepStrictEqual(yield* outcome(tx, "update t set a = 1"), ["Interrupted", "notExecuted"])
   })
 )

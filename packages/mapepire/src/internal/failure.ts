@@ -316,6 +316,10 @@ export const protocol = (message: string, subject: Subject, cause?: unknown): Sq
 export const withOutcome = (error: SqlError, outcome: SqlFailure.Outcome): SqlError =>
   SqlFailure.annotate(error, { outcome })
 
+/** It is not known to have had no effect. */
+export const perhaps = (error: SqlError): SqlError =>
+  SqlFailure.from(error).outcome === "notExecuted" ? withOutcome(error, "unknown") : error
+
 /** The words of whatever was thrown, or emitted as an event. */
 export const textOf = (error: unknown): string => {
   if (typeof error === "object" && error !== null) {

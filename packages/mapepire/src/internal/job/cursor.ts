@@ -1,6 +1,6 @@
 /** An open result: one page per pull, closed on the daemon's side whatever happens. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
 import type { Frame, RowDecoder } from "../frame.js"
@@ -116,9 +116,7 @@ export class JobCursor implements SqlTransport.Cursor {
 
   /** A failure after the statement was run: whatever kept the rows from coming, what it changed is changed. */
   afterRun(error: SqlError): SqlError {
-    return SqlFailure.from(error).outcome === "notExecuted" && mayWrite(this.statement)
-      ? failure.withOutcome(error, "unknown")
-      : error
+    return mayWrite(this.statement) ? failure.perhaps(error) : error
   }
 
   /** The first page, too, may have been read after its result was closed; so it cannot be the last one. */

@@ -14,6 +14,7 @@ import { JobAnswer } from "./answer.js"
 import { type ByteShape, byteShapeOf } from "./byteShape.js"
 import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
+import { mayWrite } from "./effects.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
@@ -150,7 +151,12 @@ export class JobSession implements SqlTransport.Session {
       }
       const task = new Task(this.wire, this.stops, request)
       return SqlTransport.onInterrupt(
-        this.sum(chunks, (chunk) => this.change(task, text, chunk, "unknown")),
+        this.sum(chunks, (chunk) =>
+          Effect.mapError(this.change(task, text, chunk, "unknown"), (error) =>
+            // Answered, with a failure, while it was being stopped: some of its rows may be there.
+            chunk.length > 1 && task.call?.late !== undefined ? failure.perhaps(error) : error
+          )
+        ),
         () => task.interrupted
       )
     })
@@ -204,7 +210,7 @@ export class JobSession implements SqlTransport.Session {
     const from = (i: number): Effect.Effect<JobAnswer, SqlError> =>
       i >= chunks.length
         ? Effect.sync(() => new JobAnswer(undefined, [], true, changes, nanos, this.transactionOpen, undefined))
-        : Effect.flatMap(send(chunks[i]!), (answer) => {
+        : Effect.flatMap(Effect.mapError(send(chunks[i]!), partly(i, chunks.length)), (answer) => {
             changes = changes === undefined || answer.changes === undefined ? undefined : changes + answer.changes
             nanos += answer.engineNanos
             return from(i + 1)
@@ -395,7 +401,10 @@ export class JobSession implements SqlTransport.Session {
   /** A failure response as a failure. Some say that the job is of no more use. */
   refusal(frame: Frame, statement: string | undefined, outcome?: SqlFailure.Outcome): SqlError {
     const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
-    const known = outcome ?? (frame.refused ? undefined : "unknown")
+    // What a statement had changed until it was cancelled stays changed in autocommit.
+    const partial =
+      !this.transactional && failure.isCancelled(refusal) && (statement === undefined || mayWrite(statement))
+    const known = outcome ?? (frame.refused && !partial ? undefined : "unknown")
     const error = failure.refused(refusal, { job: this.wire.job, statement }, known)
     const { reason } = SqlFailure.from(error)
     if (reason === "Deadlock") {
@@ -413,6 +422,15 @@ export class JobSession implements SqlTransport.Session {
     return error
   }
 }
+
+/** The outcome of a batch, of which a message failed: what came before it has had its effect, what follows has not. */
+const partly =
+  (index: number, count: number) =>
+  (error: SqlError): SqlError => {
+    const { outcome } = SqlFailure.from(error)
+    const whole = outcome === "executed" ? index === count - 1 : index === 0
+    return whole ? error : failure.withOutcome(error, "unknown")
+  }
 
 export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
 

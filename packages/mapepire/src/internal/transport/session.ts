@@ -1,6 +1,7 @@
 /** A job as a session of the pool: knows whether a transaction is open, and what statements outside of one mean. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -167,13 +168,13 @@ export class TransportSession implements SqlTransport.Session {
     return this.standsAlone(request)
       ? this.using(fresh, (session) =>
           Effect.uninterruptibleMask((restore) =>
-            Effect.zipLeft(
-              restore(use(session)).pipe(
-                Effect.onError(() => Effect.ignore(this.undo(session))),
-                Effect.mapError(undone)
-              ),
-              this.settle(session)
-            )
+            Effect.matchCauseEffect(restore(use(session)), {
+              onFailure: (cause) =>
+                Effect.flatMap(Effect.either(this.undo(session)), ({ _tag }) =>
+                  Effect.failCause(Cause.map(cause, undone(_tag === "Right")))
+                ),
+              onSuccess: (answer) => Effect.as(this.settle(session), answer)
+            })
           )
         )
       : this.using(fresh, use)
@@ -245,9 +246,18 @@ export class TransportSession implements SqlTransport.Session {
   }
 }
 
-/** A statement that came to its end too late has been rolled back with everything else that was not committed. */
-const undone = (error: SqlError): SqlError =>
-  SqlFailure.from(error).outcome === "executed" ? SqlFailure.annotate(error, { outcome: "notExecuted" }) : error
+/**
+ * Whatever a statement did is rolled back with everything else that was not committed. If the job did not say so
+ * (`rolledBack`), nobody can tell what a statement did whose own outcome is unknown.
+ */
+const undone =
+  (rolledBack: boolean) =>
+  (error: SqlError): SqlError => {
+    const { outcome } = SqlFailure.from(error)
+    return outcome === "executed" || (outcome === "unknown" && rolledBack)
+      ? SqlFailure.annotate(error, { outcome: "notExecuted" })
+      : error
+  }
 
 const plain = (session: PoolSession, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run({ ...plainRequest, text }))
