@@ -2,10 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as MapepireJob from "@sluice/mapepire/MapepireJob"
 import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Chunk from "effect/Chunk"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { scriptedDaemon, wss } from "./scriptedDaemon.js"
-import { numbers } from "./support.js"
+import { numbers, until } from "./support.js"
 
 const ten = scriptedDaemon(wss).pipe(Effect.map((daemon) => daemon.on(/from ten/, numbers(10))))
 
@@ -209,6 +213,40 @@ describe("MapepireJob: queries", () => {
         assert.include(failed.message, "404")
         yield* job.ping
         assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      })
+  )
+
+  it.scopedLive(
+    "binary values that do not come: the deadline, an interrupt and the end of the job stop fetching them",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/from files/, {
+          columns: [{ name: "B", type: "BLOB" }],
+          rows: [1, 2, 3].map((i) => [{ blob_url: `/blob/${i}`, size: 1 }])
+        })
+        daemon.blobsStall = true
+        const fetching = until(() => daemon.stalled.size === 1)
+        const quiet = until(() => daemon.stalled.size === 0)
+        const select = (job: MapepireJob.MapepireJob, timeout?: Duration.DurationInput) =>
+          job.queryAndRun("select * from files", [], { rows: 1, timeout })
+        const job = yield* MapepireJob.make({ ...daemon.config, pageSize: 1 })
+        const late = SqlFailure.from(yield* Effect.flip(select(job, "300 millis")))
+        assert.strictEqual(late.reason, "StatementTimeout")
+        yield* quiet
+        const interrupted = yield* Effect.fork(select(job))
+        yield* fetching
+        assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(interrupted)))
+        yield* quiet
+        yield* job.ping
+        assert.strictEqual(daemon.connections[0]!.open.size, 0)
+        const scope = yield* Scope.make()
+        const closing = yield* Scope.extend(MapepireJob.make(daemon.config), scope)
+        const left = yield* Effect.fork(Effect.flip(select(closing)))
+        yield* until(() => daemon.stalled.size > 0)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(SqlFailure.from(yield* Fiber.join(left)).reason, "Closed")
+        yield* quiet
       })
   )
 

@@ -404,6 +404,9 @@ export class ScriptedDaemon {
   statementLimit = 9_999
   /** What `GET /blob/…` gives, once each, to whoever has the login of a socket. */
   readonly blobs = new Map<string, Buffer>()
+  /** What of it is asked for and not answered, while `blobsStall`. */
+  readonly stalled = new Set<string>()
+  blobsStall = false
   /** How likely an answer is sent a second time. */
   twice = 0
   port = 0
@@ -538,6 +541,11 @@ export const scriptedDaemon = (options: DaemonOptions = {}): Effect.Effect<Scrip
         socket.on("close", () => sockets.delete(socket))
       })
       http.on("request", (request: IncomingMessage, response: ServerResponse) => {
+        if (daemon.blobsStall) {
+          daemon.stalled.add(request.url ?? "")
+          response.on("close", () => daemon.stalled.delete(request.url ?? ""))
+          return
+        }
         const blob = daemon.blobs.get(request.url ?? "")
         daemon.blobs.delete(request.url ?? "")
         const known = daemon.connections.some(

@@ -90,9 +90,14 @@ const openJob = (
         long: () => options.control !== undefined && void Effect.runFork(options.control.warm)
       })
       yield* Effect.addFinalizer(() =>
-        stuck && options.control !== undefined && !wire.dead
-          ? options.control.quarantine(wire, connection)
-          : Scope.close(connection, Exit.void)
+        Effect.suspend(() => {
+          for (const stop of [...wire.fetches]) {
+            stop(failure.closed())
+          }
+          return stuck && options.control !== undefined && !wire.dead
+            ? options.control.quarantine(wire, connection)
+            : Scope.close(connection, Exit.void)
+        })
       )
       return { session, reconnect: opened.reconnect }
     })

@@ -1,8 +1,10 @@
 /** One caller's way through one or more requests: where it can be stopped, and what must be tidied up then. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { addressesIn, fetchAll } from "../blob.js"
+import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { Call, type Settle } from "./call.js"
 import type { Handle } from "./handles.js"
@@ -24,6 +26,8 @@ export class Task {
   closesCursors = false
   /** Its job is given up unless it is answered within the grace period. */
   bounded = false
+  /** Values of a page are being fetched. */
+  private stopFetch: ((why: SqlError) => void) | undefined
 
   constructor(
     readonly wire: Wire,
@@ -73,13 +77,7 @@ export class Task {
         if (addresses.length === 0 || fetch === undefined) {
           return conclude(undefined)
         }
-        Effect.runFork(Effect.either(fetchAll(addresses, fetch))).addObserver((exit) =>
-          exit._tag === "Failure"
-            ? resume(Effect.failCause(exit.cause))
-            : exit.value._tag === "Left"
-              ? conclude(undefined, exit.value.left)
-              : conclude(exit.value.right)
-        )
+        this.fetch(fetchAll(addresses, fetch), conclude)
       }
       const call = new Call(request, this.request.deadline, this.request.text, settle, this.closesCursors)
       this.call = call
@@ -90,6 +88,43 @@ export class Task {
     })
   }
 
+  /** Fetches values of a page that came: within the deadline, and until somebody wants them no more. */
+  private fetch(
+    blobs: Effect.Effect<Blobs, SqlError>,
+    conclude: (blobs: Blobs | undefined, failed?: SqlError) => void
+  ): void {
+    const { deadline, text } = this.request
+    const { wire } = this
+    let over = false
+    const end = (blobs: Blobs | undefined, failed?: SqlError) => {
+      if (!over) {
+        over = true
+        clearTimeout(timer)
+        wire.fetches.delete(stop)
+        this.stopFetch = undefined
+        conclude(blobs, failed)
+      }
+    }
+    const stop = (why: SqlError) => {
+      end(undefined, why)
+      cancel()
+    }
+    // The statement itself has come to its end.
+    const late = () => stop(failure.late({ job: wire.job, statement: text }, "executed"))
+    const rest = Math.min(Math.max(0, deadline - performance.now()), 0x7fffffff)
+    const timer = deadline === Infinity ? undefined : setTimeout(late, rest)
+    wire.fetches.add(stop)
+    this.stopFetch = stop
+    const cancel = Effect.runCallback(Effect.either(blobs), {
+      onExit: (exit) =>
+        exit._tag === "Failure"
+          ? end(undefined, failure.protocol(Cause.pretty(exit.cause), { job: wire.job, statement: text }))
+          : exit.value._tag === "Left"
+            ? end(undefined, exit.value.left)
+            : end(exit.value.right)
+    })
+  }
+
   /** Completes when whoever is interrupted may go on. */
   get interrupted(): Effect.Effect<void> {
     return SqlTransport.async((resume) => {
@@ -97,6 +132,7 @@ export class Task {
       if (call === undefined) {
         return resume(Effect.void)
       }
+      this.stopFetch?.(failure.poisoned({ job: this.wire.job, statement: this.request.text }))
       if (!call.settled) {
         this.wire.abandon(call)
       }

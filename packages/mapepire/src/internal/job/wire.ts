@@ -54,6 +54,8 @@ export class Wire implements LinkEvents {
   link: Link | undefined
   /** The Db2 job's name, once `connect` was answered. */
   job: string | undefined
+  /** Values that are being fetched beside the link; each is told when that is to end. */
+  readonly fetches = new Set<(why: SqlError) => void>()
   /** Counts `connect`s: what was opened in an earlier one is gone. */
   epoch = 0
   /**
