@@ -42,9 +42,9 @@ const options = {
     Options.withDescription("Certificate in PEM, with --key. Default: one is made for this run")
   ),
   key: Options.text("key").pipe(Options.optional, Options.withDescription("The certificate's key in PEM")),
-  daemon: Options.text("daemon").pipe(
-    Options.withDefault("2.3.6"),
-    Options.withDescription("The daemon's version to be like: 2.3.2, 2.3.3, 2.3.6, next")
+  daemon: Options.choice("daemon", ["2.3.2", "2.3.3", "2.3.6", "next"]).pipe(
+    Options.withDefault("2.3.6" as const),
+    Options.withDescription("The daemon's version to be like")
   )
 }
 

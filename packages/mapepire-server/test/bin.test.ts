@@ -1,9 +1,10 @@
 /** The command, as a process of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { beforeAll, describe, expect, it } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { createRequire } from "node:module"
 import type { MapepireServer } from "@sluice/mapepire-server"
@@ -18,6 +19,13 @@ beforeAll(() => {
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
   execFileSync(process.execPath, [tsc, "-b", "packages/mapepire-server/tsconfig.src.json"], { cwd: root })
 }, 120_000)
+
+const folder = mkdtempSync(join(tmpdir(), "sluice-bin-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** A file of comments only, long enough to be taken for a database's header. */
+const emptyUsers = join(folder, "users")
+writeFileSync(emptyUsers, "# nobody yet\n".repeat(100))
 
 interface Started {
   readonly process: ChildProcess
@@ -113,12 +121,22 @@ describe("sluice-mapepire-server", () => {
     ["the protocol cannot carry the password", ["--password", "a:b"], /cannot carry/],
     ["half of a certificate is given", ["--cert", "x.pem"], /go together/],
     ["the file of users is not there", ["--users", "/nowhere"], /Cannot read \/nowhere/],
+    ["the file of users names none", ["--users", emptyUsers], /names nobody/],
+    ["no user could sign on", ["--user", "qsecofr"], /begins with Q/],
+    ["the protocol cannot carry the user", ["--user", "a:b"], /cannot carry a --user/],
+    ["the password is empty", ["--password", ""], /empty/],
+    ["the daemon has no such version", ["--daemon", "nxt"], /2\.3\.2.*next/],
+    ["the database would be in memory", ["--file", ":memory:"], /path of a file/],
+    ["the database would be one of a URI", ["--file", "file:x?mode=memory"], /path of a file/],
+    ["the file is no database", ["--file", emptyUsers], /Cannot serve .*users: .*not a database/],
+    ["the file's directory is not there", ["--file", "/nowhere/x.db"], /Cannot serve \/nowhere\/x\.db/],
     ["an option is unknown", ["--colour", "blue"], /--colour/]
   ])("refuses when %s", ([, args, message]) =>
     Effect.gen(function* () {
       const command = yield* started(...args)
       expect(yield* exited(command)).toBe(1)
       expect(command.output).toMatch(message)
+      expect(command.output).not.toContain("Mapepire at")
     })
   )
 })

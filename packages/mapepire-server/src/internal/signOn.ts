@@ -24,6 +24,10 @@ const refusingLine = (rules: string, user: string, address: string): number | un
   return refusing
 }
 
+/** Whether rules refuse a user, whatever the password. */
+export const isRefused = (rules: string, user: string, address: string): boolean =>
+  refusingLine(rules, user, address) !== undefined
+
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
 
 /** A sign-on fails with a text only, without an SQLSTATE. */

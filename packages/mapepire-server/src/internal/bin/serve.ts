@@ -1,6 +1,7 @@
 /** What the command does: a database, a server over it, and a few lines about how to reach it. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
@@ -9,8 +10,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as MapepireServer from "../../MapepireServer.js"
+import { defaultRules, isRefused } from "../signOn.js"
 import { directory as temporary } from "../temporary.js"
-import { parseUsers, type Users } from "./users.js"
+import { isUser, parseUsers, type Users } from "./users.js"
 
 export interface Options {
   readonly port: number
@@ -41,7 +43,7 @@ const isLoopback = (host: string): boolean => host === "localhost" || host === "
 /** Good enough on a loopback address, where nobody else can connect. */
 const wellKnown = { user: "DEV", password: "dev" }
 
-const usersOf = (options: Options): Effect.Effect<{ readonly users: Users; readonly shown: string }, UsageError> => {
+const usersOf = (options: Options): Effect.Effect<Admitted, UsageError> => {
   if (Option.isSome(options.users)) {
     if (Option.isSome(options.user) || Option.isSome(options.password)) {
       return usage("Give either --users or --user and --password")
@@ -49,23 +51,61 @@ const usersOf = (options: Options): Effect.Effect<{ readonly users: Users; reado
     const path = options.users.value
     return Effect.flatMap(read(path), (text) => {
       const users = parseUsers(text)
-      return "wrongLine" in users && typeof users.wrongLine === "number"
-        ? usage(`${path}, line ${users.wrongLine}: expected USER:PASSWORD, without : or ; in the password`)
-        : Effect.succeed({ users: users as Users, shown: `one of ${path}` })
+      if ("wrongLine" in users && typeof users.wrongLine === "number") {
+        return usage(`${path}, line ${users.wrongLine}: expected USER:PASSWORD, without : or ; in the password`)
+      }
+      return Object.keys(users).length === 0
+        ? usage(`${path} names nobody who could sign on: expected lines USER:PASSWORD`)
+        : admitted({ users: users as Users, shown: `one of ${path}` })
     })
   }
   const user = Option.getOrElse(options.user, () => wellKnown.user).toUpperCase()
   if (Option.isNone(options.password)) {
     return isLoopback(options.host)
-      ? Effect.succeed({
-          users: { [user]: Redacted.make(wellKnown.password) },
-          shown: `${user} / ${wellKnown.password}`
-        })
+      ? named(user, Redacted.make(wellKnown.password), wellKnown.password)
       : usage(`On ${options.host} others can connect: choose a --password, or --users`)
   }
-  return /[:;]/.test(Redacted.value(options.password.value))
-    ? usage("The protocol cannot carry a password with : or ;")
-    : Effect.succeed({ users: { [user]: options.password.value }, shown: `${user} / as given` })
+  return named(user, options.password.value, "as given")
+}
+
+interface Admitted {
+  readonly users: Users
+  readonly shown: string
+}
+
+const named = (
+  user: string,
+  password: Redacted.Redacted<string>,
+  shown: string
+): Effect.Effect<Admitted, UsageError> => {
+  if (!isUser(`${user}:anything`)) {
+    return usage("The protocol cannot carry a --user that is empty or has blanks or one of : ; *")
+  }
+  return isUser(`${user}:${Redacted.value(password)}`)
+    ? admitted({ users: { [user]: password }, shown: `${user} / ${shown}` })
+    : usage("The protocol cannot carry a password that is empty or has : or ;")
+}
+
+/** The daemon's rules come before passwords. */
+const admitted = (given: Admitted): Effect.Effect<Admitted, UsageError> =>
+  Object.keys(given.users).every((user) => isRefused(defaultRules, user, "127.0.0.1"))
+    ? usage("The daemon's rules let nobody sign on whose name begins with Q")
+    : Effect.succeed(given)
+
+/** Every connection opens the database for itself, so it must be a file, and one of SQLite's. */
+const databaseOf = (filename: string): Effect.Effect<SqlTransport.SqlTransport, UsageError> => {
+  const transport = SqliteTransport.make({ filename })
+  if (filename === "" || filename === ":memory:" || filename.startsWith("file:")) {
+    return usage("--file takes the path of a file: in memory every connection would have another, empty database")
+  }
+  return transport.connect({ access: "write", use: "statement" }).pipe(
+    Effect.flatMap((session) => session.run(SqlTransport.request("SELECT count(*) FROM sqlite_schema"))),
+    Effect.scoped,
+    Effect.mapError(
+      (error) => new UsageError({ message: `Cannot serve ${filename}: ${SqlFailure.from(error).message}` })
+    ),
+    Effect.as(transport)
+  )
 }
 
 const tlsOf = (options: Options): Effect.Effect<MapepireServer.Tls | false, UsageError> => {
@@ -90,6 +130,7 @@ export const serve = (options: Options) =>
     const directory = yield* temporary("sluice-mapepire-")
     const filename = Option.getOrElse(options.file, () => join(directory, "sample.db"))
     const empty = !existsSync(filename)
+    const transport = yield* databaseOf(filename)
     // Layers are released before the directory: the database must be closed when its files go.
     const context = yield* Layer.build(
       MapepireServer.layer({
@@ -100,7 +141,7 @@ export const serve = (options: Options) =>
         version: options.daemon,
         onDisconnect: "stop",
         seed: empty ? MapepireServer.sample : []
-      }).pipe(Layer.provide(SqliteTransport.layer({ filename })))
+      }).pipe(Layer.provide(Layer.succeed(SqlTransport.SqlTransport, transport)))
     )
     const server = Effect.runSync(Effect.provide(MapepireServer.MapepireServer, context))
     const certificate = join(directory, "server.crt")

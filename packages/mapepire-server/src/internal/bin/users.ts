@@ -11,8 +11,7 @@ export const parseUsers = (text: string): Users | { readonly wrongLine: number }
     if (line.trim() === "" || line.trimStart().startsWith("#")) {
       continue
     }
-    const problem = userProblem(line)
-    if (problem !== undefined) {
+    if (!isUser(line)) {
       return { wrongLine: i + 1 }
     }
     const at = line.indexOf(":")
@@ -21,6 +20,6 @@ export const parseUsers = (text: string): Users | { readonly wrongLine: number }
   return users
 }
 
-/** What the protocol cannot carry: an empty part, a colon or a semicolon in the password. */
-const userProblem = (line: string): "shape" | undefined =>
-  /^\s*[^\s:*]+\s*:[^:;]+$/.test(line) && line.slice(line.indexOf(":") + 1).trim() !== "" ? undefined : "shape"
+/** `USER:PASSWORD` as the protocol can carry it: no part is empty, the password has neither colon nor semicolon. */
+export const isUser = (line: string): boolean =>
+  /^\s*[^\s:;*]+\s*:[^:;]+$/.test(line) && line.slice(line.indexOf(":") + 1).trim() !== ""
