@@ -38,6 +38,9 @@ export interface Login {
   readonly properties: Properties
 }
 
+/** As the database shall read it: quoted where it is no plain word there. */
+const savepointName = (name: string): string => (/^[A-Za-z]\w*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
+
 export class Connection {
   readonly lock: Lock
   readonly statements: StatementCache
@@ -359,11 +362,11 @@ export class Connection {
       case "Rollback":
         return this.rollback("wanted")
       case "Savepoint":
-        return this.within(() => transactions.savepoint(session, statement.name))
+        return this.within(() => transactions.savepoint(session, savepointName(statement.name)))
       case "RollbackTo":
-        return this.within(() => transactions.rollbackTo(session, statement.name))
+        return this.within(() => transactions.rollbackTo(session, savepointName(statement.name)))
       case "Release":
-        return this.within(() => transactions.release(session, statement.name))
+        return this.within(() => transactions.release(session, savepointName(statement.name)))
       case "Isolation":
         if (this.begun) {
           return Effect.fail(failures.isolationTooLate)

@@ -14,7 +14,7 @@ const messages: ReadonlyArray<
   [/no such column: (\S+)/i, ([, name]) => failures.columnNotFound(last(name!))],
   [/has no column named (\S+)/i, ([, name]) => failures.columnNotFound(name!)],
   [/ambiguous column name: (\S+)/i, ([, name]) => failures.ambiguousColumn(last(name!))],
-  [/near "([^]*?)": syntax error/, ([, token]) => failures.invalidToken(token!)],
+  [/near "([^]*?)": syntax error/, ([, token]) => failures.invalidToken(token!.replaceAll("`", ""))],
   [/unrecognized token: "?([^]*?)"?$/, ([, token]) => failures.invalidToken(token!)],
   [/incomplete input/, () => failures.invalidToken("<END-OF-STATEMENT>")],
   [/no such function: (\S+)/i, ([, name]) => failures.routineNotFound(name!)],

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import type { Db2Type } from "./db2/types.js"
 import { parseType } from "./db2/types.js"
 import { isDated, refused as dateArithmetic } from "./db2/dateArithmetic.js"
-import { Refused, type Db2Failure } from "./db2/failures.js"
+import { columnNotFound, Refused, type Db2Failure } from "./db2/failures.js"
+import { backquoted } from "./db2/scan.js"
 import type { Run, Statement } from "./db2/statement.js"
 
 /** What such a statement says is put into its text, and is true only now. */
@@ -50,7 +51,9 @@ export class StatementCache {
       }
       try {
         const statement = this.read(text)
-        return Effect.map(this.refuseDates(statement), () => this.keep(text, { statement }))
+        return Effect.map(Effect.zipRight(this.refuseDates(statement), this.refuseRowNumbers(statement)), () =>
+          this.keep(text, { statement })
+        )
       } catch (error) {
         if (error instanceof Refused) {
           return Effect.fail(error.failure)
@@ -82,12 +85,26 @@ export class StatementCache {
         )
   }
 
+  /** SQLite takes a few names for a row's number in any table that has no such column. */
+  private refuseRowNumbers(statement: Statement): Effect.Effect<void, Db2Failure> {
+    const used = statement._tag === "Run" ? statement.rowNumbers : undefined
+    return used === undefined
+      ? Effect.void
+      : Effect.flatMap(
+          Effect.forEach(used.tables, (name) => this.table(name)),
+          (tables) => {
+            const missing = used.names.find((name) => !tables.some((columns) => columns.has(name)))
+            return missing === undefined ? Effect.void : Effect.fail(columnNotFound(missing))
+          }
+        )
+  }
+
   /** A table's columns by their names in upper case; asks the database once. */
   table(name: string): Effect.Effect<TableColumns> {
     const found = this.tables.get(name)
     return found !== undefined
       ? Effect.succeed(found)
-      : Effect.map(this.columns("SELECT * FROM `" + name.replaceAll("`", "``") + "`"), (columns) => {
+      : Effect.map(this.columns(`SELECT * FROM ${backquoted(name)}`), (columns) => {
           const byName = new Map(columns.map((column) => [column.name.toUpperCase(), column]))
           if (byName.size > 0) {
             this.tables.set(name, byName)

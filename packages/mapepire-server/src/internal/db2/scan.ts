@@ -117,8 +117,15 @@ export const scan = (text: string): Array<Token> => {
 }
 
 /** SQLite takes an unknown name in double quotes for a text, one in backticks never. */
-const rendered = ({ kind, text }: Token): string =>
-  kind === "quoted" ? "`" + text.slice(1, -1).replaceAll('""', '"').replaceAll("`", "``") + "`" : text
+export const backquoted = (name: string): string => "`" + name.replaceAll("`", "``") + "`"
+
+/** Letters of a name in Db2, to SQLite signs of its parameters. */
+const nationalLetter = /[@#$]/
+
+const rendered = (item: Token): string =>
+  item.kind === "quoted" || (item.kind === "word" && nationalLetter.test(item.text))
+    ? backquoted(nameOf(item))
+    : item.text
 
 export const render = (tokens: ReadonlyArray<Token>): string => tokens.map(rendered).join(" ")
 

@@ -7,6 +7,7 @@ import { finalTable } from "./finalTable.js"
 import { readMarkers, refuseUntyped, tableOf } from "./markers.js"
 import { resultColumns, selectList } from "./results.js"
 import {
+  backquoted,
   closing,
   isName,
   isSymbol,
@@ -22,6 +23,7 @@ import {
   wordsAt
 } from "./scan.js"
 import { refuseSqlite } from "./refusals.js"
+import { readRowNumbers } from "./rowNumbers.js"
 import { rewrite } from "./spellings.js"
 import type { Argument, Run, Statement } from "./statement.js"
 
@@ -156,8 +158,6 @@ const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
 const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
   new Set(tokens.filter(({ kind }) => kind === "quoted").map(nameOf))
 
-const quoted = (name: string) => "`" + name.replaceAll("`", "``") + "`"
-
 const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "columnQuery"> => {
   const { markers, table, wholeRow } = readMarkers(tokens)
   const columns = [...new Set(markers.flatMap((marker) => (marker?._tag === "Column" ? [marker.column] : [])))]
@@ -167,8 +167,8 @@ const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "colum
   const indexes = markers.map((marker) =>
     marker?._tag !== "Column" ? undefined : wholeRow ? Number(marker.column.slice(1)) : columns.indexOf(marker.column)
   )
-  const list = wholeRow ? "*" : columns.map(quoted).join(", ")
-  return { markers, columnQuery: { text: `SELECT ${list} FROM ${quoted(table)}`, indexes } }
+  const list = wholeRow ? "*" : columns.map(backquoted).join(", ")
+  return { markers, columnQuery: { text: `SELECT ${list} FROM ${backquoted(table)}`, indexes } }
 }
 
 const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
@@ -192,6 +192,7 @@ const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
     ...columnQuery(tokens),
     table: tableOf(tokens),
     arithmetic: readArithmetic(tokens),
+    rowNumbers: readRowNumbers(tokens),
     typeQuery: undefined
   }
 }
@@ -235,6 +236,7 @@ const values = (tokens: ReadonlyArray<Token>, environment: Environment): Run => 
     ...columnQuery(out),
     table: tableOf(out),
     arithmetic: readArithmetic(out),
+    rowNumbers: readRowNumbers(tokens),
     typeQuery: undefined
   }
 }
@@ -271,6 +273,7 @@ const change = (
     ...columnQuery(clean),
     table: tableOf(clean),
     arithmetic: readArithmetic(clean),
+    rowNumbers: readRowNumbers([...(returning?.items ?? []), ...clean]),
     typeQuery: items === undefined ? undefined : `SELECT ${render(items)} FROM ${render([returning!.table])}`
   }
 }
@@ -340,7 +343,8 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
       before: `DROP VIEW IF EXISTS ${render([plain[at]!])}`
     }
   }
-  return ddl(render(defined(plain, at, environment)), library)
+  const rowNumbers = verb === "CREATE" && isWord(plain[kind], "VIEW") ? readRowNumbers(plain) : undefined
+  return { ...ddl(render(defined(plain, at, environment)), library), rowNumbers }
 }
 
 const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
