@@ -4,7 +4,7 @@ import type { Environment } from "./environment.js"
 import * as failures from "./failures.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
 import { rewrite, typeOf } from "./spellings.js"
-import { type Kind, kindOf, parseType, storedAsText } from "./types.js"
+import { type Kind, kindOf, lacksLength, parseDb2Type, parseType, storedAsText } from "./types.js"
 
 /** Words that may belong to a type's name or follow its length. */
 const typeWords = new Set([
@@ -40,9 +40,12 @@ const column = (item: ReadonlyArray<Token>, environment: Environment, defaults: 
     }
   }
   const declared = typeOf(item.slice(start, at))
-  const type = parseType(declared)
+  const type = parseDb2Type(declared)
   if (type === undefined) {
-    throw new failures.Refused(failures.invalidToken(item[start]?.text ?? "<END-OF-STATEMENT>"))
+    return failures.refuse(item[start]?.text ?? "<END-OF-STATEMENT>")
+  }
+  if (lacksLength(declared, type)) {
+    return failures.refuse(item[at]?.text ?? ")")
   }
   return { name, declared, type, rest: rest(item.slice(at), environment, defaults[kindOf(type)] ?? "''") }
 }

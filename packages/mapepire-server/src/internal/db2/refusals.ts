@@ -1,13 +1,18 @@
 /** What SQLite would take and Db2 for i does not. */
 import * as failures from "./failures.js"
+import { argumentsOf, isCall, isRefused } from "./functions.js"
 import { beginsOperand } from "./operands.js"
+import { expressionType } from "./results.js"
 import { isSymbol, isWord, type Token, wordsAt } from "./scan.js"
+import { kindOf } from "./types.js"
 
-/** Functions that only SQLite has. Those whose names could be names of tables, too, are left to it. */
-const functions = [
-  ...["TYPEOF", "IIF", "GLOB", "JSON_EACH", "JSON_TREE", "JSON_EXTRACT", "STRFTIME", "JULIANDAY", "UNIXEPOCH"],
-  ...["LAST_INSERT_ROWID", "RANDOMBLOB", "ZEROBLOB", "GROUP_CONCAT", "PRINTF"]
-]
+/** Its texts have all the digits of its type, which the value in SQLite has not. */
+const refuseFractions = (name: string, value: ReadonlyArray<Token>): void => {
+  const type = expressionType(value)
+  if (type !== undefined && ["decimal", "decfloat", "float"].includes(kindOf(type))) {
+    throw new failures.Refused(failures.unsupported(`${name} of numbers with a fraction`))
+  }
+}
 
 /** Throws `Refused`. */
 export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
@@ -22,7 +27,7 @@ export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
     if (wordsAt(tokens, i, "IF", "NOT", "EXISTS") || wordsAt(tokens, i, "INSERT", "OR")) {
       failures.refuse(next!.text)
     }
-    if (item.kind === "symbol" && ["`", "[", "]", ":", "\\"].includes(item.text)) {
+    if (item.kind === "symbol" && ["`", "[", "]", ":", "\\", "&", "|", "~"].includes(item.text)) {
       failures.refuse(item.text)
     }
     const counts = isWord(item, "LIMIT", "OFFSET") ? !beginsOperand(tokens, i) : isWord(tokens[i - 1], "FETCH")
@@ -32,8 +37,14 @@ export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
     if (isWord(item, "GLOB") && !beginsOperand(tokens, i) && (next?.kind === "string" || next?.kind === "marker")) {
       failures.refuse("GLOB")
     }
-    if (isWord(item, ...functions) && isSymbol(next, "(")) {
-      throw new failures.Refused(failures.routineNotFound(item.text))
+    if (isCall(tokens, i)) {
+      const given = argumentsOf(tokens, i + 1)
+      if (isRefused(item.text, given.length)) {
+        throw new failures.Refused(failures.routineNotFound(item.text))
+      }
+      if (isWord(item, "CHAR", "VARCHAR")) {
+        refuseFractions(item.text, given[0] ?? [])
+      }
     }
     if (item.kind === "word" && /^(SQLITE_|PRAGMA_)/.test(item.text)) {
       throw new failures.Refused(failures.notFound(item.text, "*LIBL"))

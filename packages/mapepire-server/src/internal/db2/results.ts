@@ -1,5 +1,6 @@
 /** What a query's text tells of its result: which columns have no name, and the types of casts and literals. */
 import { registerAt } from "./environment.js"
+import { argumentsOf } from "./functions.js"
 import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
 import { type Db2Type, makeType, parseType } from "./types.js"
 import { typeOf } from "./spellings.js"
@@ -99,6 +100,11 @@ export const expressionType = (expression: ReadonlyArray<Token>): Db2Type | unde
     const inside = tokens.slice(2, close)
     const as = inside.findLastIndex((item) => item.depth === first.depth + 1 && isWord(item, "AS"))
     return parseType(typeOf(inside.slice(as + 1)))
+  }
+  if (close === tokens.length - 1 && isWord(first, "CHAR", "VARCHAR")) {
+    const [value, length] = argumentsOf(tokens, 1)
+    const size = length === undefined ? expressionType(value ?? [])?.displaySize : Number(length[0]!.text)
+    return size === undefined || Number.isNaN(size) ? undefined : makeType(first.text, size)
   }
   const whole = close === tokens.length - 1 || isWord(tokens[close + 1], "OVER")
   const type = whole && Object.hasOwn(functionTypes, first.text) ? functionTypes[first.text] : undefined

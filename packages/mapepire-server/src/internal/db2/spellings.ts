@@ -1,9 +1,10 @@
 /** Db2's spellings within any statement, put as SQLite wants them. */
 import { catalog, catalogSchemas, type Environment, jobName, registerAt } from "./environment.js"
 import * as failures from "./failures.js"
+import { argumentsOf, isCall } from "./functions.js"
 import { beginsOperand } from "./operands.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
-import { castType, parseType } from "./types.js"
+import { castType, parseDb2Type } from "./types.js"
 
 /** Words that end a list of tables. */
 const afterTables = new Set([
@@ -259,15 +260,25 @@ class Rewriter {
       case "CAST": {
         const inside = this.tokens.slice(open + 1, close)
         const as = inside.findLastIndex((item) => item.depth === depth + 1 && isWord(item, "AS"))
-        const type = as < 0 ? undefined : parseType(typeOf(inside.slice(as + 1)))
-        if (type === undefined) {
+        if (as < 0) {
           return false
         }
-        this.out.push(...snippet("CAST (", depth), ...this.inner(inside.slice(0, as)))
-        this.out.push(...snippet(`AS ${castType(type)})`, depth))
+        const declared = typeOf(inside.slice(as + 1))
+        const type = parseDb2Type(declared)
+        if (type === undefined) {
+          return failures.refuse(inside[as + 1]?.text ?? ")")
+        }
+        // A marker's value has been looked at before, and refused if it is too long.
+        const cut = /CHAR|GRAPHIC/.test(type.name) && declared.includes("(") && inside[0]?.kind !== "marker"
+        this.cast(inside.slice(0, as), castType(type), cut ? type.precision : undefined, depth)
         this.at = close + 1
         return true
       }
+      case "CHAR":
+      case "VARCHAR":
+        return isCall(this.tokens, this.at) || this.at === 0 ? this.textOf(name, open, depth) : false
+      case "CONCAT":
+        return beginsOperand(this.tokens, this.at) ? this.concat(open, depth) : false
       case "IDENTITY_VAL_LOCAL":
         this.out.push(...snippet("last_insert_rowid()", depth))
         this.at = close + 1
@@ -279,6 +290,33 @@ class Rewriter {
       default:
         return false
     }
+  }
+
+  /** A text that is longer is cut. */
+  private cast(value: ReadonlyArray<Token>, type: string, length: number | undefined, depth: number): void {
+    this.out.push(...snippet(length === undefined ? "CAST (" : "SUBSTR ( CAST (", depth), ...this.inner(value))
+    this.out.push(...snippet(`AS ${type})${length === undefined ? "" : `, 1, ${length} )`}`, depth))
+  }
+
+  /** `CHAR(value)`, `CHAR(value, length)`; dates in another format than the connection's are not known. */
+  private textOf(name: string, open: number, depth: number): true {
+    const [value, length, ...more] = argumentsOf(this.tokens, open)
+    const isLength = length?.length === 1 && /^\d+$/.test(length[0]!.text)
+    if (value === undefined || more.length > 0 || (length !== undefined && !isLength)) {
+      throw new failures.Refused(failures.routineNotFound(name))
+    }
+    this.cast(value, "TEXT", length === undefined ? undefined : Number(length[0]!.text), depth)
+    this.at = closing(this.tokens, open) + 1
+    return true
+  }
+
+  /** `CONCAT(a, b)`: SQLite's own takes a NULL for an empty text. */
+  private concat(open: number, depth: number): true {
+    const [left = [], right = []] = argumentsOf(this.tokens, open)
+    const sign = (text: string) => token("symbol", text, depth)
+    this.out.push(sign("("), ...this.inner(left), sign("||"), ...this.inner(right), sign(")"))
+    this.at = closing(this.tokens, open) + 1
+    return true
   }
 
   private inner(tokens: ReadonlyArray<Token>): ReadonlyArray<Token> {

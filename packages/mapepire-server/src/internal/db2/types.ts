@@ -47,6 +47,11 @@ const synonyms: Readonly<Record<string, string>> = {
   DATETIME: "TIMESTAMP"
 }
 
+/** Names of types that files of other programs have, and Db2 has not. */
+const foreign = ["INT2", "INT4", "INT8", "TEXT", "BOOL", "DATETIME"]
+/** Types of Db2 that are nothing without a length. */
+const measured = ["VARCHAR", "NVARCHAR", "VARGRAPHIC", "VARBINARY"]
+
 /** Lengths for types that were declared without one. */
 const defaultLength: Readonly<Record<string, number>> = {
   DECIMAL: 5,
@@ -113,6 +118,14 @@ export const parseType = (declared: string): Db2Type | undefined => {
   const type = makeType(name, length, match[3] === undefined ? undefined : Number(match[3]))
   return name === "DOUBLE" && spelled === "FLOAT" && length !== undefined && length <= 24 ? makeType("REAL") : type
 }
+
+/** A type in a statement, where only Db2's own are known. */
+export const parseDb2Type = (declared: string): Db2Type | undefined =>
+  foreign.includes(/^\w*/.exec(declared.trim())![0].toUpperCase()) ? undefined : parseType(declared)
+
+/** Whether the type of a column needs a length and has none. */
+export const lacksLength = (declared: string, type: Db2Type): boolean =>
+  measured.includes(type.name) && !declared.includes("(")
 
 const kinds: Readonly<Record<string, Kind>> = {
   SMALLINT: "integer",
