@@ -161,6 +161,21 @@ onEngines("SQL functions as Effects", (engine) => {
     })
   )
 
+  it.scopedLive("deadline, transaction and callback that it was registered in end without it", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const other = yield* open(engine, { filename: yield* tempFile })
+      const one = () => Effect.map(other<{ n: number }>`select 1 as n`, ([row]) => row!.n)
+      yield* sql.function("late", { arity: 0 }, one).pipe(SqlClient.withDeadline("1 second"))
+      yield* other.withTransaction(sql.function("within", { arity: 0 }, one))
+      yield* other.function("register", () => Effect.as(sql.function("inside", { arity: 0 }, one), 1))
+      yield* other`select register()`
+      yield* Effect.sleep(1100)
+      const text = sql.unsafe("select late() as late, within() as within, inside() as inside")
+      assert.deepStrictEqual(yield* text, [{ late: 1, within: 1, inside: 1 }])
+    })
+  )
+
   it.scopedLive("row 50: a span in a callback is a child of the statement's", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

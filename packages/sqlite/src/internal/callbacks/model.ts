@@ -101,8 +101,9 @@ type Registering<R> = Effect.Effect<RegistrationHandle, SqlError, R>
 
 /**
  * Callbacks of SQLite as Effects. They run on the event loop while the worker waits, with the services, references, span,
- * deadline and interruption of the fiber whose statement it is; what that lacks comes from where they were registered. Their
- * failures are the statement's: a typed one as the cause of its `SqlFailure`, defects and interruptions as they are.
+ * deadline and interruption of the fiber whose statement it is; a service that it lacks comes from where they were registered,
+ * but no deadline, transaction or span. Their failures are the statement's: a typed one as the cause of its `SqlFailure`,
+ * defects and interruptions as they are.
  * A callback that calls the session which waits for it fails with reason `ReentrantCall`; other sessions are free.
  *
  * Each is registered on all sessions of the client, those that open later, too, and until it is removed. For the life

@@ -3,6 +3,7 @@ import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ChangesMessage, Registration } from "../boundary.js"
 import type { SqlValue } from "../parameterReader.js"
+import { servicesOf } from "./services.js"
 
 /** What is asked of a callback. */
 export interface Question {
@@ -22,7 +23,7 @@ export interface Handler {
   readonly run: (question: Question) => Effect.Effect<unknown, unknown, unknown>
   /** Makes a value for SQLite of what was answered; throws `ParameterError`. Default: it is one. */
   readonly encode?: ((answer: unknown) => unknown) | undefined
-  /** What it was registered with: the caller's own services come first. */
+  /** What it was registered with: the caller's own services come first. Of this `servicesOf` is kept. */
   readonly context: Context.Context<never>
 }
 
@@ -57,7 +58,7 @@ export class Registry {
 
   add(make: (id: number) => Registration, handler: Handler): { readonly id: number } & Registered {
     const id = ++this.last
-    const registered = { id, registration: make(id), handler }
+    const registered = { id, registration: make(id), handler: { ...handler, context: servicesOf(handler.context) } }
     this.handlers.set(id, registered)
     return registered
   }
