@@ -83,7 +83,7 @@ export class WorkerSession {
         this.release(call)
         const tag = call.command?._tag
         const made = tag === "Batch" || tag === "Changes" ? batchValue(call, value, this.failed) : value
-        this.afterCallback(call, () => this.finish(call, undefined, undefined, made))
+        this.afterCallback(call, true, () => this.finish(call, undefined, undefined, made))
       },
       error: (slot, error) => {
         const call = this.calls[slot]!
@@ -93,7 +93,7 @@ export class WorkerSession {
           lateError(call, error, "unknown") ??
           callbackError(call, "notExecuted") ??
           failure.sqliteFailure(error, text || undefined)
-        this.afterCallback(call, () => this.finish(call, failed, undefined))
+        this.afterCallback(call, true, () => this.finish(call, failed, undefined))
       },
       callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long),
       counters: (slot, counters) => {
@@ -245,21 +245,33 @@ export class WorkerSession {
       this.closeCursor(call.cursor)
     }
     this.release(call)
-    this.afterCallback(call, () => this.finish(call, undefined, answer))
+    const goesOn =
+      call.cursor !== 0 &&
+      call.op !== Op.closeCursor &&
+      (flags & Flag.done) === 0 &&
+      (answer.error === undefined || call.error !== undefined)
+    this.afterCallback(call, !goesOn, () => this.finish(call, undefined, answer))
   }
 
   /**
    * A callback that still runs is of a statement that was stopped, or is late: it ends before its caller goes on. One that
-   * does not end within the grace period is left behind.
+   * does not end within the grace period is left behind. `last`: so has its statement ended.
    */
-  private afterCallback({ callback }: Call, finish: () => void): void {
+  private afterCallback(call: Call, last: boolean, finish: () => void): void {
+    const { callback } = call
+    const quiet = () => {
+      if (last) {
+        this.callbacks.forget(call)
+      }
+      finish()
+    }
     if (callback === undefined) {
-      return finish()
+      return quiet()
     }
     const ended = () => {
       clearTimeout(timer)
       callback.removeObserver(ended)
-      finish()
+      quiet()
     }
     const timer = setTimeout(ended, this.options.grace)
     callback.addObserver(ended)

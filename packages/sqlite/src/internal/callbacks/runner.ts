@@ -28,6 +28,8 @@ export class CallbackRunner {
   private readonly answer: Int32Array
   private readonly view
   private readonly groups = new Map<number, unknown>()
+  /** Whose these are: a call's, or a cursor's, which has many calls. */
+  private readonly owners = new Map<number, Call | number>()
 
   constructor(
     memory: SharedArrayBuffer,
@@ -60,14 +62,34 @@ export class CallbackRunner {
       return this.fail(serial)
     }
     const answer = Effect.suspend(() => handler.run({ args, op, group, groups: this.groups }))
+    if (group !== 0) {
+      this.owners.set(group, ownerOf(call))
+    }
     const fiber = this.fork(handler, call, boundedBy(call, answer))
     call.callback = fiber
     fiber.addObserver((exit) => {
       if (call.callback === fiber) {
         call.callback = undefined
       }
+      if (!this.groups.has(group)) {
+        this.owners.delete(group)
+      }
       this.settle(call, handler, serial, exit)
     })
+  }
+
+  /**
+   * The statement of the call has ended: what its aggregates have gathered is of no use any more. Of those that it has not
+   * finished SQLite tells nobody. Scans are closed one by one.
+   */
+  forget(call: Call): void {
+    const owner = this.owners.size === 0 ? undefined : ownerOf(call)
+    for (const [group, other] of this.owners) {
+      if (other === owner && !(this.groups.get(group) instanceof Scan)) {
+        this.groups.delete(group)
+        this.owners.delete(group)
+      }
+    }
   }
 
   /** Undefined: its statement was stopped, and another question has been written over it; or it is read already. */
@@ -90,6 +112,7 @@ export class CallbackRunner {
   /** Its finalisers run before the statement goes on, or, where it was stopped, before its caller does. */
   private endScan(call: Call, serial: number, group: number, scan: Scan): void {
     this.groups.delete(group)
+    this.owners.delete(group)
     // The worker has not waited for a pull's rows: it was stopped there.
     const before = call.callback
     const ended = before === undefined ? scan.close : Effect.zipRight(Fiber.interrupt(before), scan.close)
@@ -120,6 +143,7 @@ export class CallbackRunner {
       }
     }
     this.groups.clear()
+    this.owners.clear()
   }
 
   private fork(
@@ -219,6 +243,8 @@ const boundedBy = (call: Call, answer: Effect.Effect<unknown, unknown, unknown>)
 
 const isLate = ({ refused }: Call, cause: Cause.Cause<unknown>): boolean =>
   refused !== undefined && Cause.isFailType(cause) && cause.error === refused
+
+const ownerOf = (call: Call): Call | number => (call.cursor === 0 ? call : call.cursor)
 
 const isStopped = (call: Call): boolean => call.done || call.cancelled
 

@@ -31,6 +31,9 @@ export class Scan {
   ended = false
   private pull: Pull | undefined
 
+  /** Told when it has ended by itself, with its finalisers: SQLite does not close it then. */
+  constructor(private readonly onEnd: () => void = () => {}) {}
+
   open(stream: () => Stream.Stream<unknown, unknown, unknown>): Effect.Effect<this, unknown, unknown> {
     return Effect.flatMap(
       Scope.extend(
@@ -59,7 +62,10 @@ export class Scan {
         const failure = failureOf(cause)
         if (failure !== undefined && Option.isNone(failure)) {
           this.ended = true
-          return Effect.as(this.close, this)
+          return Effect.map(this.close, () => {
+            this.onEnd()
+            return this
+          })
         }
         return Effect.failCause(Cause.map(cause, (error) => Option.getOrUndefined(error)))
       }
@@ -165,9 +171,10 @@ export const table = <Name extends string, E, R>(
   const parameters = [...(options.parameters ?? [])]
   const run = ({ args, group, groups, op }: Question): Effect.Effect<unknown, unknown, unknown> => {
     if (op !== TableOp.open) {
-      return (groups.get(group) as Scan).next
+      // Its statement was stopped as it ended, and closes what is closed.
+      return (groups.get(group) as Scan | undefined)?.next ?? Effect.sync(() => new Scan())
     }
-    const scan = new Scan()
+    const scan = new Scan(() => groups.delete(group))
     groups.set(group, scan)
     return scan.open(() => rows(named(parameters, args) as TableArguments<Name>))
   }
