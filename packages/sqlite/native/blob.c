@@ -178,6 +178,12 @@ void blobs_put_aside(Connection *connection) {
   for (Blob *blob = connection->blobs; blob != NULL; blob = blob->next) put_aside(blob);
 }
 
+void blobs_replaced(Connection *connection, const char *database) {
+  for (Blob *blob = connection->blobs; blob != NULL; blob = blob->next) {
+    if (connection->api->stricmp(blob->schema, database) == 0) blob->expired = true;
+  }
+}
+
 void blobs_changed(Connection *connection, const char *database, const char *table, int64_t rowid) {
   const Api *api = connection->api;
   for (Blob *blob = connection->blobs; blob != NULL; blob = blob->next) {

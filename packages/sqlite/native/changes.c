@@ -140,6 +140,10 @@ void changes_rolled_back(Changes *changes) {
   forget_savepoints(changes, 0);
 }
 
+void changes_replaced(Connection *connection) {
+  if (connection->changes != NULL) connection->changes->unknown = true;
+}
+
 void changes_settle(Connection *connection) {
   Changes *changes = connection->changes;
   if (changes == NULL || !connection->api->get_autocommit(connection->db)) return;

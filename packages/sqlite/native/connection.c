@@ -2,6 +2,7 @@
 #include "pump.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 Connection *connection_open(const Api *api, const char *filename, int flags, int *code, char **message) {
   Connection *connection = calloc(1, sizeof *connection);
@@ -94,6 +95,62 @@ int connection_forget_schemas(Connection *connection) {
 /* With the schemas SQLite forgets that the transaction has changed them, and would keep what a rollback takes back. */
 void connection_refresh_schemas(Connection *connection) {
   if (connection->forgotten && connection->api->get_autocommit(connection->db)) connection_forget_schemas(connection);
+}
+
+const char *connection_replace_obstacle(Connection *connection) {
+  const Api *api = connection->api;
+  if (!api->get_autocommit(connection->db)) {
+    return "the database cannot be replaced while a transaction is open: replace it before or after the transaction";
+  }
+  /* They read pages that would be freed: SQLite itself does not look. */
+  if (connection->backups != NULL) {
+    return "the database cannot be replaced while a backup of it is being made: wait for its end, or end its stream";
+  }
+  blobs_put_aside(connection);
+  sqlite3_stmt *stmt = NULL;
+  while ((stmt = api->next_stmt(connection->db, stmt)) != NULL) {
+    if (api->stmt_busy(stmt)) {
+      return "the database cannot be replaced while a result on the same session is open: end its stream first";
+    }
+  }
+  return NULL;
+}
+
+/* A connection of its own on a copy of the image. */
+static int scratch_open(const Api *api, const void *bytes, size_t length, sqlite3 **scratch) {
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  int code = api->open_v2(":memory:", scratch, flags, NULL);
+  if (code != SQLITE_OK) return code;
+  api->extended_result_codes(*scratch, 1);
+  unsigned char *image = api->malloc64(length);
+  if (image == NULL) return SQLITE_NOMEM;
+  memcpy(image, bytes, length);
+  /* SQLite frees the image, also when it fails. */
+  unsigned owned = SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE;
+  return api->deserialize(*scratch, "main", image, (sqlite3_int64)length, (sqlite3_int64)length, owned);
+}
+
+static int copy_main(const Api *api, sqlite3 *from, sqlite3 *to) {
+  sqlite3_backup *backup = api->backup_init(to, "main", from, "main");
+  if (backup == NULL) return api->extended_errcode(to);
+  api->backup_step(backup, -1);
+  return api->backup_finish(backup);
+}
+
+/* Not sqlite3_deserialize on the connection itself: it frees the schema of the main database, which temporary triggers and
+   table-valued functions (pragma_…, json_each) go on pointing to. */
+int connection_replace(Connection *connection, const void *bytes, size_t length) {
+  const Api *api = connection->api;
+  if (api->deserialize == NULL) return SQLITE_ERROR;
+  connection->control.why = WHY_NONE;
+  sqlite3 *scratch = NULL;
+  int code = scratch_open(api, bytes, length, &scratch);
+  if (code == SQLITE_OK) code = copy_main(api, scratch, connection->db);
+  if (scratch != NULL) api->close_v2(scratch);
+  if (code != SQLITE_OK) return code;
+  blobs_replaced(connection, "main");
+  changes_replaced(connection);
+  return SQLITE_OK;
 }
 
 int connection_load_extension(Connection *connection, const char *path, char **message) {

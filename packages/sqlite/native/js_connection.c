@@ -166,28 +166,33 @@ static napi_value js_serialize(napi_env env, napi_callback_info info) {
   return pending ? NULL : js_throw(env, SQLITE_NOMEM, "out of memory");
 }
 
+/* assertReplaceable(connection): throws where the main database cannot be replaced as it stands */
+static napi_value js_assert_replaceable(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  Connection *connection = js_connection(env, args[0]);
+  if (connection == NULL) return NULL;
+  const char *obstacle = connection_replace_obstacle(connection);
+  return obstacle == NULL ? NULL : js_throw(env, SQLITE_BUSY, obstacle);
+}
+
 /* deserialize(connection, bytes): puts them in the place of the main database, in memory of its own */
 static napi_value js_deserialize(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   Connection *connection = js_connection(env, args[0]);
   if (connection == NULL) return NULL;
-  const Api *api = connection->api;
   size_t length = 0;
   const uint8_t *bytes = js_to_bytes(env, args[1], 0, &length);
   if (bytes == NULL) return NULL;
-  if (api->deserialize == NULL) return js_throw(env, SQLITE_ERROR, "this SQLite has no deserialize");
-  if (!api->get_autocommit(connection->db)) return js_throw(env, SQLITE_BUSY, "a transaction is open");
-  unsigned char *image = api->malloc64(length);
-  if (image == NULL) return js_throw(env, SQLITE_NOMEM, "out of memory");
-  memcpy(image, bytes, length);
-  connection->control.why = WHY_NONE;
-  /* SQLite frees the image, also when it fails. */
-  unsigned flags = SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE;
-  sqlite3_int64 size = (sqlite3_int64)length;
-  int code = api->deserialize(connection->db, "main", image, size, size, flags);
-  /* Statements that are prepared take another schema with the same number for theirs: a new authorizer expires them. */
-  actions_install(connection);
-  return code == SQLITE_OK ? NULL : js_throw(env, code, api->errstr(code));
+  const char *obstacle = connection_replace_obstacle(connection);
+  if (obstacle != NULL) return js_throw(env, SQLITE_BUSY, obstacle);
+  int code = connection_replace(connection, bytes, length);
+  if ((code & 0xff) == SQLITE_NOTADB) return js_throw(env, SQLITE_RANGE, "These bytes are no SQLite database");
+  /* A database in memory that has pages keeps their size. No code of SQLite's: what cannot be done at all. */
+  if ((code & 0xff) == SQLITE_READONLY) {
+    return js_throw(env, -1, "These bytes have pages of another size than the database that they are to replace: use a "
+                             "client that has written nothing yet, or whose page_size was set alike before it did");
+  }
+  return code == SQLITE_OK ? NULL : js_throw(env, code, connection->api->errstr(code));
 }
 
 /* setOption(connection, option, on) */
@@ -227,5 +232,6 @@ void js_define_connection(napi_env env, napi_value exports) {
   js_define(env, exports, "inTransaction", js_in_transaction);
   js_define(env, exports, "loadExtension", js_load_extension);
   js_define(env, exports, "serialize", js_serialize);
+  js_define(env, exports, "assertReplaceable", js_assert_replaceable);
   js_define(env, exports, "deserialize", js_deserialize);
 }

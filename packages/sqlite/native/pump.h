@@ -32,7 +32,7 @@ typedef struct Changes Changes;
 /* What the JavaScript side asks for when it loads the pump (`revision` in nativeEngine.ts). Raise both with every change of
    what the two share: exports and their parameters, control words, pages, numbers of kinds and hooks; and with what an
    older pump must not be used for any more, because it does not protect from it. */
-enum { REVISION = 6 };
+enum { REVISION = 7 };
 
 enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3, WHY_CALLBACK = 9 };
 
@@ -289,6 +289,8 @@ bool changes_listen(Connection *connection, bool on);
 int changes_table(Changes *changes, const char *database, const char *table);
 void changes_add(Changes *changes, int operation, const char *database, const char *table, int64_t rowid);
 void changes_rolled_back(Changes *changes);
+/* All rows may be others. */
+void changes_replaced(Connection *connection);
 /* Around every statement that is run; without a listener they do nothing. */
 void changes_begin(Statement *statement);
 void changes_end(Statement *statement, bool failed);
@@ -358,6 +360,10 @@ int connection_exec(Connection *connection, const char *text, size_t length);
 int connection_forget_schemas(Connection *connection);
 /* Before every statement: once more, when a transaction in which they were forgotten has ended. */
 void connection_refresh_schemas(Connection *connection);
+/* Why the main database cannot be replaced as the connection stands, NULL: it can. */
+const char *connection_replace_obstacle(Connection *connection);
+/* Puts a copy of the image in the place of the main database, where nothing stands against it. */
+int connection_replace(Connection *connection, const void *bytes, size_t length);
 int connection_load_extension(Connection *connection, const char *path, char **message);
 int64_t connection_total_changes(const Connection *connection);
 int64_t connection_changes(const Connection *connection);
@@ -403,6 +409,8 @@ void blob_close(Blob *blob);
 void blob_release(Blob *blob);
 /* Before every statement: SQLite's own handles are not open while one runs. */
 void blobs_put_aside(Connection *connection);
+/* The values of a whole database are gone. */
+void blobs_replaced(Connection *connection, const char *database);
 /* A row is being changed. */
 void blobs_changed(Connection *connection, const char *database, const char *table, int64_t rowid);
 

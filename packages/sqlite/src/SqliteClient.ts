@@ -65,7 +65,11 @@ export interface SqliteClient
   /**
    * Puts the bytes of a database file in the place of a database in memory; the array stays yours. Fails with `Unsupported`
    * on a file and on the portable engine, with `InvalidParameter` for what is no database, with `LockTimeout` while a
-   * transaction is open. Bytes that only begin like a database fail the statements that read them.
+   * transaction, a result or a backup is open on the writer. A database that has tables already takes only one of the same
+   * `page_size` (`Unsupported`). Bytes that only begin like a database fail the statements that read them.
+   *
+   * Recordings of changes end with it, blob handles expire; temporary triggers are from then on those of the tables that
+   * have the names of theirs. `changes` tells one `unknown` change, and reactive queries run again.
    */
   readonly deserialize: (bytes: Uint8Array) => Effect.Effect<void, SqlError>
   /**

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
-import { afterAll, assert, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
-import { Chunk, Effect, Fiber, Option, Ref, Stream } from "effect"
+import { Chunk, Effect, Fiber, Option, Queue, Ref, Stream } from "effect"
 import { assertIdle, open } from "./conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "./support.js"
 
@@ -305,6 +305,130 @@ onEngines("serialize and deserialize", (engine) => {
       for (const bytes of [new Uint8Array(0), new Uint8Array(4096)]) {
         assert.strictEqual((yield* reasonOf(memory.deserialize(bytes))).reason, "InvalidParameter")
       }
+    })
+  )
+})
+
+describe("replacing a database in memory (native)", () => {
+  /** One with the table t (n, b) and one with it and a row, and the image of that. */
+  const two = Effect.gen(function* () {
+    const [sql, other] = [yield* open("native"), yield* open("native")]
+    for (const each of [sql, other]) {
+      yield* each`create table t (n integer primary key, b)`
+    }
+    yield* other`insert into t values (1, zeroblob(200000))`
+    return { sql, other, image: yield* other.serialize }
+  })
+
+  it.scopedLive("recordings of changes end with it, with a failure that says so", () =>
+    Effect.gen(function* () {
+      const { image, other, sql } = yield* two
+      for (const replace of [sql.deserialize(image), other.backup(sql)]) {
+        const attached = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* sql.changeSession()
+            yield* sql`insert into t values (7, 7)`
+            yield* replace
+            yield* sql`insert into t values (8, 8)`
+            const failure = yield* reasonOf(session.changeset)
+            assert.strictEqual(failure.reason, "Unsupported")
+            assert.include(failure.message, "the database was replaced")
+            return yield* sql`select name from temp.sqlite_schema`
+          })
+        )
+        assert.deepStrictEqual(attached, [])
+        assert.strictEqual(yield* count(sql), 2)
+        const session = yield* sql.changeSession()
+        yield* sql`insert into t values (9, 9)`
+        assert.isFalse(yield* session.isEmpty)
+      }
+    })
+  )
+
+  it.scopedLive("temporary triggers and views are those of the new tables, whatever these are", () =>
+    Effect.gen(function* () {
+      const { image, sql } = yield* two
+      yield* sql`attach ':memory:' as more`
+      yield* sql`create table more.u (n)`
+      yield* sql`create table lost (n)`
+      yield* sql`create temp table log (n)`
+      yield* sql`create temp view seen as select n from main.t`
+      yield* sql`create temp trigger a after insert on main.t begin insert into log values (new.n); end`
+      yield* sql`create temp trigger b after insert on more.u begin insert into main.t values (new.n, 0); end`
+      yield* sql`create temp trigger c after insert on main.lost begin insert into log values (0); end`
+      for (let i = 0; i < 3; i++) {
+        yield* sql.deserialize(image)
+        yield* sql`insert into more.u values (5)`
+        // Table-valued functions that were used before keep what they know of the main database.
+        assert.strictEqual((yield* sql`select * from json_each('[1,2]')`).length, 2)
+        assert.deepStrictEqual(yield* sql`select n from seen`.values, [[1], [5]])
+      }
+      yield* sql`drop trigger temp.a`
+      yield* sql`create table lost (n)`
+      yield* sql`insert into t (b) values (6)`
+      yield* sql`drop view temp.seen`
+      assert.strictEqual((yield* sql`select n from log`).length, 3)
+    })
+  )
+
+  it.scopedLive("not while something reads it: a result, a backup; handles on values expire", () =>
+    Effect.gen(function* () {
+      const { image, sql } = yield* two
+      const values = Array.from({ length: 2000 }, (_, i) => [i + 1, new Uint8Array(200)])
+      yield* sql.many("insert into t values (?, ?)", values)
+      const refused = (reason: Effect.Effect<{ readonly reason: string; readonly message: string }>, what: string) =>
+        Effect.map(reason, (failure) => {
+          assert.strictEqual(failure.reason, "LockTimeout")
+          assert.include(failure.message, what)
+        })
+      const replaced = reasonOf(sql.deserialize(image))
+      const rows = Stream.tap(Stream.zipWithIndex(sql`select * from t`.stream), ([, i]) =>
+        i === 10 ? refused(replaced, "a result") : Effect.void
+      )
+      assert.strictEqual(yield* Stream.runCount(rows), 2000)
+      const steps = Stream.tap(Stream.zipWithIndex(sql.backupStream(yield* tempFile, { pages: 1 })), ([, i]) =>
+        i === 3 ? refused(replaced, "a backup") : Effect.void
+      )
+      assert.isAbove(yield* Stream.runCount(steps), 10)
+      yield* sql.deserialize(image)
+      const blob = yield* sql.blob({ table: "t", column: "b", rowid: 1 })
+      const pieces = Stream.tap(Stream.zipWithIndex(blob.stream({ chunkSize: 1000 })), ([, i]) =>
+        i === 3 ? sql.deserialize(image) : Effect.void
+      )
+      assert.strictEqual((yield* reasonOf(Stream.runDrain(pieces))).reason, "Closed")
+      yield* blob.reopen(1)
+      assert.strictEqual((yield* blob.read(0, 10)).length, 10)
+    })
+  )
+
+  it.scopedLive("pages of another size only where there are none yet", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* two
+      const [small, fresh] = [yield* open("native"), yield* open("native")]
+      yield* small.pragma("page_size", 1024)
+      yield* fill(small)
+      const image = yield* small.serialize
+      const failure = yield* reasonOf(sql.deserialize(image))
+      assert.strictEqual(failure.reason, "Unsupported")
+      assert.include(failure.message, "page_size")
+      assert.strictEqual(yield* count(sql), 0)
+      yield* fresh.deserialize(image)
+      assert.strictEqual(yield* count(fresh), 500)
+    })
+  )
+
+  it.scopedLive("who listens to changes is told", () =>
+    Effect.gen(function* () {
+      const { image, other, sql } = yield* two
+      const seen = yield* Queue.unbounded<number>()
+      yield* Effect.forkScoped(Stream.runForEach(sql.reactive(["t"], count(sql)), (n) => Queue.offer(seen, n)))
+      const next = Effect.timeout(Queue.take(seen), "20 seconds")
+      assert.strictEqual(yield* next, 0)
+      yield* sql.deserialize(image)
+      assert.strictEqual(yield* next, 1)
+      yield* other`insert into t (b) values (2)`
+      yield* other.backup(sql)
+      assert.strictEqual(yield* next, 2)
     })
   )
 })

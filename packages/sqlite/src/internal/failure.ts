@@ -97,6 +97,9 @@ const advice = (code: number, message: string): string | undefined => {
   }
   switch (code & 0xff) {
     case ResultCode.busy:
+      if (message.startsWith("the database cannot be replaced")) {
+        return undefined
+      }
       return /^unable to delete\/modify/.test(message)
         ? "a result on the same session is open; end its stream first"
         : "another connection kept its lock longer than the busy timeout"

@@ -10,7 +10,7 @@ import type { Callbacks } from "./callbacks.js"
 import { type Connection, EngineError } from "./engine.js"
 import type { Outbox } from "./outbox.js"
 import { queryValue } from "./queryValue.js"
-import { askRecorder } from "./recorders.js"
+import { askRecorder, endRecordings } from "./recorders.js"
 
 const perform = (connection: Connection, callbacks: Callbacks, command: Command): unknown => {
   switch (command._tag) {
@@ -31,7 +31,7 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
     case "Changes":
       return runChanges(connection, command.statements)
     case "Deserialize":
-      return connection.deserialize(command.image)
+      return connection.deserialize(command.image, () => endRecordings(connection))
     case "BackupStart":
       return startBackup(connection, command.destination)
     case "BackupStep":

@@ -49,8 +49,11 @@ export interface Connection {
   readonly loadExtension: (path: string) => void
   /** The whole database as SQLite would write it to a file. */
   readonly serialize: () => ArrayBuffer
-  /** Puts this in the place of the main database, in memory. Throws `EngineError`. */
-  readonly deserialize: (image: ArrayBuffer) => void
+  /**
+   * Puts this in the place of the main database, in memory; `before` is called once nothing stands in its way. Throws
+   * `EngineError`.
+   */
+  readonly deserialize: (image: ArrayBuffer, before?: () => void) => void
   /** Copies the database into a file, page by page. Throws `EngineError`. */
   readonly backup: (destination: string) => Backup
   /** Opens one value for reading and writing parts of it. Throws `EngineError`, also where the engine cannot. */

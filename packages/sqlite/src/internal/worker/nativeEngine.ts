@@ -48,6 +48,7 @@ interface Pump extends Signals {
   readonly inTransaction: (connection: ConnectionHandle) => boolean
   readonly loadExtension: (connection: ConnectionHandle, path: string) => void
   readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
+  readonly assertReplaceable: (connection: ConnectionHandle) => void
   readonly deserialize: (connection: ConnectionHandle, image: Uint8Array) => void
   readonly prepare: (
     connection: ConnectionHandle,
@@ -242,7 +243,12 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   inTransaction: () => pump.inTransaction(handle),
   loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
   serialize: () => attempt(() => pump.serialize(handle)),
-  deserialize: (image) => attempt(() => pump.deserialize(handle, new Uint8Array(image))),
+  deserialize: (image, before) =>
+    attempt(() => {
+      pump.assertReplaceable(handle)
+      before?.()
+      pump.deserialize(handle, new Uint8Array(image))
+    }),
   backup: (destination) =>
     makeBackup(
       pump,
@@ -312,7 +318,7 @@ const candidates = (): Array<string> => {
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 6
+const revision = 7
 
 /** A pump that was built from other sources, as after a `git pull`. */
 let stale: string | undefined

@@ -203,6 +203,13 @@ export class Recorder {
     }
   }
 
+  /** Its triggers would be left behind, or come to be of other tables. */
+  databaseReplaced(): void {
+    if (this.schema.toLowerCase() === "main") {
+      this.close()
+    }
+  }
+
   private listening(): ReadonlyArray<string> {
     return queryRows(
       this.connection,
@@ -211,12 +218,13 @@ export class Recorder {
     ).map(([name]) => name as string)
   }
 
-  /** Triggers go with a transaction that is rolled back, and with their tables. */
+  /** Triggers go with a transaction that is rolled back, with their tables, and with the database that is replaced. */
   private assertListening(): void {
     if (this.tables.length > 0 && this.listening().length === 0) {
       throw new EngineError(
         -1,
-        "nothing is recorded any more: the transaction that the recording was begun in was rolled back, or the tables were dropped"
+        "nothing is recorded any more: the transaction that the recording was begun in was rolled back, the tables were " +
+          "dropped, or the database was replaced (deserialize, or a backup into it)"
       )
     }
   }

@@ -32,3 +32,14 @@ export const askRecorder = (connection: Connection, request: RecordingRequest): 
       return recorder.isEmpty()
   }
 }
+
+/** Before the main database is replaced: what its triggers cannot hear of would be missing. */
+export const endRecordings = (connection: Connection): void => {
+  const open = recorders.get(connection)
+  if (open !== undefined) {
+    dropLeft(connection, (id) => open.has(id))
+    for (const recorder of open.values()) {
+      recorder.databaseReplaced()
+    }
+  }
+}
