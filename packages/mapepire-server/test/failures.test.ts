@@ -179,6 +179,7 @@ describe("Db2's spellings", () => {
         ["select sample.department.deptno from sample.department where deptno = 'C30'", [["C30"]]],
         ["values current schema", [["SAMPLE"]]],
         ["values session_user", [["DEV"]]],
+        ["values current_timestamp(3), current timestamp(0)", [[expect.any(String)], [expect.any(String)]]],
         ["values 'a' concat 'b'", [["ab"]]],
         ["values cast('12' as integer)", [[12]]],
         ["values date '2024-06-15'", [["2024-06-15"]]],
