@@ -60,6 +60,7 @@ describe("failures", () => {
         "select * from pragma_table_info('x')",
         'select "nosuchcolumn" from department',
         "replace into department values (1)",
+        "with recursive r(n) as (values 1 union all select n + 1 from r where n < 3) select n from r",
         "select deptno from department limit -1",
         "select deptno from department offset -1 rows",
         "select deptno from department where deptno glob 'A*'",
@@ -248,6 +249,11 @@ describe("Db2's spellings", () => {
         "create unique index shop.ix on sample.department (deptname)",
         "alter table sample.department add column note varchar(10) ccsid 1208 not null with default",
         "truncate table sample.sales immediate",
+        "update sample.department d set location = 'HERE' where d.deptno = 'A10' with cs",
+        "update department set location = 'HERE' where deptno = 'A10'",
+        "delete from sample.department as d where d.deptno = 'none'",
+        "delete from department d where d.deptno = 'none'",
+        "delete from sales with nc",
         "drop view shop.v",
         "drop table if exists nope"
       ]) {

@@ -254,7 +254,7 @@ const change = (
   returning?: { readonly items: ReadonlyArray<Token>; readonly table: Token }
 ): Run => {
   refuseUntyped(tokens, undefined)
-  const clean = tokens.filter(
+  const clean = correlated(tokens).filter(
     (item, i) =>
       !(isWord(item, "OVERRIDING") || (isWord(item, "SYSTEM", "USER") && isWord(tokens[i - 1], "OVERRIDING"))) &&
       !(isWord(item, "VALUE") && isWord(tokens[i - 2], "OVERRIDING"))
@@ -277,6 +277,26 @@ const change = (
     typeQuery: items === undefined ? undefined : `SELECT ${render(items)} FROM ${render([returning!.table])}`
   }
 }
+
+/** `UPDATE t x SET …`, `DELETE FROM t x`: SQLite wants AS before the correlation name. */
+const correlated = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
+  if (isWord(tokens[0], "INSERT")) {
+    return tokens
+  }
+  let at = isWord(tokens[0], "UPDATE") ? 2 : 3
+  while (isSymbol(tokens[at], ".") || isSymbol(tokens[at], "/")) {
+    at += 2
+  }
+  return isName(tokens[at]) && !isWord(tokens[at], ...afterTarget)
+    ? [...tokens.slice(0, at), token("word", "AS"), ...tokens.slice(at)]
+    : tokens
+}
+
+/** Words that may follow the table of a change; any other is a name for it. */
+const afterTarget = [
+  ...["AS", "SET", "WHERE", "WITH", "ORDER", "FETCH", "LIMIT", "OFFSET", "FOR"],
+  ...["SKIP", "USE", "WAIT", "OVERRIDING", "INCLUDE"]
+]
 
 /** A column that is to have its default is left out of the INSERT. Several rows must agree on it. */
 const withoutDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
