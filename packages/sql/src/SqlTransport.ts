@@ -86,7 +86,10 @@ export interface SqlRequest {
    * one page. Not across statements of a script, not for a statement that writes.
    */
   readonly readAhead?: boolean | undefined
-  /** Absolute time in milliseconds of `performance.now()`; `Infinity`: none. */
+  /**
+   * Absolute time in milliseconds of `performance.now()`; `Infinity`: none, or one by another clock than the machine's (a
+   * TestClock), which the client keeps by an interrupt.
+   */
   readonly deadline: number
   /** `bigint`: every integer as a bigint. `number`: one that is not safe fails as `ConversionFailed`. */
   readonly integers: "number" | "bigint"
@@ -204,8 +207,8 @@ export interface Session {
   readonly id: string
   /**
    * Whether it keeps deadlines and bounds the wait of an interrupt by itself. If not, the client does both around it, at
-   * the cost of a fiber per request: a deadline interrupts, and an interrupt that is not quiet after the transport's
-   * `grace` retires the session.
+   * the cost of a fiber per request: a deadline interrupts, an interrupted pull poisons its cursor, and an interrupt that
+   * is not quiet after the transport's `grace` retires the session.
    */
   readonly keepsContract: boolean
   readonly run: (request: SqlRequest) => Effect.Effect<Answer, SqlError>

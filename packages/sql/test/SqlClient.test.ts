@@ -2,7 +2,21 @@ import * as EffectSql from "@effect/sql/SqlClient"
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
-import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Stream, TestClock, Tracer } from "effect"
+import {
+  Cause,
+  Chunk,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Option,
+  Stream,
+  TestClock,
+  TestServices,
+  Tracer
+} from "effect"
 import { answer, failure, fake, type FakeOptions } from "./fakeTransport.js"
 
 const using = <A, E>(
@@ -18,6 +32,10 @@ const using = <A, E>(
 }
 
 const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.map(Effect.flip(effect), SqlFailure.from)
+
+const page = (n: number, done: boolean): SqlTransport.Page => answer([{ n }], { done })
+
+const twoPages = [page(1, false), page(2, true)]
 
 describe("SqlClient", () => {
   it.effect("is the same client under both tags", () => {
@@ -148,22 +166,95 @@ describe("SqlClient", () => {
       )
     )
 
-    it.effect("of a statement's stream begin when it is run, each time anew", () =>
-      using({}, (sql, seen) =>
+    it.effect("of a statement's stream begin when it is run, each time anew, and cover every page", () =>
+      using({ pages: () => twoPages }, (sql) =>
         Effect.gen(function* () {
-          const stream = sql`select 1`.stream.pipe(
+          const stream = sql`select n`.stream.pipe(
             SqlClient.withDeadline("9 seconds"),
             SqlClient.withDeadline("1 minute")
           )
-          yield* TestClock.adjust("1 hour")
-          yield* Stream.runDrain(stream)
-          yield* TestClock.adjust("1 hour")
-          yield* Stream.runDrain(stream)
-          assert.lengthOf(seen.requests, 2)
-          for (const { deadline } of seen.requests) {
-            assert.closeTo(deadline - performance.now(), 9_000, 2_000)
+          const idle = (millis: number) => Stream.runCount(Stream.tap(stream, () => TestClock.adjust(millis)))
+          for (let run = 0; run < 2; run++) {
+            yield* TestClock.adjust("1 hour")
+            assert.strictEqual(yield* idle(8_999), 2)
+          }
+          assert.strictEqual((yield* reasonOf(idle(9_000))).reason, "StatementTimeout")
+        })
+      )
+    )
+
+    it.effect("cover a page that never comes, in a transaction and on a reserved session, too", () =>
+      using({ pages: () => twoPages, pull: () => Effect.never }, (sql) =>
+        Effect.gen(function* () {
+          const all = Stream.runCount(sql`select n`.stream)
+          const reserved = Effect.scoped(
+            Effect.flatMap(sql.reserve, (connection) =>
+              Stream.runCount(connection.executeStream("select n", [], undefined))
+            )
+          )
+          for (const late of [all, sql.withTransaction(all), reserved]) {
+            const fiber = yield* Effect.fork(reasonOf(late.pipe(SqlClient.withDeadline("3 seconds"))))
+            yield* TestClock.adjust("2999 millis")
+            assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+            yield* TestClock.adjust(1)
+            assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
           }
         })
+      )
+    )
+
+    it.effect("cover the statements of a reserved session", () =>
+      using({ run: (request) => (request.text === "never" ? Effect.never : undefined) }, (sql) =>
+        Effect.gen(function* () {
+          const fiber = yield* Effect.flatMap(sql.reserve, (connection) =>
+            connection.execute("never", [], undefined)
+          ).pipe(Effect.scoped, SqlClient.withDeadline("3 seconds"), reasonOf, Effect.fork)
+          yield* TestClock.adjust("3 seconds")
+          assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
+        })
+      )
+    )
+
+    for (const within of ["a deadline", "statementTimeout"]) {
+      it.effect(`${within} covers waiting for a session and the statement together`, () =>
+        using(
+          { sharing: "exclusive", run: () => Effect.as(Effect.sleep("8 seconds"), answer()) },
+          (sql) =>
+            Effect.gen(function* () {
+              yield* Effect.fork(sql`first`)
+              yield* TestClock.adjust(1)
+              const second =
+                within === "a deadline" ? sql`second`.pipe(SqlClient.withDeadline("10 seconds")) : sql`second`
+              const fiber = yield* Effect.fork(reasonOf(second))
+              yield* TestClock.adjust("9 seconds")
+              assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+              yield* TestClock.adjust("1 second")
+              const late = yield* Fiber.join(fiber)
+              assert.deepStrictEqual([late.reason, late.outcome], ["StatementTimeout", "unknown"])
+            }),
+          within === "a deadline" ? {} : { statementTimeout: "10 seconds" }
+        )
+      )
+    }
+
+    it.effect("are told to a session only where the clock is the machine's", () =>
+      using(
+        { keepsContract: true, run: (request) => (request.text === "never" ? Effect.never : undefined) },
+        (sql, seen) =>
+          Effect.gen(function* () {
+            const soon = SqlClient.withDeadline("3 seconds")
+            yield* TestServices.provideLive(Effect.asVoid(sql`select 1`).pipe(soon))
+            assert.closeTo(seen.requests[0]!.deadline - performance.now(), 3_000, 2_900)
+            const own = (text: string) =>
+              sql.onSession((session, request) => session.run({ ...request, text, params: [] }), [text])
+            const never = Effect.asVoid(sql.unsafe("never"))
+            for (const late of [never, sql.withTransaction(never), Effect.asVoid(own("never"))]) {
+              const fiber = yield* Effect.fork(reasonOf(soon(late)))
+              yield* TestClock.adjust("3 seconds")
+              assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
+            }
+            assert.isTrue(seen.requests.slice(1).every(({ deadline }) => deadline === Infinity))
+          })
       )
     )
 
@@ -189,10 +280,9 @@ describe("SqlClient", () => {
       using({ run: () => Effect.never }, (sql) =>
         Effect.gen(function* () {
           const fiber = yield* Effect.fork(reasonOf(sql`select 1`.pipe(SqlClient.withDeadline("3 seconds"))))
-          // On its way the deadline is a time of the machine's clock: the moments in between count, too.
-          yield* TestClock.adjust("2500 millis")
+          yield* TestClock.adjust("2999 millis")
           assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
-          yield* TestClock.adjust("500 millis")
+          yield* TestClock.adjust(1)
           assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
         })
       )
@@ -233,7 +323,6 @@ describe("SqlClient", () => {
           yield* TestClock.adjust(1)
           const waiter = yield* Effect.fork(reasonOf(sql`select 1`.pipe(SqlClient.withDeadline("1 seconds"))))
           yield* Effect.yieldNow()
-          // The waiting is bounded by the machine's clock here: TestClock governs `sleep`, which it uses.
           yield* TestClock.adjust("2 seconds")
           const late = yield* Fiber.join(waiter)
           assert.strictEqual(late.reason, "StatementTimeout")
@@ -247,6 +336,25 @@ describe("SqlClient", () => {
   })
 
   describe("interruption", () => {
+    it.effect("an interrupted pull leaves its cursor poisoned: what follows never passes for the next page", () =>
+      using(
+        {
+          pages: () => [page(1, false), page(2, false), page(3, true)],
+          pull: (number) => (number === 1 ? Effect.delay(Effect.succeed(page(2, false)), "1 second") : undefined)
+        },
+        (sql) =>
+          Effect.gen(function* () {
+            const pull = yield* Stream.toPull(sql`select n`.stream)
+            assert.strictEqual(Chunk.size(yield* pull), 1)
+            const stopped = yield* Effect.fork(Effect.timeoutOption(pull, "50 millis"))
+            yield* TestClock.adjust("50 millis")
+            assert.isTrue(Option.isNone(yield* Fiber.join(stopped)))
+            const after = SqlFailure.from(Option.getOrThrow(yield* Effect.flip(pull)))
+            assert.strictEqual(after.reason, "Interrupted")
+          }).pipe(Effect.scoped)
+      )
+    )
+
     it.effect("row 97: a session that never becomes quiet is retired after the grace period, and replaced", () => {
       let first = true
       return using(

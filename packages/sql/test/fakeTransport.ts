@@ -42,6 +42,11 @@ export interface FakeOptions {
     session: FakeSession
   ) => Effect.Effect<SqlTransport.Answer, SqlError> | undefined
   readonly pages?: (request: SqlTransport.SqlRequest) => ReadonlyArray<Partial<SqlTransport.Page>>
+  /** What the pull of a page gets, from 1 on; undefined: the page of `pages`. */
+  readonly pull?: (
+    page: number,
+    request: SqlTransport.SqlRequest
+  ) => Effect.Effect<SqlTransport.Page, SqlError> | undefined
   readonly close?: Effect.Effect<void>
   readonly limits?: SqlTransport.Limits
   readonly sharing?: SqlTransport.Sharing
@@ -92,7 +97,10 @@ export const fake = (options: FakeOptions = {}) => {
             {
               first: pages[0]!,
               columns: pages[0]!.columns,
-              next: Effect.sync(() => pages[next++]!)
+              next: Effect.suspend(() => {
+                const page = next++
+                return options.pull?.(page, request) ?? Effect.succeed(pages[page]!)
+              })
             }
           )
         })

@@ -4,6 +4,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
+import type { BoundedRequest } from "./deadline.js"
 import type { Level } from "./level.js"
 import { failAfterLoss } from "./lost.js"
 import { pages, type TransformRows } from "./rows.js"
@@ -35,7 +36,7 @@ export class LevelConnection implements Connection {
     params: ReadonlyArray<unknown>,
     shape: "objects" | "arrays",
     prepared: boolean,
-    use: (request: SqlTransport.SqlRequest) => Effect.Effect<A, SqlError, R>
+    use: (request: BoundedRequest) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
     return Effect.withFiberRuntime((fiber) => {
       const request = this.core.request(fiber, sql, params, shape, prepared, undefined)

@@ -13,7 +13,7 @@ import * as SqlFailure from "../SqlFailure.js"
 import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { Level } from "./level.js"
-import { timedOut, within } from "./deadline.js"
+import { bounded, boundedCursor, type BoundedRequest, timedOut, within } from "./deadline.js"
 import { failAfterLoss } from "./lost.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
@@ -24,7 +24,7 @@ import {
   clampPrefetch,
   clockOf,
   deadlineOf,
-  isLive,
+  machineTime,
   nowOf,
   type Overrides,
   prefetchOf,
@@ -127,7 +127,7 @@ export class Core {
     prepared: boolean,
     overrides: Overrides | undefined,
     span?: Tracer.AnySpan | undefined
-  ): SqlTransport.SqlRequest | SqlError {
+  ): BoundedRequest | SqlError {
     const said = this.said(fiber.currentContext)
     const wished = overrides?.prefetch ?? said.prefetch ?? this.prefetch ?? 64
     const prefetch = clampPrefetch(wished)
@@ -138,15 +138,17 @@ export class Core {
         statement: text
       })
     }
-    let { deadline } = said
+    let until = said.deadline
+    let deadline = Infinity
     const within = Math.min(overrides?.within ?? Infinity, this.statementTimeout)
-    if (deadline !== Infinity || within !== Infinity) {
-      const now = nowOf(clockOf(fiber))
-      const remaining = Math.min(deadline - now, within)
-      if (!(remaining > 0)) {
+    if (until !== Infinity || within !== Infinity) {
+      const clock = clockOf(fiber)
+      const now = nowOf(clock)
+      until = Math.min(until, now + within)
+      if (!(until > now)) {
         return timedOut(text, "notExecuted")
       }
-      deadline = performance.now() + remaining
+      deadline = machineTime(clock, until - now)
     }
     return {
       text,
@@ -154,6 +156,7 @@ export class Core {
       prefetch,
       readAhead: overrides?.readAhead ?? said.readAhead,
       deadline,
+      until,
       integers: said.integers,
       shape,
       prepared,
@@ -169,13 +172,13 @@ export class Core {
    */
   run<A>(
     fiber: AnyFiber,
-    request: SqlTransport.SqlRequest,
+    request: BoundedRequest,
     use: (answer: SqlTransport.Answer) => A,
     timer?: Timer | undefined
   ): Effect.Effect<A, SqlError> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return Effect.matchCauseEffect(this.bounded(fiber, request, level.session, level.run(request)), {
+      return Effect.matchCauseEffect(level.run(request), {
         onFailure: (cause) => {
           timer?.failed(cause)
           return failAfterLoss(cause)
@@ -192,7 +195,7 @@ export class Core {
     if (session === undefined) {
       return timed(timer, this.runWaiting(fiber, request, use))
     }
-    return Effect.matchCauseEffect(this.bounded(fiber, request, session, session.run(request)), {
+    return Effect.matchCauseEffect(bounded(request, session, session.run(request)), {
       onFailure: (cause) => {
         if (Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction) {
           return timed(timer, this.runWaiting(fiber, request, use))
@@ -213,7 +216,7 @@ export class Core {
 
   private answered<A>(
     session: SqlTransport.Session,
-    request: SqlTransport.SqlRequest,
+    request: BoundedRequest,
     answer: SqlTransport.Answer,
     use: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
@@ -250,13 +253,13 @@ export class Core {
   /** The slow path: waits for a session, keeps it while the statement runs. */
   private runWaiting<A>(
     fiber: AnyFiber,
-    request: SqlTransport.SqlRequest,
+    request: BoundedRequest,
     use: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
     const pool = this.poolFor(request.text)
     let misread = false
     const run = this.withSession(fiber, request, pool, (session) =>
-      Effect.flatMap(this.bounded(fiber, request, session, session.run(request)), (answer) => {
+      Effect.flatMap(bounded(request, session, session.run(request)), (answer) => {
         misread = this.isMisread(pool, answer)
         return this.answered(session, request, answer, use)
       })
@@ -268,18 +271,22 @@ export class Core {
 
   private withSession<A, R>(
     fiber: AnyFiber,
-    request: SqlTransport.SqlRequest,
+    request: BoundedRequest,
     pool: SessionPool.SessionPool,
     use: (session: SqlTransport.Session) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
+    const { text, until } = request
     return uninterruptibleMask((restore) =>
-      Effect.flatMap(this.lease(fiber, restore, pool, "shared", request), (lease) =>
+      Effect.flatMap(this.lease(fiber, restore, pool, "shared", { text, deadline: until }), (lease) =>
         Effect.ensuring(Effect.catchAllCause(restore(use(lease.session)), failAfterLoss), lease.release)
       )
     )
   }
 
-  /** A lease from a pool, waited for no longer than the deadline allows. For use in an uninterruptible region. */
+  /**
+   * A lease from a pool, waited for no longer than the deadline allows, which is by the fiber's clock. For use in an
+   * uninterruptible region.
+   */
   lease(
     fiber: AnyFiber,
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
@@ -293,29 +300,12 @@ export class Core {
     )
   }
 
-  /**
-   * Deadlines that the session does not keep by itself are kept here, by interruption. So are those of a clock other
-   * than the machine's (a TestClock), which no worker knows about.
-   */
-  private bounded<A, R>(
-    fiber: AnyFiber,
-    request: SqlTransport.SqlRequest,
-    session: SqlTransport.Session,
-    effect: Effect.Effect<A, SqlError, R>
-  ): Effect.Effect<A, SqlError, R> {
-    return request.deadline === Infinity || (session.keepsContract && isLive(clockOf(fiber)))
-      ? effect
-      : within(effect, request.deadline, request.text, "unknown")
-  }
-
   /** Opens a cursor; it and what it holds belong to the scope. */
-  open(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
+  open(fiber: AnyFiber, request: BoundedRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
       return Effect.catchAllCause(
-        Effect.tap(this.bounded(fiber, request, level.session, level.open(request)), (cursor) =>
-          this.learn(request.text, cursor.first)
-        ),
+        Effect.tap(level.open(request), (cursor) => this.learn(request.text, cursor.first)),
         failAfterLoss
       )
     }
@@ -337,12 +327,12 @@ export class Core {
   }
 
   /** Asks the database where the text may run, without running it. What cannot be described stays on the writer. */
-  private mayRead(fiber: AnyFiber, request: SqlTransport.SqlRequest): Effect.Effect<boolean, SqlError> {
+  private mayRead(fiber: AnyFiber, request: BoundedRequest): Effect.Effect<boolean, SqlError> {
     const known = this.routing.mayRead(request.text)
     if (known !== undefined) {
       return Effect.succeed(known)
     }
-    return this.describe(fiber, request.text, request.deadline).pipe(
+    return this.describe(fiber, request.text, request.until).pipe(
       Effect.map((description) => {
         this.routing.learn(request.text, description)
         return description.routable && !description.private
@@ -351,15 +341,15 @@ export class Core {
     )
   }
 
-  describe(fiber: AnyFiber, text: string, deadline = Infinity): Effect.Effect<SqlTransport.Description, SqlError> {
+  describe(fiber: AnyFiber, text: string, until = Infinity): Effect.Effect<SqlTransport.Description, SqlError> {
     const level = this.levelOf(fiber.currentContext)
-    const request = { ...SqlTransport.request(text), deadline }
+    const request = { ...SqlTransport.request(text), until }
     // Describing is quick, but it may have to wait for a statement that is not.
-    const bounded = <A>(effect: Effect.Effect<A, SqlError>) =>
-      deadline === Infinity ? effect : within(effect, deadline, text, "notExecuted")
+    const inTime = <A>(effect: Effect.Effect<A, SqlError>) =>
+      until === Infinity ? effect : within(effect, until, text, "notExecuted")
     return level !== undefined
-      ? bounded(level.describe(request))
-      : this.withSession(fiber, request, this.pools.write, (session) => bounded(session.describe(text)))
+      ? inTime(level.describe(request))
+      : this.withSession(fiber, request, this.pools.write, (session) => inTime(session.describe(text)))
   }
 
   /** The same for a caller of the client, by the deadline in its context. */
@@ -367,27 +357,28 @@ export class Core {
     return Effect.withFiberRuntime((self) => {
       const fiber = self as unknown as AnyFiber
       const request = this.request(fiber, text, [], "objects", true, undefined)
-      return request instanceof SqlError ? Effect.fail(request) : this.describe(fiber, text, request.deadline)
+      return request instanceof SqlError ? Effect.fail(request) : this.describe(fiber, text, request.until)
     })
   }
 
   /** A stream on the session that statements use, too: it has affinity to it, not a lease. */
-  private openShared(fiber: AnyFiber, request: SqlTransport.SqlRequest) {
+  private openShared(fiber: AnyFiber, request: BoundedRequest) {
     return this.withSession(fiber, request, this.pools.write, (session) =>
-      Effect.tap(this.bounded(fiber, request, session, session.open(request)), (cursor) =>
+      Effect.tap(boundedCursor(request, session, session.open(request)), (cursor) =>
         this.learn(request.text, cursor.first)
       )
     )
   }
 
   /** A stream on a session of its own: nothing else sees its snapshot, and it sees nothing uncommitted. */
-  private openApart(fiber: AnyFiber, request: SqlTransport.SqlRequest, pool: SessionPool.SessionPool) {
+  private openApart(fiber: AnyFiber, request: BoundedRequest, pool: SessionPool.SessionPool) {
+    const { text, until } = request
     return uninterruptibleMask((restore) =>
-      Effect.flatMap(this.lease(fiber, restore, pool, "exclusive", request), (lease) =>
+      Effect.flatMap(this.lease(fiber, restore, pool, "exclusive", { text, deadline: until }), (lease) =>
         Effect.zipRight(
           Effect.addFinalizer(() => lease.release),
           Effect.catchAllCause(
-            restore(this.bounded(fiber, request, lease.session, lease.session.open(request))),
+            restore(boundedCursor(request, lease.session, lease.session.open(request))),
             failAfterLoss
           )
         )
@@ -396,17 +387,14 @@ export class Core {
   }
 
   /** One statement, many rows, one round trip. */
-  batch(fiber: AnyFiber, request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
+  batch(fiber: AnyFiber, request: BoundedRequest, rows: SqlTransport.ParameterRows) {
     const level = this.levelOf(fiber.currentContext)
     if (level !== undefined) {
-      return Effect.catchAllCause(
-        this.bounded(fiber, request, level.session, level.batch(request, rows)),
-        failAfterLoss
-      )
+      return Effect.catchAllCause(level.batch(request, rows), failAfterLoss)
     }
     // All of it or nothing: where sessions for statements cannot undo, those for transactions can.
     return this.withSession(fiber, request, this.pools.transaction, (session) =>
-      this.bounded(fiber, request, session, session.batch(request, rows))
+      bounded(request, session, session.batch(request, rows))
     )
   }
 }

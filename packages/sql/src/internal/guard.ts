@@ -1,5 +1,6 @@
 /** Keeps the port's contract around a session that does not keep it by itself. */
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,6 +8,13 @@ import * as Fiber from "effect/Fiber"
 import * as SqlFailure from "../SqlFailure.js"
 import { poolHears } from "./lost.js"
 import type * as SqlTransport from "../SqlTransport.js"
+
+const poisoned = (statement: string) =>
+  SqlFailure.make({
+    reason: "Interrupted",
+    message: "A pull of this result was interrupted, so its position is lost; run the statement again",
+    statement
+  })
 
 /**
  * Every request runs in a fiber of its own, so that an interrupt can leave it behind: after the grace period the session
@@ -44,6 +52,27 @@ export const guard = (
         )
       )
 
+    // A pull that was interrupted may have lost its page: nothing may pass for the one after it.
+    const pulls = (next: SqlTransport.Cursor["next"], statement: string): SqlTransport.Cursor["next"] => {
+      let pulling = false
+      return Effect.suspend(() => {
+        if (pulling) {
+          return Effect.fail(poisoned(statement))
+        }
+        pulling = true
+        return Effect.matchCauseEffect(bounded(next), {
+          onFailure: (cause) => {
+            pulling = Cause.isInterrupted(cause)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (page) => {
+            pulling = false
+            return Effect.succeed(page)
+          }
+        })
+      })
+    }
+
     return {
       id: session.id,
       keepsContract: false,
@@ -57,7 +86,7 @@ export const guard = (
         Effect.map(bounded(session.open(request)), (cursor) => ({
           first: cursor.first,
           columns: cursor.columns,
-          next: bounded(cursor.next)
+          next: pulls(cursor.next, request.text)
         })),
       lost: Effect.raceFirst(session.lost, Deferred.await(lost))
     }

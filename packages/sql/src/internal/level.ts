@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
-import { within } from "./deadline.js"
+import { bounded, boundedCursor, type BoundedRequest, within } from "./deadline.js"
 import { Turn } from "./turn.js"
 
 const gone = (statement: string | undefined, message: string) =>
@@ -113,27 +113,30 @@ export class Level {
 
   /** Runs the effect in turn, if the level has not ended. */
   use<A, E, R>(
-    request: Pick<SqlTransport.SqlRequest, "text" | "deadline">,
+    request: Pick<BoundedRequest, "text" | "until">,
     effect: () => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> {
-    const { deadline, text } = request
+    const { text, until } = request
     return this.turn.pass(
       Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
         const late = this.ended(text)
         return late === undefined ? effect() : Effect.fail(late)
       }),
-      deadline === Infinity ? undefined : (wait) => within(wait, deadline, text, "notExecuted")
+      until === Infinity ? undefined : (wait) => within(wait, until, text, "notExecuted")
     )
   }
 
-  run(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
-    return this.use(request, () => this.session.run({ ...request, transaction: this.root.use }))
+  run(request: BoundedRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
+    return this.use(request, () =>
+      bounded(request, this.session, this.session.run({ ...request, transaction: this.root.use }))
+    )
   }
 
-  open(request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
+  open(request: BoundedRequest): Effect.Effect<SqlTransport.Cursor, SqlError, Scope.Scope> {
     return this.use(request, () =>
-      Effect.map(this.session.open({ ...request, transaction: this.root.use }), (cursor) =>
-        this.whileOpen(cursor, request.text)
+      Effect.map(
+        boundedCursor(request, this.session, this.session.open({ ...request, transaction: this.root.use })),
+        (cursor) => this.whileOpen(cursor, request.text)
       )
     )
   }
@@ -150,11 +153,13 @@ export class Level {
     }
   }
 
-  batch(request: SqlTransport.SqlRequest, rows: SqlTransport.ParameterRows) {
-    return this.use(request, () => this.session.batch({ ...request, transaction: this.root.use }, rows))
+  batch(request: BoundedRequest, rows: SqlTransport.ParameterRows) {
+    return this.use(request, () =>
+      bounded(request, this.session, this.session.batch({ ...request, transaction: this.root.use }, rows))
+    )
   }
 
-  describe(request: SqlTransport.SqlRequest) {
+  describe(request: Pick<BoundedRequest, "text" | "until">) {
     return this.use(request, () => this.session.describe(request.text))
   }
 }

@@ -3,8 +3,16 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
-import { monotonicDeadline } from "./settings.js"
+import { bounded, type BoundedRequest } from "./deadline.js"
 import { reserve } from "./reserve.js"
+import { clockOf, machineTime, monotonicDeadline, nowOf } from "./settings.js"
+
+/** A timeout for statements is none for a backup. */
+const withoutTimeout = (fiber: AnyFiber, request: BoundedRequest): BoundedRequest => {
+  const clock = clockOf(fiber)
+  const until = monotonicDeadline(fiber)
+  return { ...request, until, deadline: machineTime(clock, until - nowOf(clock)) }
+}
 
 export const onSession =
   (core: Core) =>
@@ -18,12 +26,15 @@ export const onSession =
       if (asked instanceof SqlError) {
         return Effect.fail(asked)
       }
-      // A timeout for statements is none for a backup.
-      const request = texts.length > 0 ? asked : { ...asked, deadline: monotonicDeadline(fiber) }
+      const request = texts.length > 0 ? asked : withoutTimeout(fiber, asked)
       const level = core.levelOf(fiber.currentContext)
       const used =
         level !== undefined
-          ? level.use(request, () => use(level.session, request))
-          : Effect.scoped(Effect.flatMap(reserve(core), (connection) => use(connection.level.session, request)))
+          ? level.use(request, () => bounded(request, level.session, use(level.session, request)))
+          : Effect.scoped(
+              Effect.flatMap(reserve(core, request.until), ({ level: { session } }) =>
+                bounded(request, session, use(session, request))
+              )
+            )
       return texts.length === 0 ? used : core.telemetry.batch(fiber, texts, texts.length, used)
     })

@@ -8,8 +8,11 @@ import type { AnyFiber, Core } from "./core.js"
 import { Level, type Root } from "./level.js"
 import { monotonicDeadline } from "./settings.js"
 
-/** A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. */
-export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
+/**
+ * A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. Waited for
+ * until a time of the fiber's clock, by default its deadline.
+ */
+export const reserve = (core: Core, until?: number): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiberRuntime<LevelConnection, SqlError, Scope.Scope>((self) => {
       const fiber = self as unknown as AnyFiber
@@ -18,7 +21,7 @@ export const reserve = (core: Core): Effect.Effect<LevelConnection, SqlError, Sc
         const late = level.ended()
         return late === undefined ? Effect.succeed(level.connection as LevelConnection) : Effect.fail(late)
       }
-      const deadline = monotonicDeadline(fiber)
+      const deadline = until ?? monotonicDeadline(fiber)
       return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
         Effect.gen(function* () {
           const { session } = lease

@@ -334,6 +334,17 @@ onEngines("deadlines", (engine) => {
     })
   )
 
+  it.scoped("a TestClock that stands still lets no deadline pass, however long it takes", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const soon = SqlClient.withDeadline("20 millis")
+      const slow = sql.unsafe<{ spun: number }>(`select (${spinFor(500_000)}) as spun`)
+      assert.lengthOf(yield* soon(slow), 1)
+      assert.strictEqual(yield* Stream.runCount(soon(slow.stream)), 1)
+      assert.lengthOf(yield* soon(sql.batch([slow])), 1)
+    })
+  )
+
   it.scopedLive("statementTimeout bounds every statement", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { statementTimeout: "60 millis" })
