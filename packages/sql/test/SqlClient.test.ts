@@ -154,6 +154,24 @@ describe("SqlClient", () => {
     )
   })
 
+  it.effect("what was put on a statement stays when a transformer makes another of it", () =>
+    using({ run: (request) => (request.text === "never -- tagged" ? Effect.never : undefined) }, (sql, seen) =>
+      Effect.gen(function* () {
+        const statement = sql`select 1`.pipe(SqlClient.withPrefetch(7), SqlClient.withReadAhead(true))
+        yield* statement
+        yield* Stream.runDrain(statement.stream)
+        for (const { prefetch, readAhead, text } of seen.requests) {
+          assert.deepStrictEqual([text, prefetch, readAhead], ["select 1 -- tagged", 7, true])
+        }
+        assert.lengthOf(seen.requests, 2)
+        const late = sql`never`.pipe(SqlClient.withDeadline("3 seconds"))
+        const fiber = yield* Effect.fork(reasonOf(Effect.raceFirst(late, Effect.sleep("1 minute"))))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* Fiber.join(fiber)).reason, "StatementTimeout")
+      }).pipe(Statement.withTransformer((self, sql) => Effect.succeed(sql`${self} -- tagged`)))
+    )
+  )
+
   describe("deadlines", () => {
     it.effect("row 79: in the past, nothing is sent", () =>
       using({}, (sql, seen) =>

@@ -70,6 +70,11 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     return new StatementImpl<A>(this.source, this.variant, { ...overrides, ...before, within })
   }
 
+  /** What a transformer makes of a statement keeps what was put on that; its own, if it has some, counts first. */
+  private inheriting(overrides: Overrides | undefined): StatementImpl<A> {
+    return overrides === undefined || overrides === this.overrides ? this : this[Override](overrides)
+  }
+
   get segments(): ReadonlyArray<Statement.Segment> {
     return this.source instanceof Template ? this.source.segments : this.source
   }
@@ -167,7 +172,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     const result = transformer(this, this.variant.constructorOf(), fiber.getFiberRefs(), span)
     return Effect.map(result, (statement) =>
       statement instanceof StatementImpl
-        ? (statement as StatementImpl<A>)
+        ? (statement as StatementImpl<A>).inheriting(this.overrides)
         : new StatementImpl<A>(statement.segments, this.variant, this.overrides)
     )
   }
