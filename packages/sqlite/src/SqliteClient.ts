@@ -95,7 +95,8 @@ export interface SqliteClient
   readonly attach: (filename: string, schema: string) => Effect.Effect<void, SqlError>
   /**
    * Runs statements in one round trip, in one transaction: all of them or none. Answers each one's rows. The failure
-   * tells which statement it was (`failedRow`, from 0).
+   * tells which statement it was (`failedRow`, from 0). Of a deadline only that around the batch counts, not one that was
+   * put on a statement in it.
    */
   readonly batch: (
     statements: ReadonlyArray<Statement.Fragment | string>
@@ -124,7 +125,8 @@ export interface SqliteClient
   readonly explain: (statement: Statement.Fragment | string) => Effect.Effect<ReadonlyArray<PlanNode>, SqlError>
   /**
    * Runs a statement to its end, and answers what it has cost SQLite: full-scan steps, sorts, steps of its virtual machine.
-   * Its rows are dropped. In spans the same is told with `telemetry: { statementCounters: true }`. Native engine only.
+   * Its rows are dropped. In spans the same is told with `telemetry: { statementCounters: true }`. Native engine only. Of a
+   * deadline only that around it counts, not one that was put on the statement.
    */
   readonly counters: (statement: Statement.Fragment | string) => Effect.Effect<StatementCounters, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
