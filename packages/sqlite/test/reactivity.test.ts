@@ -82,6 +82,32 @@ onEngines("reactivity", (engine) => {
     }).pipe(Effect.provide(layers))
   )
 
+  it.scopedLive("a fiber that outlives its level waits for what that has become a part of", () =>
+    Effect.gen(function* () {
+      const { insert, next, nothing, sql } = yield* watch
+      const outlives = <E>(end: Effect.Effect<void, E>) =>
+        sql.withTransaction(
+          Effect.gen(function* () {
+            const go = yield* Deferred.make<void>()
+            const fiber = yield* sql.withTransaction(
+              Effect.zipRight(
+                insert,
+                Effect.forkDaemon(Effect.zipRight(Deferred.await(go), Reactivity.invalidate(["t"])))
+              )
+            )
+            yield* Deferred.succeed(go, undefined)
+            yield* Fiber.join(fiber)
+            yield* nothing
+            yield* end
+          })
+        )
+      yield* Effect.ignore(outlives(Effect.fail("undo")))
+      yield* nothing
+      yield* outlives(Effect.void)
+      assert.strictEqual(yield* next, 1)
+    }).pipe(Effect.provide(layers))
+  )
+
   it.scopedLive("so it is for who got the service before, and for mailboxes", () =>
     Effect.gen(function* () {
       const reactivity = yield* Reactivity.Reactivity
@@ -125,6 +151,13 @@ onEngines("reactivity", (engine) => {
           })
         )
         assert.deepStrictEqual(runs, ["run"])
+        // The outer one is undone, what the inner one has committed is not.
+        const both = sql.withTransaction(reactivity.mutation(["both"], insert))
+        yield* Effect.ignore(outer.withTransaction(Effect.zipRight(both, Effect.fail("undo"))))
+        assert.deepStrictEqual(runs, ["run", "run"])
+        const undone = Effect.ignore(sql.withTransaction(Effect.zipRight(both, Effect.fail("undo"))))
+        yield* outer.withTransaction(undone)
+        assert.deepStrictEqual(runs, ["run", "run"])
       }).pipe(Effect.provide(layers))
     }).pipe(Effect.provide(layers))
   )

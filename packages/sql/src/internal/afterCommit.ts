@@ -39,10 +39,7 @@ export const afterCommit =
             const later = warned(
               Effect.mapInputContext(effect, (_: Context.Context<never>) => outside as Context.Context<R>)
             )
-            let owner = level
-            while (owner.partOf !== undefined) {
-              owner = owner.partOf
-            }
+            const { owner } = level
             // A fiber that has outlived the transaction finds it committed, or comes in vain.
             if (level.root.committed && owner.depth === 0) {
               return later

@@ -24,6 +24,10 @@ export interface Root {
   readonly afterCommit: Array<Effect.Effect<void>>
   /** It has been committed, and what `afterCommit` has gathered is being run or has been. */
   committed: boolean
+  /** It has been committed or undone: nothing waits for its end any more. */
+  ended: boolean
+  /** To be run once it has ended, however it did: what others have committed meanwhile stays. */
+  readonly atEnd: Array<Effect.Effect<void>>
   savepoints: number
   /** A savepoint could not be undone: what should be gone is still there, so the whole transaction must go. */
   spoiled: boolean
@@ -77,6 +81,11 @@ export class Level {
   /** Whether this level or one around it has been closed: the session may be somebody else's. */
   get over(): boolean {
     return this.closed || (this.parent !== undefined && this.parent.over)
+  }
+
+  /** The level that what comes to this one belongs to: this one, or what it has become a part of by ending well. */
+  get owner(): Level {
+    return this.partOf === undefined ? this : this.partOf.owner
   }
 
   /** Closes it, and waits for what runs on the session at this moment: here or, where fibers still have one, further inside. */

@@ -11,17 +11,20 @@ type Keys = Parameters<Reactivity.Reactivity.Service["invalidate"]>[0]
 
 const waiting: unique symbol = Symbol.for("@sluice/sql/Reactivity")
 
-/** The innermost transaction of any of our clients that the fiber is in, as long as it lasts. */
+/** The innermost transaction of any of our clients that the fiber is in, or what it has become a part of. */
 const levelOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Level | undefined => {
   const generic = fiber.currentContext.unsafeMap.get(EffectSql.TransactionConnection.key) as
     readonly [unknown, number] | undefined
-  const level = generic !== undefined && generic[0] instanceof LevelConnection ? generic[0].level : undefined
-  return level?.root.use === "required" && level.ended() === undefined ? level : undefined
+  const level = generic !== undefined && generic[0] instanceof LevelConnection ? generic[0].level.owner : undefined
+  return level?.root.use === "required" && !level.root.ended ? level : undefined
 }
+
+const current = (): Level | undefined => Option.getOrUndefined(Option.map(Fiber.getCurrentFiber(), levelOf))
 
 /**
  * Makes the service wait. In place, since programs hold on to it: those that got it before the client was made, too. An
- * invalidation that comes after the commit of a transaction within another client's waits for that one's as well.
+ * invalidation that comes after the commit of a transaction within another client's waits for that one's end as well: its
+ * commit, or its rollback, which does not undo what the other client has committed.
  */
 export const waitForCommit = (service: Reactivity.Reactivity.Service): Reactivity.Reactivity.Service => {
   if (waiting in service) {
@@ -29,13 +32,22 @@ export const waitForCommit = (service: Reactivity.Reactivity.Service): Reactivit
   }
   const { unsafeInvalidate: now } = service
   const unsafeInvalidate = (keys: Keys): void => {
-    const level = Option.getOrUndefined(Option.map(Fiber.getCurrentFiber(), levelOf))
-    if (level === undefined) {
+    const level = current()
+    // One that has ended and is not committed may have been undone, or its commit is on the way.
+    if (level === undefined || level.ended() !== undefined) {
       now(keys)
-    } else {
-      level.afterCommit.push(invalidate(keys))
     }
+    level?.afterCommit.push(committed(keys))
   }
+  const committed = (keys: Keys): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const around = current()
+      if (around === undefined || around.ended() !== undefined) {
+        now(keys)
+      } else {
+        around.root.atEnd.push(committed(keys))
+      }
+    })
   const invalidate = (keys: Keys): Effect.Effect<void> => Effect.sync(() => unsafeInvalidate(keys))
   const mutation: Reactivity.Reactivity.Service["mutation"] = (keys, effect) => Effect.zipLeft(effect, invalidate(keys))
   return Object.assign(service, { [waiting]: true, unsafeInvalidate, invalidate, mutation })

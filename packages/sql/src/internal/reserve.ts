@@ -32,6 +32,8 @@ export const reserve = (core: Core, until?: number): Effect.Effect<LevelConnecti
             around: undefined,
             afterCommit: [],
             committed: false,
+            ended: false,
+            atEnd: [],
             savepoints: 0,
             spoiled: false
           }

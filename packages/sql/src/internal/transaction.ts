@@ -128,15 +128,25 @@ const outermost = <A, E, R>(
       around: Context.getOrElse(fiber.currentContext, EffectSql.TransactionConnection, () => undefined),
       afterCommit: [],
       committed: false,
+      ended: false,
+      atEnd: [],
       savepoints: 0,
       spoiled: false
     }
     // What comes after the commit may run statements of its own: the session is free for them by then.
-    return Effect.zipLeft(
+    const whole = Effect.zipLeft(
       Effect.ensuring(onSession(attempt, root, retire), giveBack),
       Effect.suspend(() => {
         root.committed = true
+        root.ended = true
         return Effect.all(root.afterCommit, { discard: true })
+      })
+    )
+    return Effect.ensuring(
+      whole,
+      Effect.suspend(() => {
+        root.ended = true
+        return Effect.all(root.atEnd, { discard: true })
       })
     )
   }
