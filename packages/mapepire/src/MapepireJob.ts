@@ -452,6 +452,8 @@ export interface MapepireJob {
   /**
    * Connects anew over the same link, with these properties or those of before: a new Db2 job. Cursors, prepared
    * statements and the transaction of the old one are gone; whoever still uses them fails with reason `SessionLost`.
+   * `credentials` is asked for another one-time code; user and password stay those of the link, and once they were refused
+   * they are not sent again.
    */
   readonly reconnect: (jdbc?: JdbcOptions) => Effect.Effect<void, SqlError>
   /** Counts of this moment. */

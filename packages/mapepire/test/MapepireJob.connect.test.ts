@@ -154,6 +154,30 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("connecting anew asks for another code, and sends a refused password only once", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let code = 100
+      const { password, user, ...config } = daemon.config
+      const credentials = Effect.sync(() => ({
+        user: user!,
+        password: password!,
+        factor: code < 200 ? Redacted.make(String(++code)) : undefined
+      }))
+      const job = yield* MapepireJob.make({ ...config, credentials, cancel: false })
+      yield* job.reconnect()
+      assert.match(daemon.sent("connect")[0]!.props!, /additionalAuthenticationFactor=101$/)
+      assert.match(daemon.sent("connect")[1]!.props!, /additionalAuthenticationFactor=102$/)
+      code = 200
+      daemon.refuse = () => "The application server rejected the connection. (Password is incorrect.)"
+      for (let i = 0; i < 3; i++) {
+        const failed = SqlFailure.from(yield* Effect.flip(job.reconnect()))
+        assert.strictEqual(failed.reason, "Authentication")
+      }
+      assert.strictEqual(daemon.sent("connect").length, 3)
+    })
+  )
+
   it.scopedLive("a rule of the daemon is Authorization, and may be tried again (section 1.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -24,6 +24,8 @@ export interface SignOn {
   readonly properties: ReadonlyArray<readonly [name: string, value: string]>
   /** Takes the secrets out of what a failure would repeat of the daemon's words. */
   readonly scrub: (text: string) => string
+  /** Finds out anew what changes with every sign-on, and signs on with it over the link that is there. */
+  readonly again: (connect: (way: SignOn) => Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
 }
 
 export interface ConnectionOptions {
@@ -74,8 +76,8 @@ const connect = (wire: Wire, address: string, options: ConnectionOptions, way: S
 /** What a connection can do besides carrying requests. */
 export interface Connection {
   readonly wire: Wire
-  /** Replaces the job by a new one, with these properties. */
-  readonly reconnect: (properties: string) => Effect.Effect<void, SqlError>
+  /** Replaces the job by a new one, with these properties. `begun` is told when the one before is given up for it. */
+  readonly reconnect: (properties: string, begun: () => void) => Effect.Effect<void, SqlError>
 }
 
 export const open = (
@@ -97,11 +99,21 @@ export const open = (
         yield* Effect.addFinalizer(() => Effect.sync(stop))
         return {
           wire,
-          reconnect: (properties: string) =>
-            connect(wire, endpoint.address, { ...options, properties }, way).pipe(
-              // It cannot be taken back, and which job answers from now on nobody knows.
-              Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up"))),
-              inTime(endpoint, options)
+          reconnect: (properties: string, begun: () => void) =>
+            inTime(
+              endpoint,
+              options
+            )(
+              way.again((fresh) =>
+                Effect.suspend(() => {
+                  begun()
+                  wire.scrub = (text) => fresh.scrub(way.scrub(text))
+                  return connect(wire, endpoint.address, { ...options, properties }, fresh)
+                }).pipe(
+                  // It cannot be taken back, and which job answers from now on nobody knows.
+                  Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up")))
+                )
+              )
             )
         }
       })

@@ -21,7 +21,7 @@ import * as tls from "../tls.js"
 import { addressOf, webSocket } from "../webSocket.js"
 import type { JobAnswer } from "./answer.js"
 import * as commands from "./commands.js"
-import type { ConnectionOptions, Endpoint } from "./connection.js"
+import type { ConnectionOptions, Endpoint, SignOn } from "./connection.js"
 import type { Control } from "./control.js"
 import { makeControl, makeJob, type OpenJob } from "./job.js"
 import type { JobCursor } from "./cursor.js"
@@ -42,9 +42,11 @@ const millis = (duration: Duration.DurationInput | undefined, otherwise: number)
 /** Every server job has its own idea of dates; two-digit years are the usual one. */
 const baseline: JdbcOptions = { naming: "sql", "date format": "iso", "time format": "jis" }
 
+const anonymous: SignOn = { properties: [], scrub: (text) => text, again: (connect) => connect(anonymous) }
+
 export const plainEndpoint = (transport: MessageTransport): Endpoint => ({
   address: transport.address,
-  signOn: (connect) => connect(transport, { properties: [], scrub: (text) => text })
+  signOn: (connect) => connect(transport, anonymous)
 })
 
 export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
@@ -75,7 +77,12 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
               openTimeout: millis(config.openTimeout, 10_000),
               closeTimeout: millis(config.closeTimeout, 2_000)
             })
-            return connect(transport, { properties: factorOf(credentials), scrub: scrubber(secretsOf(credentials)) })
+            const wayOf = (given: MapepireJob.Credentials): SignOn => ({
+              properties: factorOf(given),
+              scrub: scrubber(secretsOf(given)),
+              again: (connect) => login.use((fresh) => connect(wayOf(fresh)), credentials)
+            })
+            return connect(transport, wayOf(credentials))
           })
   }
 }
@@ -265,12 +272,11 @@ class Facade implements MapepireJob.MapepireJob {
     return typeof properties !== "string"
       ? Effect.fail(properties)
       : this.with((session) =>
-          Effect.suspend(() => {
+          this.opened!.reconnect(properties, () => {
             const options = jdbc ?? this.config.jdbc
             session.transactional = options?.["auto commit"] === false
             session.cursorHold = options?.["cursor hold"] !== false
             session.transactionOpen = false
-            return this.opened!.reconnect(properties)
           })
         )
   }

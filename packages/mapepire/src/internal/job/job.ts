@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as failure from "../failure.js"
-import { open, type ConnectionOptions, type Endpoint } from "./connection.js"
+import { type Connection, open, type ConnectionOptions, type Endpoint } from "./connection.js"
 import { Control } from "./control.js"
 import { Once } from "./once.js"
 import { JobSession, type SessionOptions } from "./session.js"
@@ -22,7 +22,7 @@ export interface JobOptions {
 
 export interface OpenJob {
   readonly session: JobSession
-  readonly reconnect: (properties: string) => Effect.Effect<void, SqlError>
+  readonly reconnect: Connection["reconnect"]
 }
 
 /** Milliseconds that a job which cannot be stopped is kept out of the way. */

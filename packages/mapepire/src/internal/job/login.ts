@@ -54,9 +54,16 @@ export class Login {
     private readonly credentials: Effect.Effect<Credentials, SqlError>
   ) {}
 
-  /** Asks for credentials and signs on with them. */
-  use<A, R>(connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
-    return Effect.flatMap(this.credentials, (credentials) => {
+  /**
+   * Asks for credentials and signs on with them. `link`: those of the link over which that is to happen; its user and its
+   * password stay what they are, only a one-time code is another one.
+   */
+  use<A, R>(
+    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>,
+    link?: Credentials
+  ): Effect.Effect<A, SqlError, R> {
+    return Effect.flatMap(this.credentials, (given) => {
+      const credentials = link === undefined ? given : { ...link, factor: given.factor }
       const wrong = unfit(credentials)
       if (wrong !== undefined) {
         return Effect.fail(failure.badConfig(wrong))

@@ -80,7 +80,7 @@ export class Wire implements LinkEvents {
   constructor(
     readonly serial = false,
     /** Takes the secrets out of the other end's words. All of these come along here, so no failure has any. */
-    readonly scrub: (text: string) => string = (text) => text
+    public scrub: (text: string) => string = (text) => text
   ) {}
 
   /** Who is told of what happens from now on; also if the link has ended before. */
