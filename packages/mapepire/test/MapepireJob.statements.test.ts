@@ -1,9 +1,60 @@
+import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as SqlClient from "@sluice/sql/SqlClient"
 import * as SqlFailure from "@sluice/sql/SqlFailure"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { scriptedDaemon } from "./scriptedDaemon.js"
-import { numbers } from "./support.js"
+import { numbers, until } from "./support.js"
+
+describe("a deadline", () => {
+  const late = <A>(effect: Effect.Effect<A, SqlError>) =>
+    Effect.map(Effect.timed(Effect.flip(effect)), ([took, error]) => {
+      const { outcome, reason } = SqlFailure.from(error)
+      assert.deepStrictEqual([reason, outcome], ["StatementTimeout", "notExecuted"])
+      assert.isBelow(Duration.toMillis(took), 5_000)
+    })
+
+  it.scopedLive("holds while another execution of the prepared statement is waited for", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, ({ parameters }) => (parameters?.[0] === 1 ? { runs: 60_000 } : { updateCount: 1 }))
+      const job = yield* MapepireJob.make(daemon.config)
+      const insert = yield* job.prepare("insert into t values (?)")
+      const running = yield* Effect.fork(insert.execute([1]))
+      yield* until(() => daemon.sent("execute").length === 1)
+      yield* late(insert.execute([2], { timeout: "200 millis" }))
+      assert.strictEqual(daemon.sent("execute").length, 1)
+      yield* Fiber.interrupt(running)
+      // Its turn was given back.
+      assert.strictEqual((yield* insert.execute([3], { timeout: "20 seconds" })).rowCount, 1)
+    })
+  )
+
+  it.scopedLive("holds while the job is opened", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/from ten/, numbers(10))
+      let open = () => {}
+      daemon.once(
+        ({ type }) => type === "connect",
+        (request, connection) => {
+          open = () => connection.handle(request)
+        }
+      )
+      const job = yield* MapepireJob.make({ ...daemon.config, connect: "onFirstUse" })
+      yield* late(job.queryAndRun("select * from ten", [], { timeout: "200 millis" }))
+      yield* late(SqlClient.withDeadline("200 millis")(job.queryAndRun("select * from ten")))
+      // The opening goes on for whoever waits longer.
+      yield* until(() => daemon.sent("connect").length === 1)
+      open()
+      assert.strictEqual((yield* job.queryAndRun("select * from ten", [], { timeout: "20 seconds" })).rows.length, 10)
+      assert.strictEqual(daemon.sent("connect").length, 1)
+    })
+  )
+})
 
 describe("MapepireJob: changes, batches, prepared statements", () => {
   it.scopedLive("a batch is one message, and not one per row (bug 20)", () =>

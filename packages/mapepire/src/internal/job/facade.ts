@@ -24,11 +24,13 @@ import * as commands from "./commands.js"
 import type { ConnectionOptions, Endpoint, SignOn } from "./connection.js"
 import type { Control } from "./control.js"
 import { makeControl, makeJob, type OpenJob } from "./job.js"
+import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
 import { authorization, Login, secretsOf } from "./login.js"
 import { callResult, prepare } from "./prepared.js"
 import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
+import type { TaskRequest } from "./task.js"
 import { fromVerb, isCall } from "./text.js"
 
 export const out: typeof commands.out = commands.out
@@ -148,6 +150,8 @@ export const make = (
     return new Facade(job.get, job.lost, config, pageSize)
   })
 
+const untimed: TaskRequest = { text: "", deadline: Infinity }
+
 class Facade implements MapepireJob.MapepireJob {
   /** Once it is open, nothing stands between a call and its request. */
   private opened: OpenJob | undefined
@@ -159,14 +163,20 @@ class Facade implements MapepireJob.MapepireJob {
     private readonly pageSize: number
   ) {}
 
-  private with<A, R>(use: (session: JobSession) => Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
+  private with<A, R>(
+    use: (session: JobSession) => Effect.Effect<A, SqlError, R>,
+    request: TaskRequest = untimed
+  ): Effect.Effect<A, SqlError, R> {
     return Effect.suspend(() =>
       this.opened !== undefined
         ? use(this.opened.session)
-        : Effect.flatMap(this.open, (opened) => {
-            this.opened = opened
-            return use(opened.session)
-          })
+        : Effect.flatMap(
+            beginInTime(request, Effect.void, (begin) => Effect.zipLeft(this.open, begin)),
+            (opened) => {
+              this.opened = opened
+              return use(opened.session)
+            }
+          )
     )
   }
 
@@ -232,7 +242,7 @@ class Facade implements MapepireJob.MapepireJob {
         prepared: true,
         transaction: "free"
       }
-      return this.with((session) => use(session, request))
+      return this.with((session) => use(session, request), request)
     })
   }
 

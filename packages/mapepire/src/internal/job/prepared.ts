@@ -11,6 +11,7 @@ import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { resultNames } from "../rows.js"
 import { out, parametersOf } from "./commands.js"
+import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
 import { isRows, type JobSession } from "./session.js"
 import { Task } from "./task.js"
@@ -127,7 +128,7 @@ class PreparedStatement {
         })
       return Effect.onInterrupt(Effect.tapError(executed, given), () => Effect.zipRight(given(), task.interrupted))
     })
-    return this.turn.withPermits(1)(sent)
+    return beginInTime(request, sent, (sent) => this.turn.withPermits(1)(sent))
   }
 }
 
