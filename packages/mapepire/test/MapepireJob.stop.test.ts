@@ -394,6 +394,23 @@ describe("MapepireJob: interruption", () => {
       })
   )
 
+  it.scopedLive("a job that is given up tells each caller of his own statement", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.override(({ type, sql }) => type === "sql" && /endless|neighbour/.test(sql ?? ""))
+      const job = yield* MapepireJob.make({ ...daemon.config, grace: "300 millis" })
+      const neighbour = yield* Effect.fork(Effect.flip(job.queryAndRun("select neighbour")))
+      const endless = yield* Effect.fork(job.queryAndRun("select endless"))
+      yield* until(() => daemon.sent("sql").length === 2)
+      yield* Fiber.interrupt(endless)
+      const failed = SqlFailure.from(yield* Fiber.join(neighbour))
+      assert.deepStrictEqual(
+        [failed.reason, failed.outcome, failed.statement],
+        ["SessionLost", "unknown", "select neighbour"]
+      )
+    })
+  )
+
   it.scopedLive("an interrupted pull ends its cursor: no row is lost silently (contract 6)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -125,7 +125,7 @@ export class Wire implements LinkEvents {
   /** Whatever ended the job: this one was not run. */
   private refuse(call: Call, error: SqlError): void {
     call.answered = true
-    this.settle(call, SqlFailure.annotate(error, { outcome: "notExecuted", statement: call.statement }), undefined)
+    this.settle(call, this.fate(error, "notExecuted", call), undefined)
   }
 
   /** Sends, whatever is held. */
@@ -473,10 +473,10 @@ export class Wire implements LinkEvents {
   abort(error: SqlError): void {
     this.failed ??= error
     for (const call of this.held.splice(0)) {
-      this.settle(call, failure.withOutcome(error, "notExecuted"), undefined)
+      this.settle(call, this.fate(error, "notExecuted", call), undefined)
     }
     for (const call of [...this.calls.values()]) {
-      this.settle(call, failure.withOutcome(error, "unknown"), undefined)
+      this.settle(call, this.fate(error, "unknown", call), undefined)
     }
   }
 
@@ -503,7 +503,7 @@ export class Wire implements LinkEvents {
       call.answered = true
       this.settle(
         call,
-        given === undefined ? this.gone(why, "unknown", call) : failure.withOutcome(given, "unknown"),
+        given === undefined ? this.gone(why, "unknown", call) : this.fate(given, "unknown", call),
         undefined
       )
       call.conclude()
@@ -512,6 +512,11 @@ export class Wire implements LinkEvents {
       this.refuse(call, this.failed)
     }
     this.events.lost(this.failed)
+  }
+
+  /** Of what ended the job, as it concerns one call: the statement that was to blame may be somebody else's. */
+  private fate(error: SqlError, outcome: SqlFailure.Outcome, call: Call): SqlError {
+    return SqlFailure.annotate(error, { outcome, statement: call.statement })
   }
 
   private gone(why: string, outcome: SqlFailure.Outcome, call: Call | undefined): SqlError {
