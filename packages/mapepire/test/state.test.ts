@@ -17,7 +17,13 @@ describe("statements that stay with the job", () => {
     "set current degree = 'ANY'",
     "set session authorization bob",
     "call qsys2.qcmdexc('chglibl libl(other)')",
-    "CALL QCMDEXC ( 'QSYS/ADDLIBLE LIB(SHOP)' )"
+    "CALL QCMDEXC ( 'QSYS/ADDLIBLE LIB(SHOP)' )",
+    "set current_schema = x",
+    "SET CURRENT_PATH = x",
+    "/* a /* b */ c */ set schema x",
+    `call "QSYS2"."QCMDEXC"('CHGLIBL LIBL(X)')`,
+    "call qsys2.qcmdexc(command => 'chgjob datfmt(*dmy)')",
+    "call sysproc.wlm_set_client_info('a', null, null, null, null)"
   ]
   it("are told by their text", () => {
     for (const text of staying) {
@@ -29,9 +35,19 @@ describe("statements that stay with the job", () => {
       "update t set schema = 1",
       "select 'set schema x' from t",
       "call qsys2.qcmdexc('dspjob')",
+      "call shop.qcmdexc_of_ours('chglibl')",
+      "set current_total = 1",
       "settle"
     ]) {
       assert.isFalse(staysWithJob(text), text)
+    }
+  })
+
+  it("are told by the command that they are given", () => {
+    for (const text of ["call qsys2.qcmdexc(?)", "call qsys2/qcmdexc ( ?, 30 )", "call qcmdexc(command => ?)"]) {
+      assert.isTrue(staysWithJob(text, [["dspjob"], ["  qsys/addlible lib(shop)"]]), text)
+      assert.isFalse(staysWithJob(text, [["dspjob"]]), text)
+      assert.isFalse(staysWithJob(text, [[1]]), text)
     }
   })
 
@@ -54,10 +70,17 @@ describe("statements that stay with the job", () => {
             assert.include(failed.message, "sql.reserve")
           }
         }
+        const [call, command] = ["call qsys2.qcmdexc(?)", "chglibl libl(other)"]
+        for (const refused of [sql.unsafe(call, [command]), sql.many(call, [["dspjob"], [command]])]) {
+          assert.strictEqual(
+            SqlFailure.from(yield* Effect.flip<unknown, SqlError, never>(refused)).reason,
+            "Unsupported"
+          )
+        }
         yield* sql.transaction({ isolation: "serializable" })(sql.unsafe("select 1"))
       })
       yield* Effect.provide(program, MapepireClient.layer(daemon.config))
-      assert.isEmpty(daemon.statements.filter(staysWithJob))
+      assert.isEmpty(daemon.statements.filter((text) => staysWithJob(text) || /qcmdexc/i.test(text)))
     })
   )
 

@@ -88,7 +88,7 @@ export class TransportSession implements SqlTransport.Session {
     request: SqlTransport.SqlRequest,
     rows: SqlTransport.ParameterRows
   ): Effect.Effect<SqlTransport.Answer, SqlError> =>
-    Effect.suspend(() => this.within(request, (session) => session.batch(request, rows)))
+    Effect.suspend(() => this.within(request, (session) => session.batch(request, rows), rows))
 
   readonly describe = (text: string): Effect.Effect<SqlTransport.Description, SqlError> =>
     this.using(!this.transactional, (session) => session.describe(text))
@@ -145,8 +145,11 @@ export class TransportSession implements SqlTransport.Session {
   }
 
   /** Why a statement must not be run here. */
-  private refused(request: SqlTransport.SqlRequest): SqlError | undefined {
-    if (staysWithJob(request.text)) {
+  private refused(
+    request: SqlTransport.SqlRequest,
+    rows: SqlTransport.ParameterRows = [request.params]
+  ): SqlError | undefined {
+    if (staysWithJob(request.text, rows)) {
       // Who has reserved the session has it for himself.
       if (request.transaction !== "free") {
         return wouldStay(request.text)
@@ -158,9 +161,10 @@ export class TransportSession implements SqlTransport.Session {
 
   private within<A>(
     request: SqlTransport.SqlRequest,
-    use: (session: PoolSession) => Effect.Effect<A, SqlError>
+    use: (session: PoolSession) => Effect.Effect<A, SqlError>,
+    rows?: SqlTransport.ParameterRows
   ): Effect.Effect<A, SqlError> {
-    const refused = this.refused(request)
+    const refused = this.refused(request, rows)
     if (refused !== undefined) {
       return Effect.fail(refused)
     }
