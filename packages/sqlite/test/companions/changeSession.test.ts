@@ -219,4 +219,86 @@ onEngines("changes of a session", (engine) => {
       yield* assertIdle(sql)
     })
   )
+
+  const hidden: ReadonlyArray<{
+    readonly what: string
+    readonly before: ReadonlyArray<string>
+    readonly edit: string
+  }> = [
+    {
+      what: "a key that is another one, but the same for its collation",
+      before: ["create table t (k text collate nocase primary key, v)", "insert into t values ('A', 1), ('b', 2)"],
+      edit: "update t set k = 'a' where k = 'A'; delete from t where k = 'b'; insert into t values ('B', 2)"
+    },
+    {
+      what: "the same without rowid",
+      before: ["create table t (k text collate nocase primary key, v) without rowid", "insert into t values ('A', 1)"],
+      edit: "update t set k = 'a', v = 2"
+    },
+    {
+      what: "a key that is the same as a number",
+      before: ["create table t (k primary key, v)", "insert into t values (1, 1)"],
+      edit: "update t set k = 1.0"
+    },
+    {
+      what: "a row displaced for an index over an expression",
+      before: [
+        "create table t (id integer primary key, e text)",
+        "create unique index u on t (lower(e))",
+        "insert into t values (1, 'A'), (2, 'B'), (3, 'C')"
+      ],
+      edit: "insert or replace into t values (4, 'a'); update or replace t set e = 'b' where id = 3"
+    },
+    {
+      what: "a row displaced for an index over columns and expressions, with all that may stand between",
+      before: [
+        "create table t (id integer primary key, e text, f, g as (f + 1))",
+        `create unique index u on t (replace(lower(e), ',', '(') /* , ( */ || 'x)' collate nocase desc, "g" asc) where f > 0`,
+        "insert into t (id, e, f) values (1, 'A', 1), (3, 'A', 2)"
+      ],
+      edit: "update or replace t set f = 1 where id = 3"
+    },
+    {
+      what: "a row displaced for a default that takes the place of NULL",
+      before: [
+        "create table t (id integer primary key, u text not null default 'x' unique)",
+        "insert into t values (1, 'x'), (2, 'y')"
+      ],
+      edit: "insert or replace into t values (3, null)"
+    },
+    {
+      what: "a row displaced for what is computed of a default",
+      before: [
+        "create table t (id integer primary key, u text not null default 'x', g as (upper(u)) unique)",
+        "create unique index v on t (u || '!')",
+        "insert into t (id, u) values (1, 'x'), (2, 'y')"
+      ],
+      edit: "update or replace t set u = null where id = 2"
+    }
+  ]
+
+  for (const { before, edit, what } of hidden) {
+    it.scopedLive(`${what} is in the changeset`, () =>
+      Effect.gen(function* () {
+        const [source, target] = [yield* open(engine), yield* open(engine)]
+        for (const sql of [source, target]) {
+          yield* Effect.forEach(before, (text) => sql.unsafe(text))
+        }
+        // The type of the first column, too.
+        const rows = (sql: SqliteClient.SqliteClient) =>
+          sql`select *, typeof(${sql(before[0]!.includes("(k ") ? "k" : "id")}) from t order by 1`.values
+        const start = yield* rows(source)
+        const session = yield* source.changeSession()
+        yield* source.unsafe(edit)
+        const changeset = yield* session.changeset
+        yield* target.applyChangeset(changeset)
+        assert.deepStrictEqual(yield* rows(target), yield* rows(source))
+        assert.notDeepEqual(yield* rows(target), start)
+        yield* target.applyChangeset(yield* Changeset.invert(changeset))
+        assert.deepStrictEqual(yield* rows(target), start)
+        yield* target.applyChangeset(yield* session.patchset)
+        assert.deepStrictEqual(yield* rows(target), yield* rows(source))
+      })
+    )
+  }
 })

@@ -9,7 +9,7 @@ import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
 import { ResultCode } from "../resultCode.js"
-import { type Change, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
+import { type Change, keyOf, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -257,8 +257,10 @@ class Applying<E, R> {
   private refused(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
     this.window = 1
     const inTheWay = change.operation === "insert" ? this.current(target, change) : Effect.succeed(undefined)
+    const { key } = change.table
     return Effect.flatMap(inTheWay, (current) =>
-      current === undefined
+      // A key that is the same for its collation only: a later change may take that row away.
+      current === undefined || (deferring && keyOf(current, key) !== keyOf(change.new, key))
         ? this.violating(target, change, deferring)
         : this.resolve(target, change, "conflict", current, deferring)
     )

@@ -89,9 +89,9 @@ export interface Changesets {
    * tools read. Tables that are made later are not recorded, nor are those without a primary key and virtual ones.
    *
    * It works by temporary triggers, on both engines: a write of a recorded table takes some microseconds more per row, and a
-   * recorded column cannot be dropped meanwhile. A row that `or replace` displaces for a unique index over nothing but
-   * expressions is not heard of. Begun inside a transaction that is rolled back, it fails with
-   * `Unsupported` from then on.
+   * recorded column cannot be dropped meanwhile. Begun inside a transaction that is rolled back, it fails with `Unsupported`
+   * from then on; so it does when the database is replaced (`deserialize`). A key that becomes one that is the same for its
+   * collation only, such as `A` that becomes `a`, is told as a delete and an insert.
    *
    * @example
    * ```ts

@@ -11,6 +11,7 @@ import { type Change, keyOf, type Row, same, type Table, type Value, write } fro
 import type { RecordingOptions } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
+import { termsOf } from "./indexTerms.js"
 import { Query, queryRows } from "./queryRows.js"
 
 /** Arguments of a SQL function (SQLITE_LIMIT_FUNCTION_ARG, 127 before 3.48), less our own three. */
@@ -18,9 +19,20 @@ const mostColumns = 124
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-interface UniqueKey {
-  readonly name: string
-  readonly collation: string | undefined
+/** What a unique index compares, as SQL. */
+interface Term {
+  /** Of the rows that are there, and of the new one. */
+  readonly its: string
+  readonly coming: string
+  /** Of a row that REPLACE gives a default to, what a BEFORE trigger sees is not what will be compared. */
+  readonly settled: boolean
+}
+
+/** Which rows are in the way of a new one. */
+interface Unique {
+  readonly terms: ReadonlyArray<Term>
+  /** Columns that REPLACE gives a default where they are NULL, and that the terms depend on. */
+  readonly defaulted: ReadonlyArray<string>
 }
 
 interface Noted {
@@ -38,7 +50,7 @@ class Recorded {
     readonly name: string,
     readonly columns: ReadonlyArray<string>,
     readonly key: ReadonlyArray<number>,
-    readonly uniques: ReadonlyArray<ReadonlyArray<UniqueKey>>
+    readonly uniques: ReadonlyArray<Unique>
   ) {
     this.table = { name, key, patchset: false }
   }
@@ -116,7 +128,11 @@ export class Recorder {
       return found
     })
     return (wanted ?? every).flatMap((name) => {
-      const columns = queryRows(connection, "select name, pk from pragma_table_info(?, ?)", [name, schema])
+      const columns = queryRows(
+        connection,
+        `select name, pk, "notnull" and dflt_value is not null from pragma_table_info(?, ?)`,
+        [name, schema]
+      )
       if (columns.every(([, place]) => place === 0n)) {
         if (wanted === undefined) {
           return []
@@ -128,25 +144,78 @@ export class Recorder {
       }
       const names = columns.map(([column]) => column as string)
       const key = columns.map(([, place]) => Number(place))
-      return [new Recorded(name, names, key, [names.filter((_, i) => key[i]! > 0).map(plain), ...this.uniques(name)])]
+      const defaulted = names.filter((_, i) => columns[i]![2] === 1n)
+      return [new Recorded(name, names, key, this.uniques(name, names, key, defaulted))]
     })
   }
 
-  /** The columns of its unique indexes. Of one over expressions those that are columns. */
-  private uniques(table: string): ReadonlyArray<ReadonlyArray<UniqueKey>> {
-    const indexes = queryRows(this.connection, `select name from pragma_index_list(?, ?) where "unique"`, [
-      table,
-      this.schema
-    ])
-    return indexes
-      .map(([index]) =>
-        queryRows(
-          this.connection,
-          "select name, coll from pragma_index_xinfo(?, ?) where key and name is not null order by seqno",
-          [index, this.schema]
-        ).map(([name, collation]) => ({ name: name as string, collation: collation as string }))
-      )
-      .filter((columns) => columns.length > 0)
+  /** Its primary key, which need not have an index, and its unique indexes. */
+  private uniques(
+    table: string,
+    columns: ReadonlyArray<string>,
+    key: ReadonlyArray<number>,
+    defaulted: ReadonlyArray<string>
+  ): ReadonlyArray<Unique> {
+    const { connection, schema } = this
+    const column = (name: string, collation: string | undefined): Term => ({
+      its: `its.${quoted(name)}`,
+      coming: `NEW.${quoted(name)}${collation === undefined ? "" : ` COLLATE ${quoted(collation)}`}`,
+      settled: columns.includes(name) && !defaulted.includes(name)
+    })
+    const unique = (terms: ReadonlyArray<Term>): Unique => ({
+      terms,
+      // Which of them an expression depends on is not known: all.
+      defaulted: terms.every(({ settled }) => settled) ? [] : defaulted
+    })
+    const indexes = queryRows(
+      connection,
+      `select its.name, indexed.sql from pragma_index_list(?, ?) as its
+       left join ${quoted(schema)}.sqlite_schema as indexed on indexed.type = 'index' and indexed.name = its.name
+       where its."unique"`,
+      [table, schema]
+    )
+    const primary = columns.filter((_, i) => key[i]! > 0).map((name) => column(name, undefined))
+    return [
+      unique(primary),
+      ...indexes.map(([index, sql]) => {
+        const parts = queryRows(
+          connection,
+          "select name, coll from pragma_index_xinfo(?, ?) where key order by seqno",
+          [index, schema]
+        ).map(([name, collation]) => [name as string | null, collation as string] as const)
+        return unique(
+          parts.some(([name]) => name === null)
+            ? this.expressions(table, sql as string, parts)
+            : parts.map(([name, collation]) => column(name!, collation))
+        )
+      })
+    ]
+  }
+
+  /** Of an index over expressions: each with the columns of the row that is there, and with those of the new one. */
+  private expressions(
+    table: string,
+    sql: string,
+    parts: ReadonlyArray<readonly [name: string | null, collation: string]>
+  ): ReadonlyArray<Term> {
+    const { connection, schema } = this
+    const names = queryRows(connection, "select name from pragma_table_xinfo(?, ?) where hidden <> 1", [table, schema])
+    const row = (value: (column: string) => string) =>
+      `(SELECT ${names.map(([name]) => `${value(quoted(name as string))} AS ${quoted(name as string)}`).join(", ")})`
+    const texts = termsOf(sql)
+    return parts.map(([, collation], i) => {
+      const text = texts[i] ?? ""
+      try {
+        new Query(connection, `SELECT (${text}) FROM ${row(() => "NULL")}`).close()
+      } catch {
+        throw new EngineError(-1, `changes of ${table} cannot be recorded: ${text} in a unique index is not understood`)
+      }
+      return {
+        its: `(${text}) COLLATE ${quoted(collation)}`,
+        coming: `(SELECT (${text}) FROM ${row((column) => `NEW.${column}`)})`,
+        settled: false
+      }
+    })
   }
 
   private triggers(table: Recorded, index: number): ReadonlyArray<string> {
@@ -154,14 +223,23 @@ export class Recorder {
     const at = `${quoted(this.schema)}.${quoted(table.name)}`
     const keys = columns.filter((_, i) => key[i]! > 0)
     const note = (present: 0 | 1, row: string) => `${this.name}(${index}, ${present}, ${told(row, columns)})`
-    const displaced = uniques.map((unique) => {
-      const equal = unique.map(
-        ({ collation, name }) =>
-          `its.${quoted(name)} = NEW.${quoted(name)}${collation === undefined ? "" : ` COLLATE ${quoted(collation)}`}`
-      )
-      return `SELECT ${note(1, "its")} FROM ${at} AS its WHERE ${equal.join(" AND ")};`
+    const noteThose = (conditions: ReadonlyArray<string>) =>
+      `SELECT ${note(1, "its")} FROM ${at} AS its WHERE ${conditions.join(" AND ")};`
+    const equal = ({ coming, its }: Term) => `${its} = ${coming}`
+    const displaced = uniques.flatMap(({ defaulted, terms }) => {
+      const isNull = defaulted.map((name) => `NEW.${quoted(name)} IS NULL`).join(" OR ")
+      const settled = terms.filter((term) => term.settled)
+      return [
+        noteThose(terms.map(equal)),
+        // Only ever with REPLACE, or to fail: all rows that may be in the way of whatever the default is.
+        ...(defaulted.length === 0 ? [] : [noteThose([`(${isNull})`, ...settled.map(equal)])])
+      ]
     })
-    const moved = keys.map((name) => `OLD.${quoted(name)} IS NOT NEW.${quoted(name)}`).join(" OR ")
+    // Exactly: another key for a changeset may be the same one for the column's collation, or as a number.
+    const moved = keys
+      .map((name) => [`OLD.${quoted(name)}`, `NEW.${quoted(name)}`])
+      .map(([old, now]) => `${old} COLLATE BINARY IS NOT ${now} OR typeof(${old}) <> typeof(${now})`)
+      .join(" OR ")
     const trigger = (name: string, event: string, body: ReadonlyArray<string>) =>
       `CREATE TEMP TRIGGER ${quoted(`${this.name}_${index}_${name}`)} ${event} BEGIN ${body.join(" ")} END`
     return [
@@ -242,8 +320,10 @@ export class Recorder {
         `select ${columns.map(quoted).join(", ")} from ${quoted(this.schema)}.${quoted(name)} where ${places.join(" and ")}`
       )
       try {
-        for (const noted of notes.values()) {
-          const [now] = query.rows(noted.key.filter((value) => value !== undefined))
+        for (const [id, noted] of notes) {
+          const found = query.rows(noted.key.filter((value) => value !== undefined))
+          // By the columns' collations it may be a row with another key.
+          const now = found.find((row) => keyOf(row, key) === id)
           const change = difference(noted, now, key)
           if (change !== undefined) {
             yield { ...change, table, indirect }
@@ -265,8 +345,6 @@ export const dropLeft = (connection: Connection, isOpen: (id: number) => boolean
   })
   connection.execOwn(left.map(([name]) => `DROP TRIGGER temp.${quoted(name as string)}`).join(";\n"))
 }
-
-const plain = (name: string): UniqueKey => ({ name, collation: undefined })
 
 const difference = (
   { before, key: keyValues }: Noted,
