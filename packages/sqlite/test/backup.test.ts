@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import { SqlClient } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Effect, Fiber, Option, Queue, Ref, Stream } from "effect"
 import { assertIdle, open } from "./conformance/stopping.js"
@@ -25,13 +26,44 @@ onEngines("backup as a stream", (engine) => {
       symlinkSync(filename, link)
       const sql = yield* open(engine, { filename })
       yield* fill(sql)
-      for (const path of [filename, link]) {
-        assert.strictEqual((yield* reasonOf(sql.backup(path))).reason, "InvalidParameter")
+      const escaped = `%${filename.charCodeAt(1).toString(16)}`
+      const uris = [
+        `file:${filename}`,
+        `file://${filename}?mode=rw`,
+        `file://localhost${link}#here`,
+        `file:/${escaped}${filename.slice(2)}`
+      ]
+      const byUri = yield* open(engine, { filename: uris[0]! })
+      for (const path of [filename, link, ...uris]) {
+        assert.strictEqual((yield* reasonOf(sql.backup(path))).reason, "InvalidParameter", path)
+        assert.strictEqual((yield* reasonOf(byUri.backup(path))).reason, "InvalidParameter", path)
       }
       yield* sql`insert into t (b) values ('after')`
       const other = yield* open(engine, { filename })
       assert.strictEqual(yield* count(other), 501)
     })
+  )
+
+  it.scopedLive("several at the same time, each into a file of its own", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* fill(sql)
+      const [one, two, three] = [yield* tempFile, yield* tempFile, yield* tempFile].map((file) => `${file}.copy`)
+      const both = Stream.zip(sql.backupStream(one!, { pages: 60 }), sql.backupStream(two!, { pages: 60 }))
+      const between = Stream.tap(both, () =>
+        sql.backup(three!).pipe(SqlClient.withDeadline("20 seconds"), Effect.ignore)
+      )
+      yield* Stream.runDrain(between).pipe(SqlClient.withDeadline("30 seconds"))
+      for (const filename of [one!, two!, three!]) {
+        assert.strictEqual(yield* count(yield* open(engine, { filename })), 500)
+      }
+      if (engine === "native") {
+        const same = yield* reasonOf(
+          Stream.runDrain(Stream.zip(sql.backupStream(`${one}2`), sql.backupStream(`${one}2`)))
+        )
+        assert.strictEqual(same.reason, "LockTimeout")
+      }
+    }).pipe(Effect.timeout("60 seconds"))
   )
 
   it.scopedLive("goes to another client's database, a file or in memory", () =>

@@ -56,18 +56,24 @@ const pageCountOf = (image: Uint8Array): number => {
   return size === 0 ? 0 : image.length / (size === 1 ? 65_536 : size)
 }
 
+let last = 0
+
 /** `patience`: milliseconds that locks of the source or the destination are waited for, beyond what SQLite waits. */
 export const makeBackup = (onWriter: OnWriter, serialize: Effect.Effect<Uint8Array, SqlError>, patience: number) => {
-  // A connection makes one at a time.
-  const backups = Effect.unsafeMakeSemaphore(1)
+  const toFile = (destination: string, options: BackupOptions): Stream.Stream<BackupProgress, SqlError> =>
+    // Each run of the stream is a backup of its own.
+    Stream.suspend(() => copy(++last, destination, options))
 
-  const toFile = (destination: string, options: BackupOptions): Stream.Stream<BackupProgress, SqlError> => {
+  const copy = (id: number, destination: string, options: BackupOptions): Stream.Stream<BackupProgress, SqlError> => {
     if (isMemory(destination) || destination.includes("\0")) {
       return Stream.fail(noFile(destination))
     }
     // A step without pages would never get on; `Infinity` copies all in one step.
     const pages = Math.min(Math.max(1, Math.trunc(options.pages ?? 256) || 1), 0x7fffffff)
-    const once = onWriter((session) => session.command({ _tag: "BackupStep", pages })) as Effect.Effect<Step, SqlError>
+    const once = onWriter((session) => session.command({ _tag: "BackupStep", id, pages })) as Effect.Effect<
+      Step,
+      SqlError
+    >
     // A step that found a lock has lost nothing: the next one goes on where it stood.
     const within = (until: number): Effect.Effect<Step, SqlError> =>
       Effect.catchAll(once, (error) =>
@@ -82,17 +88,9 @@ export const makeBackup = (onWriter: OnWriter, serialize: Effect.Effect<Uint8Arr
         done ? Option.none<undefined>() : Option.some(undefined)
       ])
     )
-    const started = Effect.zipRight(
-      Effect.uninterruptibleMask((restore) =>
-        Effect.zipRight(
-          restore(backups.take(1)),
-          Effect.addFinalizer(() => backups.release(1))
-        )
-      ),
-      Effect.acquireRelease(
-        onWriter((session) => session.command({ _tag: "BackupStart", destination })),
-        () => Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish" })))
-      )
+    const started = Effect.acquireRelease(
+      onWriter((session) => session.command({ _tag: "BackupStart", id, destination })),
+      () => Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish", id })))
     )
     return Stream.unwrapScoped(Effect.as(started, copying))
   }

@@ -317,9 +317,9 @@ export type Command =
   | { readonly _tag: "LoadExtension"; readonly path: string }
   | { readonly _tag: "Export" }
   | { readonly _tag: "Deserialize"; readonly image: ArrayBuffer }
-  | { readonly _tag: "BackupStart"; readonly destination: string }
-  | { readonly _tag: "BackupStep"; readonly pages: number }
-  | { readonly _tag: "BackupFinish" }
+  | { readonly _tag: "BackupStart"; readonly id: number; readonly destination: string }
+  | { readonly _tag: "BackupStep"; readonly id: number; readonly pages: number }
+  | { readonly _tag: "BackupFinish"; readonly id: number }
   | { readonly _tag: "Blob"; readonly request: BlobRequest }
   | { readonly _tag: "Recording"; readonly request: RecordingRequest }
   | { readonly _tag: "Batch"; readonly statements: ReadonlyArray<BatchStatement> }

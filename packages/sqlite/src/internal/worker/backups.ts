@@ -1,4 +1,4 @@
-/** The backup that a connection is making. One that is given up leaves its destination as it was. */
+/** The backups that a connection is making, by the numbers that the loop has given them. One that is given up leaves its destination as it was. */
 import { existsSync, rmSync, statSync } from "node:fs"
 import { unsupportedCode } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
@@ -8,47 +8,74 @@ import { queryValue } from "./queryValue.js"
 
 interface Running {
   readonly backup: Backup
+  readonly destination: string
   /** A file that was not there before, to be removed unless the backup is completed. */
   readonly fresh: string | undefined
   done: boolean
 }
 
-const running = new WeakMap<Connection, Running>()
+const running = new WeakMap<Connection, Map<number, Running>>()
+
+const backupsOf = (connection: Connection): Map<number, Running> => {
+  let backups = running.get(connection)
+  if (backups === undefined) {
+    running.set(connection, (backups = new Map()))
+  }
+  return backups
+}
+
+/** The path that a name leads SQLite to (https://www.sqlite.org/uri.html): `file:path`, `file:///path?mode=rw`. */
+const pathOf = (name: string): string => {
+  if (!name.startsWith("file:")) {
+    return name
+  }
+  const escaped = name
+    .slice(5)
+    .replace(/^\/\/[^/?#]*/, "")
+    .replace(/[?#].*$/s, "")
+  // Escapes are bytes of UTF-8.
+  const bytes = Buffer.from(escaped, "utf8").toString("latin1")
+  const unescaped = bytes.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
+  const path = Buffer.from(unescaped, "latin1").toString("utf8")
+  return process.platform === "win32" ? path.replace(/^\/(?=[a-z]:)/i, "") : path
+}
 
 /** Undefined where there is none, or SQLite shall say what is wrong with the path. */
-const fileAt = (path: string) => {
+const fileAt = (name: string) => {
   try {
-    return statSync(path, { bigint: true })
+    return statSync(pathOf(name), { bigint: true })
   } catch {
     return undefined
   }
 }
 
-/** By whatever path: a copy would take the place of what the connection has open. */
-const isOpen = (connection: Connection, destination: string): boolean => {
-  const there = fileAt(destination)
-  return (
-    there !== undefined &&
-    queryRows(connection, "PRAGMA database_list").some(([, , file]) => {
-      const own = fileAt(String(file))
-      return own !== undefined && own.ino === there.ino && own.dev === there.dev
-    })
-  )
+/** By whatever path. */
+const isSameFile = (one: string, other: string): boolean => {
+  const [a, b] = [fileAt(one), fileAt(other)]
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev
 }
+
+/** A copy would take the place of what the connection has open. */
+const isOpen = (connection: Connection, destination: string): boolean =>
+  queryRows(connection, "PRAGMA database_list").some(([, , file]) => isSameFile(String(file), destination))
 
 const isBusy = (error: unknown): boolean => error instanceof EngineError && (error.code & 0xff) === ResultCode.busy
 
-export const startBackup = (connection: Connection, destination: string): void => {
-  finishBackup(connection)
+export const startBackup = (connection: Connection, id: number, destination: string): void => {
+  const backups = backupsOf(connection)
   if (isOpen(connection, destination)) {
     throw new EngineError(ResultCode.range, "A backup must go to another file than a database that is open here")
   }
+  // The one that is given up first would take the file of the other away.
+  if ([...backups.values()].some((other) => isSameFile(other.destination, destination))) {
+    throw new EngineError(ResultCode.busy, "Another backup to this file is being made")
+  }
   const fresh = destination.startsWith("file:") || existsSync(destination) ? undefined : destination
-  running.set(connection, { backup: connection.backup(destination), fresh, done: false })
+  backups.set(id, { backup: connection.backup(destination), destination, fresh, done: false })
 }
 
-export const stepBackup = (connection: Connection, pages: number) => {
-  const current = running.get(connection)
+export const stepBackup = (connection: Connection, id: number, pages: number) => {
+  const current = backupsOf(connection).get(id)
   if (current === undefined) {
     throw new EngineError(ResultCode.misuse, "the backup is gone with the session that made it: start it again")
   }
@@ -68,10 +95,11 @@ export const stepBackup = (connection: Connection, pages: number) => {
   return { done: current.done, remaining: backup.remaining(), pageCount: backup.pageCount() }
 }
 
-export const finishBackup = (connection: Connection): void => {
-  const current = running.get(connection)
+export const finishBackup = (connection: Connection, id: number): void => {
+  const backups = backupsOf(connection)
+  const current = backups.get(id)
   if (current !== undefined) {
-    running.delete(connection)
+    backups.delete(id)
     current.backup.finish()
     // What is there although nothing was copied is somebody else's.
     if (!current.done && !current.backup.atOnce && current.fresh !== undefined) {

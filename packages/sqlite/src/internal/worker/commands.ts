@@ -33,11 +33,11 @@ const perform = (connection: Connection, callbacks: Callbacks, command: Command)
     case "Deserialize":
       return connection.deserialize(command.image, () => endRecordings(connection))
     case "BackupStart":
-      return startBackup(connection, command.destination)
+      return startBackup(connection, command.id, command.destination)
     case "BackupStep":
-      return stepBackup(connection, command.pages)
+      return stepBackup(connection, command.id, command.pages)
     case "BackupFinish":
-      return finishBackup(connection)
+      return finishBackup(connection, command.id)
     case "Blob":
       return askBlob(connection, command.request)
     case "Recording":
