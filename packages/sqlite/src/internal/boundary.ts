@@ -240,7 +240,7 @@ export const hookKinds = [
 
 export type HookKind = (typeof hookKinds)[number]
 
-/** A callback as the worker knows it. `id` undefined takes it away. */
+/** A callback as the worker knows it. `id` undefined takes it away; functions and modules go by a registration of their own. */
 export type Registration =
   | {
       readonly kind: "function"
@@ -251,9 +251,11 @@ export type Registration =
       readonly directOnly: boolean
       readonly innocuous: boolean
       readonly shape: "scalar" | "aggregate" | "window"
-      readonly id: number | undefined
+      readonly id: number
     }
   | ModuleRegistration
+  /** The function or module with this number goes. The worker knows what it covers: a module's arities are known there only. */
+  | { readonly kind: "removal"; readonly id: number }
   | { readonly kind: "collation"; readonly name: string; readonly id: number | undefined }
   | {
       readonly kind: "table"
@@ -286,7 +288,7 @@ export interface ModuleRegistration {
   readonly url: string
   readonly functions: ReadonlyArray<ChosenExport>
   readonly aggregates: ReadonlyArray<ChosenExport>
-  readonly id: number | undefined
+  readonly id: number
 }
 
 export interface ChosenExport {

@@ -30,6 +30,36 @@ onEngines("taking a function away", (engine) => {
     })
   )
 
+  it.scopedLive("the same between modules and functions, and on sessions that open later", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      const who = Effect.map(sql<{ who: string }>`select who('') as who`, ([row]) => row!.who)
+      const module = (name: string) =>
+        sql.workerModule(`data:text/javascript,export const who = (_) => ${JSON.stringify(name)}`, {
+          functions: ["who"]
+        })
+      const first = yield* module("first")
+      const second = yield* module("second")
+      yield* first.remove
+      assert.strictEqual(yield* who, "second")
+      const own = yield* sql.function("WHO", { arity: 1 }, () => Effect.succeed("own"))
+      yield* second.remove
+      assert.strictEqual(yield* who, "own")
+      const third = yield* module("third")
+      // The second and later runs of a text are a reader's, which opens for them.
+      assert.deepStrictEqual(yield* Effect.all([who, who, who]), ["third", "third", "third"])
+      yield* third.remove
+      assert.deepStrictEqual(yield* Effect.all([who, who, who]), ["own", "own", "own"])
+      const fourth = yield* module("fourth")
+      const last = yield* sql.function("who", { arity: 1 }, () => Effect.succeed("last"))
+      yield* last.remove
+      assert.strictEqual(yield* who, "fourth")
+      yield* own.remove
+      yield* fourth.remove
+      assert.strictEqual((yield* reasonOf(who)).reason, "SqlSyntax")
+    })
+  )
+
   it.scopedLive("beside an open result of the same session nobody is harmed", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

@@ -35,8 +35,6 @@ export interface Registered {
 /** What SQLite has one of: a later registration of the same place covers those before it. */
 const placeOf = (registration: Registration): string => {
   switch (registration.kind) {
-    case "function":
-      return `function ${registration.arity} ${registration.name.toLowerCase()}`
     case "collation":
     case "table":
       return `${registration.kind} ${registration.name.toLowerCase()}`
@@ -65,8 +63,8 @@ export class Registry {
 
   /**
    * Takes a registration away in two steps. From the first on sessions that open do without it, and those that are open
-   * have to be told what is answered: the latest of the others for the same thing, or that there is none; undefined where
-   * it was covered by a later one. Until the second, statements that still run may ask it.
+   * have to be told what is answered: that a function or module goes; of anything else the latest of the others for the same
+   * thing, or that there is none; undefined where it was covered by a later one. Until the second, statements that still run may ask it.
    */
   leave(id: number): Registration | undefined {
     const own = this.handlers.get(id)?.registration
@@ -74,10 +72,13 @@ export class Registry {
       return undefined
     }
     this.leaving.add(id)
+    if (own.kind === "function" || own.kind === "module") {
+      return { kind: "removal", id }
+    }
     const last = this.registrations()
       .filter((other) => placeOf(other) === placeOf(own))
       .at(-1)
-    return last === undefined ? { ...own, id: undefined } : last.id! > id ? undefined : last
+    return last === undefined ? ({ ...own, id: undefined } as Registration) : last.id! > id ? undefined : last
   }
 
   /** It was not to be: some session could not be told. */

@@ -18,6 +18,7 @@ import { decodeValue } from "../parameterReader.js"
 import { encode, encodeInto, parameterView } from "../parameters.js"
 import { ResultCode } from "../resultCode.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
+import type { Functions } from "./functions.js"
 import type { Inbox } from "./inbox.js"
 import type { Modules } from "./modules.js"
 import type { Outbox } from "./outbox.js"
@@ -39,6 +40,7 @@ export class Callbacks {
   constructor(
     shared: SharedArrayBuffer,
     private readonly connection: Connection,
+    private readonly functions: Functions,
     readonly modules: Modules,
     private readonly inbox: Inbox,
     private readonly outbox: Outbox,
@@ -61,12 +63,15 @@ export class Callbacks {
     const { connection } = this
     switch (registration.kind) {
       case "function":
-        return connection.setFunction(
+        return this.functions.add(
+          registration.id,
           registration,
-          registration.shape === "scalar" ? this.scalar(registration.id) : this.aggregate(registration.id)
+          registration.shape === "scalar" ? this.function(registration.id) : this.aggregate(registration.id)
         )
       case "module":
         return this.modules.register(registration)
+      case "removal":
+        return this.functions.remove(registration.id)
       case "collation":
         return connection.setCollation(registration.name, this.scalar(registration.id))
       case "table":
@@ -83,7 +88,11 @@ export class Callbacks {
   }
 
   private scalar(id: number | undefined): Callback | undefined {
-    return id === undefined ? undefined : (...args) => this.call(id, 0, 0, args)
+    return id === undefined ? undefined : this.function(id)
+  }
+
+  private function(id: number): Callback {
+    return (...args) => this.call(id, 0, 0, args)
   }
 
   /** The loop answers the number of a collation, which SQLite looks for as soon as this returns; 0: it knows none. */
@@ -99,16 +108,14 @@ export class Callbacks {
         }
   }
 
-  private aggregate(id: number | undefined): Callback | undefined {
-    return id === undefined
-      ? undefined
-      : (op, group, ...args) => {
-          // SQLite ends the groups of a statement that has failed, too: there is nobody to want their values.
-          if (op === AggregateOp.final && (this.failed || this.connection.check() !== Why.none)) {
-            return null
-          }
-          return this.call(id, op as number, group as number, args)
-        }
+  private aggregate(id: number): Callback {
+    return (op, group, ...args) => {
+      // SQLite ends the groups of a statement that has failed, too: there is nobody to want their values.
+      if (op === AggregateOp.final && (this.failed || this.connection.check() !== Why.none)) {
+        return null
+      }
+      return this.call(id, op as number, group as number, args)
+    }
   }
 
   private table(id: number | undefined): Callback | undefined {

@@ -7,6 +7,7 @@ import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursors } from "./cursors.js"
 import type { Connection, Engine } from "./engine.js"
+import { Functions } from "./functions.js"
 import { Inbox } from "./inbox.js"
 import { Modules } from "./modules.js"
 import { Outbox } from "./outbox.js"
@@ -48,10 +49,12 @@ export class Loop {
     const sleeper = new Sleeper(start.shared, signals, new Lookers(start.lookers, start.number))
     this.inbox = new Inbox(start.shared, start.port, this.statements, sleeper)
     this.outbox = new Outbox(start.shared, start.port, sleeper, wakeOf(start, signals))
+    const functions = new Functions(connection)
     this.callbacks = new Callbacks(
       start.shared,
       connection,
-      new Modules(connection, kind === "native"),
+      functions,
+      new Modules(connection, functions, kind === "native"),
       this.inbox,
       this.outbox,
       sleeper

@@ -5,6 +5,7 @@ import { ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"
 import { Database } from "./database.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
+import type { Functions } from "./functions.js"
 
 /** How often it is looked whether a promise is still to be waited for, in milliseconds. */
 const pollMillis = 10
@@ -128,45 +129,35 @@ const aggregate = (name: string, definition: Aggregate): Callback => {
 }
 
 export class Modules {
-  private readonly loaded = new Set<string>()
-
   constructor(
     private readonly connection: Connection,
+    private readonly functions: Functions,
     /** The portable engine has no window functions: there such an aggregate is one only. */
     private readonly windows: boolean
   ) {}
 
   private load(url: string): Promise<Exports> {
-    return awaited(this.connection, import(url) as Promise<Exports>).then(
-      (exports) => {
-        this.loaded.add(url)
-        return exports
-      },
-      (error: unknown) => {
-        throw asEngineError(error)
-      }
-    )
+    return awaited(this.connection, import(url) as Promise<Exports>).catch((error: unknown) => {
+      throw asEngineError(error)
+    })
   }
 
-  /** Imports it and registers, or takes away, what was chosen of it. */
+  /** Imports it and registers what was chosen of it. */
   register({ aggregates, functions, id, url }: ModuleRegistration): Promise<void> {
-    const on = id !== undefined
-    if (!on && !this.loaded.has(url)) {
-      // Given up while it was loading, which may never end: nothing of it was registered.
-      return Promise.resolve()
-    }
     return this.load(url).then((exports) => {
       for (const { arity, deterministic, directOnly, exported, innocuous, name } of functions) {
         const run = exportOf(exports, exported, isFunction)
-        this.connection.setFunction(
+        this.functions.add(
+          id,
           { name, arity: arity ?? run.length, deterministic, directOnly, innocuous, shape: "scalar" },
-          on ? scalar(`${name}()`, run) : undefined
+          scalar(`${name}()`, run)
         )
       }
       for (const { arity, deterministic, directOnly, exported, innocuous, name } of aggregates) {
         const definition = exportOf(exports, exported, isAggregate)
         const isWindow = this.windows && isFunction(definition.inverse) && isFunction(definition.value)
-        this.connection.setFunction(
+        this.functions.add(
+          id,
           {
             name,
             arity: arity ?? Math.max(0, definition.step.length - 1),
@@ -175,7 +166,7 @@ export class Modules {
             innocuous,
             shape: isWindow ? "window" : "aggregate"
           },
-          on ? aggregate(`${name}()`, definition) : undefined
+          aggregate(`${name}()`, definition)
         )
       }
     })
