@@ -176,6 +176,22 @@ onEngines("SQL functions as Effects", (engine) => {
     })
   )
 
+  it.scopedLive("two sessions that wait for each other are both late at the deadline that they share", () =>
+    Effect.gen(function* () {
+      const [a, b] = [yield* open(engine), yield* open(engine)]
+      yield* a.function("ask_b", { arity: 0 }, () => Effect.delay(Effect.as(b`select 1`, 1), 20))
+      yield* b.function("ask_a", { arity: 0 }, () => Effect.delay(Effect.as(a`select 1`, 1), 20))
+      for (let i = 0; i < 10; i++) {
+        const both = [reasonOf(a`select ask_b()`), reasonOf(b`select ask_a()`)]
+        const failures = yield* SqlClient.withDeadline("60 millis")(Effect.all(both, { concurrency: 2 }))
+        assert.deepStrictEqual(
+          failures.map(({ reason }) => reason),
+          ["StatementTimeout", "StatementTimeout"]
+        )
+      }
+    })
+  )
+
   it.scopedLive("row 50: a span in a callback is a child of the statement's", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

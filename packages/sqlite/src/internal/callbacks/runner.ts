@@ -3,7 +3,7 @@
  * fiber whose statement it is, and writes the answer where the worker waits for it.
  */
 import type { MessagePort } from "node:worker_threads"
-import { SqlClient } from "@sluice/sql"
+import { SqlClient, SqlFailure } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -169,8 +169,10 @@ export class CallbackRunner {
     if (exit._tag === "Success") {
       return this.succeed(call, handler, serial, exit.value)
     }
-    // The first failure is the statement's; what the stop of a statement does to its callback is none.
-    if (!isLate(call, exit.cause) && !(Cause.isInterruptedOnly(exit.cause) && isStopped(call))) {
+    if (isLate(call, exit.cause)) {
+      call.refused ??= failure.late(call.request.text, "notExecuted")
+    } else if (!(Cause.isInterruptedOnly(exit.cause) && isStopped(call))) {
+      // The first failure is the statement's; what the stop of a statement does to its callback is none.
       call.cause ??= exit.cause
     }
     this.fail(serial)
@@ -241,8 +243,16 @@ const boundedBy = (call: Call, answer: Effect.Effect<unknown, unknown, unknown>)
       )
 }
 
-const isLate = ({ refused }: Call, cause: Cause.Cause<unknown>): boolean =>
-  refused !== undefined && Cause.isFailType(cause) && cause.error === refused
+/** A deadline is read from the clock for each statement anew: so far two readings of one may lie apart, in milliseconds. */
+const readingsApart = 1
+
+const isTimeout = SqlFailure.is("StatementTimeout")
+
+/** The deadline has ended the callback, or a statement that it waited for: one that they share ends the inner one first. */
+const isLate = ({ refused, request }: Call, cause: Cause.Cause<unknown>): boolean =>
+  Cause.isFailType(cause) &&
+  ((refused !== undefined && cause.error === refused) ||
+    (request.deadline - performance.now() < readingsApart && isTimeout(cause.error)))
 
 const ownerOf = (call: Call): Call | number => (call.cursor === 0 ? call : call.cursor)
 
