@@ -105,9 +105,9 @@ describe("levels that forked fibers hold", () => {
   })
 
   for (const [how, stop] of [
-    ["an interrupt", (effect: Effect.Effect<unknown, SqlError>) => Effect.timeout(effect, 20)],
-    ["the deadline", (effect: Effect.Effect<unknown, SqlError>) => SqlClient.withDeadline(20)(effect)]
-  ] as const) {
+    ["an interrupt", (effect) => Effect.timeout(effect, 20)],
+    ["the deadline", (effect) => SqlClient.withDeadline(20)(effect)]
+  ] as ReadonlyArray<[string, (effect: Effect.Effect<unknown, SqlError>) => Effect.Effect<unknown, unknown>]>) {
     it.live(`a body that has done well waits for them; ${how} ends that and undoes`, () => {
       const { layer, sessions } = fake({ sharing: "exclusive" })
       return Effect.scoped(

@@ -3,7 +3,7 @@ import * as failures from "./failures.js"
 import { argumentsOf, isCall, isRefused } from "./functions.js"
 import { beginsOperand } from "./operands.js"
 import { expressionType } from "./results.js"
-import { isName, isSymbol, isWord, type Token, wordsAt } from "./scan.js"
+import { isSymbol, isWord, type Token, wordsAt } from "./scan.js"
 import { kindOf } from "./types.js"
 
 /** Its texts have all the digits of its type, which the value in SQLite has not. */
@@ -20,9 +20,6 @@ export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
     const next = tokens[i + 1]
     if (isWord(item, "RETURNING") && i > 0 && !isSymbol(tokens[i - 1], ".")) {
       failures.refuse("RETURNING")
-    }
-    if (wordsAt(tokens, i, "WITH", "RECURSIVE") && isName(tokens[i + 2]) && !isWord(tokens[i + 2], "AS")) {
-      failures.refuse("RECURSIVE")
     }
     if (wordsAt(tokens, i, "ON", "CONFLICT")) {
       failures.refuse("CONFLICT")
