@@ -329,7 +329,7 @@ export interface Batched<I, II, RI, A, IA, RA, Rows extends BatchedRows> {
   readonly execute: (sql: SqlClient, requests: ReadonlyArray<Types.NoInfer<II>>) => Statement.Statement<unknown>
   /** What rows find their request by. Default: the request itself. */
   readonly requestKey?: ((request: Types.NoInfer<I>) => unknown) | undefined
-  /** The same key, of a decoded row (and of the row as it came). */
+  /** The same key, of a decoded row (and of the row as it came). It must not depend on services of a single caller. */
   readonly resultKey: (result: Types.NoInfer<A>, row: Types.NoInfer<IA>) => unknown
   /** Default `one`. */
   readonly rows?: Rows | undefined

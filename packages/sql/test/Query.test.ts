@@ -543,6 +543,33 @@ describe("Query", () => {
       )
     )
 
+    it.effect("rows are decoded with the services of the caller who gets them", () =>
+      using(database(), (seen) =>
+        Effect.gen(function* () {
+          class Greeting extends Context.Tag("Greeting")<Greeting, string>() {}
+          const Greeted = Schema.transformOrFail(Schema.String, Schema.String, {
+            decode: (name) => Effect.map(Greeting, (greeting) => `${greeting}, ${name}`),
+            encode: Effect.succeed
+          })
+          const greeted = Query.batched({ ...base, Result: Schema.Struct({ id: Schema.Number, name: Greeted }) })
+          const got = yield* Effect.forEach(
+            [
+              [1, "Hi"],
+              [2, "Hello"],
+              [1, "Bonjour"]
+            ] as const,
+            ([id, greeting]) => Effect.provideService(greeted(id), Greeting, greeting),
+            { batching: true }
+          )
+          assert.deepStrictEqual(
+            got.map(({ name }) => name),
+            ["Hi, person 1", "Hello, person 2", "Bonjour, person 1"]
+          )
+          assert.lengthOf(seen.requests, 1)
+        })
+      )
+    )
+
     it.effect("missing ones: NotFound, none, no rows", () =>
       using(database(), (seen) =>
         Effect.gen(function* () {

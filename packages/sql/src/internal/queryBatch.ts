@@ -86,6 +86,9 @@ class Lookup extends Request.Class<
   }
 }
 
+/** Of the callers that have asked for the same, one each. */
+type Answers = ReadonlyArray<Exit.Exit<unknown, BatchFailure>>
+
 type Groups = MutableHashMap.MutableHashMap<unknown, Array<Lookup>>
 
 export const batched = <A, R>(definition: Definition<A, R>, options: BatchOptions) => {
@@ -123,49 +126,73 @@ export const batched = <A, R>(definition: Definition<A, R>, options: BatchOption
         )
       )
     })
-    const exits = Effect.flatMap(statement, (rows) =>
-      Effect.map(decodeEach(decoder, rows), (decoded) => distribute(asked, rows, decoded))
-    )
+    const exits = Effect.flatMap(statement, (rows) => answers(asked, rows))
     // The caller's services and transaction: a batch runs in a fiber of its own that has neither.
     const run = Effect.locally(
-      withLinks(exits as Effect.Effect<ReadonlyArray<Exit.Exit<unknown, BatchFailure>>, SqlError>, asked),
+      withLinks(exits as Effect.Effect<ReadonlyArray<Answers>, SqlError>, asked),
       FiberRef.currentContext,
       context
     )
     return Effect.matchCauseEffect(run, {
       onFailure: (cause) => complete(asked, () => Exit.failCause(cause)),
-      onSuccess: (exits) => complete(asked, (i) => exits[i]!)
+      onSuccess: (exits) => complete(asked, (i, j) => exits[i]![j]!)
     })
   }
 
-  const distribute = (
+  /** Whose row is whose is told by how the first of all callers decodes them. */
+  const answers = (
     asked: ReadonlyArray<ReadonlyArray<Lookup>>,
-    rows: ReadonlyArray<unknown>,
-    decoded: ReadonlyArray<Either.Either<A, ParseError>>
-  ): ReadonlyArray<Exit.Exit<unknown, BatchFailure>> => {
-    const found = MutableHashMap.empty<unknown, Array<A>>()
-    // Nobody knows whose row it was that could not be decoded: it may be anybody's who has none.
-    let wrong: ParseError | undefined
-    decoded.forEach((result, i) => {
-      if (Either.isLeft(result)) {
-        wrong ??= result.left
-        return
+    rows: ReadonlyArray<unknown>
+  ): Effect.Effect<ReadonlyArray<Answers>, never, R> =>
+    Effect.flatMap(decodeEach(decoder, rows, Array.from(rows.keys())), ({ decoded, isPlain }) => {
+      const found = MutableHashMap.empty<unknown, Array<number>>()
+      // Nobody knows whose row it was that could not be decoded: it may be anybody's who has none.
+      const wrong = decoded.find(Either.isLeft)?.left
+      decoded.forEach((result, i) => {
+        if (Either.isLeft(result)) {
+          return
+        }
+        const key = comparable(options.resultKey(result.right as never, rows[i] as never))
+        const same = Option.getOrUndefined(MutableHashMap.get(found, key))
+        if (same === undefined) {
+          MutableHashMap.set(found, key, [i])
+        } else {
+          same.push(i)
+        }
+      })
+      const numbersOf = ({ key }: Lookup) => Option.getOrElse(MutableHashMap.get(found, key), (): Array<number> => [])
+      if (isPlain) {
+        return Effect.succeed(
+          asked.map((same) => {
+            const exit = answer(
+              numbersOf(same[0]!).map((i) => decoded[i]!),
+              wrong
+            )
+            return same.map(() => exit)
+          })
+        )
       }
-      const key = comparable(options.resultKey(result.right as never, rows[i] as never))
-      const same = Option.getOrUndefined(MutableHashMap.get(found, key))
-      if (same === undefined) {
-        MutableHashMap.set(found, key, [result.right])
-      } else {
-        same.push(result.right)
-      }
+      // The schema asks for services, perhaps: each caller's rows are decoded by its own.
+      const own = (lookup: Lookup) =>
+        Effect.exit(
+          Effect.flatMap(decodeEach(decoder, rows, numbersOf(lookup)), ({ decoded }) => answer(decoded, wrong))
+        ).pipe(Effect.locally(FiberRef.currentContext, lookup.context))
+      const [[first]] = asked as readonly [readonly [Lookup]]
+      const ofFirst = answer(
+        numbersOf(first).map((i) => decoded[i]!),
+        wrong
+      )
+      return Effect.forEach(asked, (same) =>
+        Effect.forEach(same, (lookup) => (lookup === first ? Effect.succeed(ofFirst) : own(lookup)))
+      )
     })
-    return asked.map(([lookup]) => {
-      const mine = Option.getOrElse(MutableHashMap.get(found, lookup!.key), (): Array<A> => [])
-      return answer(mine, wrong)
-    })
-  }
 
-  const answer = (mine: ReadonlyArray<A>, wrong: ParseError | undefined): Exit.Exit<unknown, BatchFailure> => {
+  const answer = (
+    decoded: ReadonlyArray<Either.Either<A, ParseError>>,
+    others: ParseError | undefined
+  ): Exit.Exit<unknown, BatchFailure> => {
+    const mine = decoded.filter(Either.isRight).map(({ right }) => right)
+    const wrong = decoded.find(Either.isLeft)?.left ?? others
     if (options.rows === "all") {
       return wrong === undefined ? Exit.succeed(mine) : Exit.fail(wrong)
     }
@@ -204,14 +231,30 @@ export const batched = <A, R>(definition: Definition<A, R>, options: BatchOption
     })
 }
 
-/** Sequentially, so that a schema with Effects sees one row at a time; each row's result by itself. */
+/**
+ * The rows of these numbers. Sequentially, so that a schema with Effects sees one row at a time; each row's result by
+ * itself. `isPlain`: no row has needed an Effect.
+ */
 const decodeEach = <A, R>(
   decoder: RowDecoder<A, R>,
-  rows: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<Either.Either<A, ParseError>>, never, R> =>
-  Effect.forEach(rows, (row, i) =>
-    Effect.either(Effect.mapError(decoder.one(row), (issue) => decoder.failure(rows, i, issue)))
-  )
+  rows: ReadonlyArray<unknown>,
+  numbers: ReadonlyArray<number>
+): Effect.Effect<
+  { readonly decoded: ReadonlyArray<Either.Either<A, ParseError>>; readonly isPlain: boolean },
+  never,
+  R
+> =>
+  Effect.suspend(() => {
+    let isPlain = true
+    return Effect.map(
+      Effect.forEach(numbers, (i) => {
+        const decoded = decoder.one(rows[i])
+        isPlain &&= Either.isEither(decoded)
+        return Effect.either(Effect.mapError(decoded, (issue) => decoder.failure(rows, i, issue)))
+      }),
+      (decoded) => ({ decoded, isPlain })
+    )
+  })
 
 /** The callers' spans; the first is the parent of the batch's own. */
 const withLinks = <A, E, R>(
@@ -224,10 +267,10 @@ const withLinks = <A, E, R>(
 
 const complete = (
   asked: ReadonlyArray<ReadonlyArray<Lookup>>,
-  exitOf: (i: number) => Exit.Exit<unknown, BatchFailure>
+  exitOf: (i: number, j: number) => Exit.Exit<unknown, BatchFailure>
 ): Effect.Effect<void> =>
   Effect.forEach(
     asked,
-    (same, i) => Effect.forEach(same, (lookup) => Request.complete(lookup, exitOf(i)), { discard: true }),
+    (same, i) => Effect.forEach(same, (lookup, j) => Request.complete(lookup, exitOf(i, j)), { discard: true }),
     { discard: true }
   )
