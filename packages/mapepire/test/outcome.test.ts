@@ -1,7 +1,7 @@
 /** What a failure says of a statement's effect, where it had one before it failed. */
 import { assert, describe, it } from "@effect/vitest"
 import { MapepireClient, MapepireJob } from "@sluice/mapepire"
-import { SqlClient, SqlFailure } from "@sluice/sql"
+import { SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { mayWrite } from "../src/internal/job/effects.js"
@@ -163,16 +163,23 @@ describe("a batch", () => {
   it.scopedLive("whose later message is not answered in time has had an effect with the ones before", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
-      daemon.on(/^(commit|rollback)$/i, {})
+      daemon.on(/^(commit$|rollback|savepoint|release)/i, {})
       daemon.on(/^insert/, (request) => (rowOf(request) === 2 ? { runs: Infinity } : { updateCount: 1 }))
       const program = Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const many = sql.many("insert into t values (?)", [[1], [2], [3]])
-        const inside = sql.withTransaction(
-          Effect.map(failureOf(SqlClient.withDeadline("400 millis")(many)), (late) => late)
+        const late = (effect: Effect.Effect<unknown, unknown>) =>
+          Effect.map(failureOf(effect), ({ outcome, reason }) => [reason, outcome])
+        const request = SqlTransport.request("insert into t values (?)", { deadline: performance.now() + 400 })
+        const batch = sql.onSession((session) => session.batch(request, [[1], [2], [3]]))
+        assert.deepStrictEqual(yield* sql.withTransaction(late(batch)), ["StatementTimeout", "unknown"])
+        // All of many is a savepoint that was rolled back.
+        const inside = late(SqlClient.withDeadline("400 millis")(many))
+        assert.deepStrictEqual(yield* sql.withTransaction(inside), ["StatementTimeout", "notExecuted"])
+        assert.include(
+          daemon.sent("sql").map(({ sql }) => sql),
+          "ROLLBACK TO SAVEPOINT sluice_1"
         )
-        const late = yield* inside
-        assert.deepStrictEqual([late.reason, late.outcome], ["StatementTimeout", "unknown"])
         // By itself it is a transaction that was rolled back.
         assert.strictEqual((yield* failureOf(SqlClient.withDeadline("400 millis")(many))).outcome, "notExecuted")
       })
@@ -184,7 +191,9 @@ describe("a batch", () => {
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
       let rollback = true
-      daemon.on(/^commit$/i, {}).on(/^insert/, { error: "[SQL7008] Not valid.", sqlState: "55019", sqlRc: -7008 })
+      daemon
+        .on(/^(commit$|rollback to|savepoint|release)/i, {})
+        .on(/^insert/, { error: "[SQL7008] Not valid.", sqlState: "55019", sqlRc: -7008 })
       daemon.override((request, connection) => {
         if (request.sql === "ROLLBACK") {
           connection.reply(request, { success: rollback, ...(rollback ? { update_count: 0 } : { error: "It failed" }) })
@@ -195,8 +204,8 @@ describe("a batch", () => {
         const sql = yield* SqlClient.SqlClient
         const many = failureOf(sql.many("insert into t values (?)", [[1], [2]]))
         assert.strictEqual((yield* many).outcome, "notExecuted")
-        // In a transaction nobody has rolled it back yet.
-        assert.strictEqual((yield* sql.withTransaction(many)).outcome, "unknown")
+        // In a transaction its savepoint is.
+        assert.strictEqual((yield* sql.withTransaction(many)).outcome, "notExecuted")
         rollback = false
         assert.strictEqual((yield* many).outcome, "unknown")
       })

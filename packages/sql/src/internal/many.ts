@@ -64,8 +64,8 @@ const isOneChunk = (rows: unknown): boolean => {
 interface Sum {
   rows: number
   changes: number | undefined
-  /** Chunks that were done stay so when a later one fails. */
-  readonly kept: boolean
+  /** Of chunks that were done, when a later one fails: they stay, or are undone by the engine or by our savepoint. */
+  readonly then: "kept" | "undone" | "savepoint"
 }
 
 const isStream = <E, R>(rows: SqlTransport.RowSource<E, R>): rows is Stream.Stream<ReadonlyArray<unknown>, E, R> =>
@@ -78,11 +78,16 @@ export const many = <E, R>(
 ): Effect.Effect<{ readonly changes: number | undefined }, SqlError | E, R> =>
   Effect.withFiberRuntime((self) => {
     const fiber = self as unknown as AnyFiber
-    const sum: Sum = { rows: 0, changes: 0, kept: core.levelOf(fiber.currentContext)?.root.use !== "required" }
+    const level = core.levelOf(fiber.currentContext)
+    // Inside a transaction the whole call is one step: all of it or nothing. A batch alone may be that already.
+    const isStep = level === undefined || (core.transport.atomicBatches === true && isOneChunk(rows))
+    const then = level?.root.use !== "required" ? "kept" : isStep ? "undone" : "savepoint"
+    const sum: Sum = { rows: 0, changes: 0, then }
     const all = isStream(rows)
       ? inTime(
           fiber,
           text,
+          sum,
           untilClosed(core, sum, (sending) =>
             Stream.runForEachChunk(Stream.rechunk(rows, chunkRows), (chunk) =>
               sending(sendAll(core, text, Chunk.toReadonlyArray(chunk), sum))
@@ -90,20 +95,20 @@ export const many = <E, R>(
           )
         )
       : sendAll(core, text, rows, sum)
-    // Inside a transaction the whole call is one step: all of it or nothing. A batch alone may be that already.
-    const isStep =
-      core.levelOf(fiber.currentContext) === undefined || (core.transport.atomicBatches === true && isOneChunk(rows))
-    return Effect.map(isStep ? all : inSavepoint(core, fiber, all), () => ({ changes: sum.changes }))
+    return Effect.map(then === "savepoint" ? transaction(core, {})(all) : all, () => ({ changes: sum.changes }))
   })
 
 /** A Stream may take its time between two rows: no statement is there to keep the deadline then. */
 const inTime = <E, R>(
   fiber: AnyFiber,
   text: string,
+  { then }: Sum,
   effect: Effect.Effect<void, SqlError | E, R>
 ): Effect.Effect<void, SqlError | E, R> => {
   const deadline = monotonicDeadline(fiber)
-  return deadline === Infinity ? effect : within(effect, deadline, text, "unknown")
+  return deadline === Infinity
+    ? effect
+    : within(effect, deadline, text, then === "savepoint" ? "notExecuted" : "unknown")
 }
 
 /** A Stream that stalls would not notice that its rows have no taker any more. What is being sent gets its answer. */
@@ -116,9 +121,6 @@ const untilClosed = <A, E, R>(
   const closed = Effect.catchAll(core.closed, (error) => sending(Effect.suspend(() => Effect.fail(ofAll(error, sum)))))
   return Effect.raceFirst(all(sending), closed)
 }
-
-const inSavepoint = <A, E, R>(core: Core, fiber: AnyFiber, effect: Effect.Effect<A, E, R>) =>
-  core.levelOf(fiber.currentContext)?.root.use === "required" ? transaction(core, {})(effect) : effect
 
 const sendAll = (
   core: Core,
@@ -157,14 +159,18 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
     })
   })
 
-/** The session knows of its chunk alone, the caller of the call: which row it was, and whether nothing has been done. */
-const ofAll = (error: SqlError, { kept, rows }: Sum): SqlError => {
-  if (rows === 0) {
+/**
+ * The session knows of its chunk alone, the caller of the call: which row it was, and whether nothing has been done. What is
+ * in our savepoint goes with it, or, where that fails, with the transaction; of a session that is lost nobody knows.
+ */
+const ofAll = (error: SqlError, { rows, then }: Sum): SqlError => {
+  const { failedRow, outcome, reason } = SqlFailure.from(error)
+  const undone = then === "savepoint" && reason !== "SessionLost"
+  if (rows === 0 && (!undone || outcome === "notExecuted")) {
     return error
   }
-  const { failedRow, outcome } = SqlFailure.from(error)
   return SqlFailure.annotate(error, {
     failedRow: failedRow === undefined ? undefined : rows + failedRow,
-    outcome: kept ? "unknown" : outcome
+    outcome: undone ? "notExecuted" : then === "kept" ? "unknown" : outcome
   })
 }
