@@ -325,3 +325,28 @@ describe("levels that forked fibers hold, at random", () => {
     )
   }
 })
+
+describe("a savepoint that cannot be undone", () => {
+  for (const [reason, warnings] of [
+    ["Unknown", 1],
+    ["SessionLost", 0]
+  ] as const) {
+    it.live(`is ${warnings === 0 ? "not told of" : "a warning"} where that is for reason ${reason}`, () => {
+      const seen: Array<unknown> = []
+      const logger = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ logLevel, message }) => void (logLevel === LogLevel.Warning && seen.push(message)))
+      )
+      const { layer } = fake({
+        sharing: "exclusive",
+        run: ({ text }) => (/^ROLLBACK TO/.test(text) ? Effect.fail(failure(reason)) : undefined)
+      })
+      return Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const inner = Effect.flip(sql.withTransaction(Effect.fail("no")))
+        yield* Effect.exit(sql.withTransaction(inner))
+        assert.lengthOf(seen, warnings)
+      }).pipe(Effect.provide(clientOf(layer)), Effect.provide(logger))
+    })
+  }
+})

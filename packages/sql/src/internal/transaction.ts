@@ -6,11 +6,13 @@
  */
 import * as EffectSql from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import type * as Tracer from "effect/Tracer"
 import * as SqlFailure from "../SqlFailure.js"
@@ -35,6 +37,10 @@ export interface TransactionOptions extends SqlTransport.BeginOptions {
 }
 
 const isLost = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
+
+/** With its session a transaction is undone, savepoints and all; whoever is in it is told by its next statement. */
+const isTold = (cause: Cause.Cause<SqlError>) =>
+  Option.exists(Cause.failureOption(cause), SqlFailure.is("SessionLost", "Closed"))
 
 /** Failures of commits that may have been done all the same: their transactions are not run again. */
 const unsure = new WeakSet<SqlError>()
@@ -258,7 +264,7 @@ const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effec
   })
   // What cannot be undone alone is undone with all of the transaction, also where somebody handles this failure.
   const undone = Effect.catchAllCause(undoWith(Effect.tapErrorCause(rollbackTo, () => spoil)), (cause) =>
-    Effect.logWarning("A savepoint could not be undone", cause)
+    isTold(cause) ? Effect.void : Effect.logWarning("A savepoint could not be undone", cause)
   )
   // Nothing has been done in it yet: whether it is there or not, nothing is spoiled.
   const begin = Effect.onError(restore(bounded(control.savepoint(session, name))), () =>
