@@ -249,6 +249,9 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
             }
             if (options.onClose === "interrupt") {
               session.abort(failure.closed())
+              // What cannot be stopped is left to end by itself, as with a session that is given up.
+              const timer = setTimeout(onStuck, options.grace)
+              thread!.onGone(() => clearTimeout(timer))
             }
             thread!.close()
             thread!.onGone(onStuck)

@@ -121,6 +121,26 @@ Effect.runFork(Effect.gen(function*() {
     })
   )
 
+  it.scopedLive("row 35: … waits for no statement that cannot be stopped longer than the grace period", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      // The native engine looks so seldom that it cannot be stopped either.
+      const sql = yield* Scope.extend(
+        open(engine, { onClose: "interrupt", grace: 200, progressSteps: 2_000_000_000 }),
+        scope
+      )
+      const before = workersAlive()
+      const running = yield* Effect.fork(reasonOf(sql.unsafe(spinFor(8_000_000))))
+      yield* Effect.sleep(50)
+      const [took] = yield* timed(Scope.close(scope, Exit.void))
+      assert.isAtLeast(took, 150)
+      assert.isAtLeast(workersAlive(), before)
+      const { outcome, reason } = yield* Fiber.join(running)
+      assert.deepStrictEqual({ outcome, reason }, { outcome: "unknown", reason: "Closed" })
+      yield* eventually("the thread has ended", () => workersAlive() < before)
+    })
+  )
+
   it.scopedLive("a client that waits at its close ends what it has been given, and loses nobody", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
