@@ -33,6 +33,17 @@ export interface Root {
   spoiled: boolean
 }
 
+/** Of a transaction (`required`), or of a session that is reserved (`free`). */
+export const rootOf = (facts: Pick<Root, "session" | "use" | "options" | "around">): Root => ({
+  ...facts,
+  afterCommit: [],
+  committed: false,
+  ended: false,
+  atEnd: [],
+  savepoints: 0,
+  spoiled: false
+})
+
 /** The deadline of a `sql.transaction`'s own option, and the one around it, which is all that counts after the commit. */
 export interface Bound {
   readonly own: number

@@ -8,7 +8,7 @@ import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
-import { monotonicDeadline } from "./settings.js"
+import { deadlineOf } from "./settings.js"
 import { transaction } from "./transaction.js"
 
 /** Rows in one chunk, and what they may weigh together. */
@@ -105,7 +105,7 @@ const inTime = <E, R>(
   { then }: Sum,
   effect: Effect.Effect<void, SqlError | E, R>
 ): Effect.Effect<void, SqlError | E, R> => {
-  const deadline = monotonicDeadline(fiber)
+  const deadline = deadlineOf(fiber.currentContext)
   return deadline === Infinity
     ? effect
     : within(effect, deadline, text, then === "savepoint" ? "notExecuted" : "unknown")

@@ -5,12 +5,12 @@ import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { bounded, type BoundedRequest } from "./deadline.js"
 import { reserve } from "./reserve.js"
-import { clockOf, machineTime, monotonicDeadline, nowOf } from "./settings.js"
+import { clockOf, deadlineOf, machineTime, nowOf } from "./settings.js"
 
 /** A timeout for statements is none for a backup. */
 const withoutTimeout = (fiber: AnyFiber, request: BoundedRequest): BoundedRequest => {
   const clock = clockOf(fiber)
-  const until = monotonicDeadline(fiber)
+  const until = deadlineOf(fiber.currentContext)
   return { ...request, until, deadline: machineTime(clock, until - nowOf(clock)) }
 }
 

@@ -5,8 +5,8 @@ import type * as Scope from "effect/Scope"
 import type * as SessionPool from "../SessionPool.js"
 import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
-import { Level, type Root } from "./level.js"
-import { monotonicDeadline } from "./settings.js"
+import { Level, rootOf } from "./level.js"
+import { deadlineOf } from "./settings.js"
 
 /**
  * A session for the holder alone, until its scope closes: outside of transactions its own, inside one the same. Waited for
@@ -21,22 +21,10 @@ export const reserve = (core: Core, until?: number): Effect.Effect<LevelConnecti
         const late = level.ended()
         return late === undefined ? Effect.succeed(level.connection as LevelConnection) : Effect.fail(late)
       }
-      const deadline = until ?? monotonicDeadline(fiber)
+      const deadline = until ?? deadlineOf(fiber.currentContext)
       return Effect.flatMap(core.lease(fiber, restore, core.pools.transaction, "exclusive", { deadline }), (lease) =>
         Effect.gen(function* () {
-          const { session } = lease
-          const root: Root = {
-            session,
-            use: "free",
-            options: {},
-            around: undefined,
-            afterCommit: [],
-            committed: false,
-            ended: false,
-            atEnd: [],
-            savepoints: 0,
-            spoiled: false
-          }
+          const root = rootOf({ session: lease.session, use: "free", options: {}, around: undefined })
           const level = new Level(root, undefined, core.width, [], (level) => new LevelConnection(core, level))
           yield* Effect.addFinalizer(() => giveBack(core, level, lease))
           return level.connection as LevelConnection

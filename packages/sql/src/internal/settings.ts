@@ -113,10 +113,6 @@ export const isLive = (clock: Clock.Clock): boolean => clock === liveClock
 /** Milliseconds that no change of the wall clock moves (with a TestClock: its own time). */
 export const nowOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
 
-/** The fiber's deadline as its clock counts (`nowOf`); `Infinity`: none. */
-export const monotonicDeadline = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number =>
-  deadlineOf(fiber.currentContext)
-
 /**
  * A time so many milliseconds from now as `performance.now()` counts, which is what sessions understand. `Infinity` where
  * the clock is not the machine's: its time may stand still while theirs goes on.

@@ -21,10 +21,10 @@ import { wrongOption } from "./beginOptions.js"
 import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
-import { type Bound, Level, type Root } from "./level.js"
+import { type Bound, Level, type Root, rootOf } from "./level.js"
 import { failAfterLoss } from "./lost.js"
 import { thenAlways } from "./primitives.js"
-import { deadlineOf, monotonicDeadline, withDeadline } from "./settings.js"
+import { deadlineOf, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
@@ -60,7 +60,7 @@ interface Attempt<A, E, R> {
   readonly restore: Restore
   readonly span: Tracer.Span | undefined
   readonly bounds: ReadonlyArray<Bound>
-  /** For what comes before the body, as `performance.now()` counts; `Infinity`: none. */
+  /** For what comes before the body, by the fiber's clock; `Infinity`: none. */
   readonly deadline: number
 }
 
@@ -77,7 +77,7 @@ export const transaction =
             bounds.unshift({ own: deadlineOf(fiber.currentContext), around })
           }
           const run = (span: Tracer.Span | undefined) => {
-            const deadline = monotonicDeadline(fiber)
+            const deadline = deadlineOf(fiber.currentContext)
             const attempt = { core, fiber, options, effect, restore, span, bounds, deadline }
             return parent === undefined || parent.root.use === "free"
               ? outermost(attempt, parent)
@@ -127,18 +127,8 @@ const outermost = <A, E, R>(
 ): Effect.Effect<A, E | SqlError, R> => {
   const { core, deadline, fiber, options, restore } = attempt
   const on = (session: SqlTransport.Session, retire: Effect.Effect<void>, giveBack: Effect.Effect<void>) => {
-    const root: Root = {
-      session,
-      use: "required",
-      options,
-      around: Context.getOrElse(fiber.currentContext, EffectSql.TransactionConnection, () => undefined),
-      afterCommit: [],
-      committed: false,
-      ended: false,
-      atEnd: [],
-      savepoints: 0,
-      spoiled: false
-    }
+    const around = Context.getOrElse(fiber.currentContext, EffectSql.TransactionConnection, () => undefined)
+    const root = rootOf({ session, use: "required", options, around })
     // What comes after the commit may run statements of its own: the session is free for them by then.
     const whole = Effect.zipLeft(
       Effect.ensuring(onSession(attempt, root, retire), giveBack),
