@@ -154,6 +154,9 @@ const pragmaText = (name: string, value: string | number | boolean): string =>
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
 
+/** Node's timers know no longer time, and take one for none. */
+const longestTimer = 0x7fffffff
+
 const connectOptions = (
   config: Config,
   untrusted: UntrustedRules | undefined,
@@ -166,7 +169,7 @@ const connectOptions = (
   readonly: config.readonly ?? false,
   queryOnly: false,
   wal: config.disableWAL !== true && config.readonly !== true && !isMemory(config.filename),
-  busyTimeout: Math.min(millis(config.busyTimeout, 5_000), 0x7fffffff),
+  busyTimeout: Math.min(millis(config.busyTimeout, 5_000), longestTimer),
   progressSteps: config.progressSteps ?? 1_000,
   safety: {
     defensive: config.defensive ?? safest.defensive,
@@ -187,7 +190,7 @@ const connectOptions = (
   statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
   maxQueued: config.maxQueued ?? Infinity,
   maxQueuedBytes: config.maxQueuedBytes ?? Infinity,
-  grace: millis(config.grace, 2_000),
+  grace: Math.min(millis(config.grace, 2_000), longestTimer),
   onClose: config.onClose ?? "wait",
   workerUrl: config.workerUrl
 })

@@ -141,6 +141,21 @@ Effect.runFork(Effect.gen(function*() {
     })
   )
 
+  it.scopedLive("row 35: … and waits for it without a limit where grace is infinite", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const sql = yield* Scope.extend(
+        open(engine, { onClose: "interrupt", grace: Infinity, progressSteps: 2_000_000_000 }),
+        scope
+      )
+      const before = workersAlive()
+      yield* Effect.fork(reasonOf(sql.unsafe(spinFor(4_000_000))))
+      yield* Effect.sleep(50)
+      yield* Scope.close(scope, Exit.void)
+      assert.isBelow(workersAlive(), before)
+    })
+  )
+
   it.scopedLive("a client that waits at its close ends what it has been given, and loses nobody", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
