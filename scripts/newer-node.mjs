@@ -43,10 +43,10 @@ if (built !== 0) process.exit(built)
 const told = run(
   "--input-type=module",
   "--eval",
-  `import { carrier } from "./packages/sqlite/dist/internal/worker/carrier.js"
-   import { load } from "./packages/sqlite/dist/internal/worker/nativeEngine.js"
+  `import { carrier } from "./packages/sqlite/dist/internal/carrier.js"
+   import { load } from "./packages/sqlite/dist/internal/pump.js"
    const { name, version } = carrier()
-   const engine = load(carrier())?.kind ?? "portable"
+   const engine = load(carrier()) === undefined ? "portable" : "native"
    console.log(\`Node \${process.versions.node}, carrier \${name}, SQLite \${version}, \${engine} engine\`)
    if (name !== "node:sqlite") process.exit(1)`
 )

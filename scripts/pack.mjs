@@ -31,6 +31,8 @@ const checkContents = (name, paths, pump) => {
   }
   if (name === "sqlite") {
     has("dist/internal/worker/bundle.js")
+    const alone = paths.find((path) => /^dist\/internal\/worker\/(?!bundle\.js$)/.test(path))
+    if (alone !== undefined) fail(`@sluice/sqlite: ${alone} has no business beside the bundle`)
     has("native/pump.h")
     has("native/build.mjs")
     if (pump && !paths.some((path) => /^prebuilds\/.*\.node$/.test(path))) fail("@sluice/sqlite: no prebuilt pump")

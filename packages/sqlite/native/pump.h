@@ -29,7 +29,7 @@ typedef struct Changes Changes;
 
 /* ---- control.c: may the current request go on? ---- */
 
-/* What the JavaScript side asks for when it loads the pump (`revision` in nativeEngine.ts). Raise both with every change of
+/* What the JavaScript side asks for when it loads the pump (`revision` in pump.ts). Raise both with every change of
    what the two share: exports and their parameters, control words, pages, numbers of kinds and hooks; and with what an
    older pump must not be used for any more, because it does not protect from it. */
 enum { REVISION = 7 };

@@ -6,8 +6,9 @@ import { afterAll, afterEach, assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { cancelWord, sharedBytes, slots, Word } from "../src/internal/boundary.js"
 import { encode, encodeRows } from "../src/internal/parameters.js"
-import { carrier } from "../src/internal/worker/carrier.js"
-import { load } from "../src/internal/worker/nativeEngine.js"
+import { carrier } from "../src/internal/carrier.js"
+import { load } from "../src/internal/pump.js"
+import { nativeEngine } from "../src/internal/worker/nativeEngine.js"
 import { SqlClient } from "@sluice/sql"
 import { open as openClient, random } from "./conformance/stopping.js"
 import { makeHarness } from "./engineHarness.js"
@@ -48,10 +49,10 @@ const choices = (seed: number) => {
   return { next, below, bytes, value }
 }
 
-const native = load(carrier())
+const pump = load(carrier())
 
-describe.runIf(native !== undefined)("the pump survives (native)", () => {
-  const harness = makeHarness(() => native!)
+describe.runIf(pump !== undefined)("the pump survives (native)", () => {
+  const harness = makeHarness(() => nativeEngine(pump!))
   const { bind, cleanUp, drain, open, prepare, run } = harness
   afterEach(cleanUp)
 

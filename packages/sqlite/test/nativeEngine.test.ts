@@ -7,9 +7,10 @@ import { Worker } from "node:worker_threads"
 import { afterAll, afterEach, describe, expect, it } from "vitest"
 import { cancelWord, deadlineOffset, safest, sharedBytes, slots, Word } from "../src/internal/boundary.js"
 import { ColumnFlag, Flag, Header, headerBytes, Kind, largeRowBytes, Tag, Why } from "../src/internal/page.js"
-import { carrier } from "../src/internal/worker/carrier.js"
+import { carrier } from "../src/internal/carrier.js"
+import { load, pin } from "../src/internal/pump.js"
 import { type Connection, EngineError, type Prepared } from "../src/internal/worker/engine.js"
-import { load, pin } from "../src/internal/worker/nativeEngine.js"
+import { nativeEngine } from "../src/internal/worker/nativeEngine.js"
 
 // ---- a small decoder of pages ----
 
@@ -145,7 +146,7 @@ const encode = (rows: ReadonlyArray<ReadonlyArray<Value | boolean>>, lead = 0): 
 
 // ---- connections ----
 
-const engine = load(carrier())!
+const engine = nativeEngine(load(carrier())!)
 /** What a worker requires to get the same carrier. */
 const carrierModule = createRequire(import.meta.url).resolve(carrier().name)
 const directory = mkdtempSync(join(tmpdir(), "sluice-native-"))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { safest, sharedBytes } from "../src/internal/boundary.js"
 import { findFaults } from "../src/internal/worker/bindings.js"
-import { carrier } from "../src/internal/worker/carrier.js"
+import { carrier } from "../src/internal/carrier.js"
 import { portableEngine } from "../src/internal/worker/portableEngine.js"
 import { engineSuite } from "./engineSuite.js"
 

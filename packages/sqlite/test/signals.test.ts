@@ -5,12 +5,12 @@ import { afterEach, describe, expect, it } from "vitest"
 import { Sleep, sleepWord, Word } from "../src/internal/boundary.js"
 import { Lookers } from "../src/internal/lookers.js"
 import { Waker } from "../src/internal/waker.js"
-import { carrier } from "../src/internal/worker/carrier.js"
-import { pin } from "../src/internal/worker/nativeEngine.js"
+import { carrier } from "../src/internal/carrier.js"
+import { pin } from "../src/internal/pump.js"
 import { Sleeper } from "../src/internal/worker/sleeper.js"
 
 const pump = fileURLToPath(new URL("../native/build/pump.node", import.meta.url))
-const signals = pin(carrier())!.signals!
+const signals = pin(carrier())!.pump
 const workers: Array<Worker> = []
 
 afterEach(() => Promise.all(workers.splice(0).map((worker) => worker.terminate())))

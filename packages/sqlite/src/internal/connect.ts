@@ -8,14 +8,13 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { stopAtExit } from "./atExit.js"
 import { cancelWord, sharedBytes, type Start, type ToLoop } from "./boundary.js"
+import { carrier } from "./carrier.js"
 import * as failure from "./failure.js"
 import { Lookers, nextNumber, places } from "./lookers.js"
+import { openSeq, openSlot } from "./openSeq.js"
+import { type LoadedPump, pin } from "./pump.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
-import { carrier } from "./worker/carrier.js"
-import type { Engine } from "./worker/engine.js"
-import { pin } from "./worker/nativeEngine.js"
-import { openSeq, openSlot } from "./worker/openSeq.js"
 
 /** What the worker said when the file was open. */
 export interface Opened {
@@ -56,7 +55,7 @@ class Thread {
 
   constructor(
     options: ConnectOptions,
-    native: Engine | undefined,
+    native: LoadedPump | undefined,
     readonly id: string,
     onLost: (error: SqlError) => void,
     settle: (result: Exit.Exit<Omit<Opened, "session">, SqlError>) => void
@@ -81,7 +80,7 @@ class Thread {
       wal,
       busyTimeout
     } = options
-    this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.signals, onLost })
+    this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.pump, onLost })
     const number = nextNumber()
     const start: Start = {
       shared: this.memory,

@@ -2,7 +2,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Option, Stream, Tracer } from "effect"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
-import { carrier } from "../../src/internal/worker/carrier.js"
+import { carrier } from "../../src/internal/carrier.js"
 import { countTo, eventually, leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 
 class Greeting extends Context.Tag("Greeting")<Greeting, string>() {}

@@ -2,7 +2,7 @@
 import { Changeset } from "@sluice/sqlite"
 import { Effect } from "effect"
 import { random } from "../conformance/stopping.js"
-import { carrier } from "../../src/internal/worker/carrier.js"
+import { carrier } from "../../src/internal/carrier.js"
 
 interface Session {
   readonly changeset: () => Uint8Array

@@ -5,7 +5,7 @@ import { SqlClient } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Fiber, Stream } from "effect"
 import { layerOf, leftovers, onEngines, reasonOf, spinFor } from "../support.js"
-import { carrier } from "../../src/internal/worker/carrier.js"
+import { carrier } from "../../src/internal/carrier.js"
 
 /** Whether the carrier's own API reads a text beyond its first NUL: Node 24's does, older ones do not. */
 const carrierReadsNul = (): boolean => {

@@ -1,6 +1,6 @@
 /** From tagged bytes (see `Request` in boundary.ts) to what a carrier binds. */
 import type { Statement } from "../split.js"
-import type { Carrier, CarrierDatabase, CarrierStatement, CarrierValue } from "./carrier.js"
+import type { Carrier, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
 
 /** What a carrier's binding gets wrong, found by trying. */
 export interface CarrierFaults {

@@ -2,7 +2,7 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { BlobPlace, ChangesMessage, HookKind, Loaded, Registration, Safety } from "../boundary.js"
+import type { BlobPlace, ChangesMessage, HookKind, Registration, Safety } from "../boundary.js"
 import type { Signals } from "../signals.js"
 
 export interface Engine {
@@ -10,8 +10,6 @@ export interface Engine {
   /** SQLite's version, such as "3.50.4". */
   readonly version: string
   readonly signals?: Signals
-  /** Where the pump and its library are, for other threads. */
-  readonly loaded?: Loaded
   /** Throws `EngineError`. */
   readonly open: (options: OpenOptions) => Connection
 }

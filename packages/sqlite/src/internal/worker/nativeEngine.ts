@@ -1,125 +1,10 @@
-/**
- * The engine over the pump (`native/`): an addon that is also a SQLite extension. The carrier's SQLite loads it once and
- * so hands over its table of functions; from then on the pump opens connections of its own in that library.
- */
-import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
-import { fileURLToPath } from "node:url"
-import { hookKinds, limitNames, type Loaded, type Safety } from "../boundary.js"
-import type { Signals } from "../signals.js"
-import type { Carrier } from "./carrier.js"
-import type { Backup, Blob, Callback, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
+/** The engine over the pump: what the worker asks for, as the pump's functions. */
+import { hookKinds, limitNames, type Safety } from "../boundary.js"
+import type { BackupHandle, BlobHandle, ConnectionHandle, LoadedPump, Pump } from "../pump.js"
+import type { Backup, Blob, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { firstStatement } from "../split.js"
 import { prepareLimited } from "./limitedWrites.js"
-
-type Opaque<Name extends string> = { readonly _handle: Name }
-type Library = Opaque<"library">
-type ConnectionHandle = Opaque<"connection">
-type StatementHandle = Opaque<"statement">
-type BackupHandle = Opaque<"backup">
-type BlobHandle = Opaque<"blob">
-
-/** What the addon exports (`native/js_*.c`). Errors thrown have SQLite's extended result code as `code`. */
-interface Pump extends Signals {
-  /** Missing in pumps from before there was one. */
-  readonly revision?: () => number
-  readonly library: () => Library | undefined
-  readonly address: (library: Library) => bigint
-  readonly libraryAt: (address: bigint) => Library | undefined
-  readonly version: (library: Library) => string
-  readonly open: (
-    library: Library,
-    filename: string,
-    readonly: boolean,
-    create: boolean,
-    words: Int32Array,
-    progressSteps: number,
-    busyTimeout: number
-  ) => ConnectionHandle
-  readonly close: (connection: ConnectionHandle) => void
-  readonly setOption: (connection: ConnectionHandle, option: number, on: boolean) => void
-  readonly setLimit: (connection: ConnectionHandle, limit: number, value: number) => void
-  readonly restrict: (connection: ConnectionHandle) => void
-  readonly start: (connection: ConnectionHandle, seq: number, slot: number) => number
-  readonly end: (connection: ConnectionHandle) => void
-  readonly check: (connection: ConnectionHandle) => number
-  readonly exec: (connection: ConnectionHandle, text: string, own: boolean) => void
-  readonly inTransaction: (connection: ConnectionHandle) => boolean
-  readonly loadExtension: (connection: ConnectionHandle, path: string) => void
-  readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
-  readonly assertReplaceable: (connection: ConnectionHandle) => void
-  readonly deserialize: (connection: ConnectionHandle, image: Uint8Array) => void
-  readonly prepare: (
-    connection: ConnectionHandle,
-    text: string
-  ) =>
-    | readonly [statement: StatementHandle, tail: string, parameterCount: number, readonly: boolean, routable: boolean]
-    | undefined
-  readonly columnCount: (statement: StatementHandle) => number
-  readonly columns: (statement: StatementHandle) => ReadonlyArray<string | boolean | undefined>
-  readonly bind: (statement: StatementHandle, bytes: Uint8Array, offset: number, count: number, keep: boolean) => number
-  readonly fetch: (
-    statement: StatementHandle,
-    maxRows: number,
-    out: Uint8Array,
-    offset: number,
-    capacity: number
-  ) => number
-  readonly batch: (
-    statement: StatementHandle,
-    bytes: Uint8Array,
-    offset: number,
-    parameters: number,
-    rows: number,
-    out: Uint8Array,
-    outOffset: number,
-    capacity: number
-  ) => number
-  readonly counters: (statement: StatementHandle) => ReadonlyArray<number>
-  readonly reset: (statement: StatementHandle) => void
-  readonly finalize: (statement: StatementHandle) => void
-  readonly backup: (connection: ConnectionHandle, destination: string) => BackupHandle
-  readonly backupStep: (backup: BackupHandle, pages: number) => boolean
-  readonly backupRemaining: (backup: BackupHandle) => number
-  readonly backupPageCount: (backup: BackupHandle) => number
-  readonly backupFinish: (backup: BackupHandle) => void
-  readonly openBlob: (
-    connection: ConnectionHandle,
-    schema: string,
-    table: string,
-    column: string,
-    rowid: bigint,
-    write: boolean
-  ) => BlobHandle
-  readonly blobSize: (blob: BlobHandle) => number
-  readonly readBlob: (blob: BlobHandle, out: Uint8Array, offset: number, keep: boolean) => void
-  readonly writeBlob: (blob: BlobHandle, bytes: Uint8Array, offset: number) => void
-  readonly reopenBlob: (blob: BlobHandle, rowid: bigint) => void
-  readonly closeBlob: (blob: BlobHandle) => void
-  readonly setFunction: (
-    connection: ConnectionHandle,
-    name: string,
-    arity: number,
-    flags: number,
-    kind: number,
-    run: Callback | undefined
-  ) => void
-  readonly setCollation: (connection: ConnectionHandle, name: string, compare: Callback | undefined) => void
-  readonly setTable: (
-    connection: ConnectionHandle,
-    name: string,
-    schema: string,
-    columns: number,
-    parameters: number,
-    run: Callback | undefined
-  ) => void
-  readonly setHook: (connection: ConnectionHandle, hook: number, run: Callback | undefined) => void
-  readonly setChanges: (connection: ConnectionHandle, on: boolean) => void
-  readonly takeChanges: (
-    connection: ConnectionHandle
-  ) => readonly [names: ReadonlyArray<string>, entries: ArrayBuffer, unknown: boolean] | undefined
-}
 
 /** Of https://www.sqlite.org/c3ref/c_deterministic.html */
 const deterministic = 0x800
@@ -293,9 +178,9 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   close: () => pump.close(handle)
 })
 
-const makeEngine = (path: string, pump: Pump, library: Library): Engine => ({
+/** The engine over this pump. */
+export const nativeEngine = ({ library, pump }: LoadedPump): Engine => ({
   kind: "native",
-  loaded: { pump: path, library: pump.address(library) },
   version: pump.version(library),
   signals: pump,
   open: ({ busyTimeout, create, filename, progressSteps, readonly, safety, shared }: OpenOptions) => {
@@ -307,86 +192,3 @@ const makeEngine = (path: string, pump: Pump, library: Library): Engine => ({
     })
   }
 })
-
-/** Where a pump may lie, the best first; `SLUICE_SQLITE_PUMP` names one for tests. Of two for one platform, only the one for its C library can be loaded. */
-const candidates = (): Array<string> => {
-  const inPackage = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
-  const platform = `${process.platform}-${process.arch}`
-  const named = process.env.SLUICE_SQLITE_PUMP
-  if (named !== undefined && named !== "") return [named]
-  return [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"].map(inPackage)
-}
-
-/** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 7
-
-/** A pump that was built from other sources, as after a `git pull`. */
-let stale: string | undefined
-
-/** Why there is no usable pump, where one is there that does not fit; undefined otherwise. */
-export const stalePump = (): string | undefined =>
-  stale === undefined
-    ? undefined
-    : `the native pump ${stale} was built from other sources than this version: build it with "npm run prepare", ` +
-      "or install the package again"
-
-const require = createRequire(import.meta.url)
-
-const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
-  try {
-    const pump = require(path) as Pump
-    if (pump.revision?.() !== revision) {
-      stale = path
-      return undefined
-    }
-    const database = new carrier.DatabaseSync(":memory:", { allowExtension: true })
-    try {
-      database.enableLoadExtension(true)
-      database.loadExtension(path)
-      const library = pump.library()
-      return library === undefined ? undefined : makeEngine(path, pump, library)
-    } finally {
-      database.close()
-    }
-  } catch {
-    // Not for this platform, or the carrier cannot: there is the portable engine.
-    return undefined
-  }
-}
-
-/** The native engine in the carrier's library; undefined when there is no usable pump. */
-export const load = (carrier: Pick<Carrier, "DatabaseSync">): Engine | undefined => {
-  for (const path of candidates()) {
-    if (!existsSync(path)) continue
-    const engine = loadFrom(path, carrier)
-    if (engine !== undefined) return engine
-  }
-  return undefined
-}
-
-/**
- * The same in what another thread has loaded. The carrier itself is not needed here: that saves its start, and a thread
- * that is terminated while it works for the carrier may take the process with it.
- */
-export const adopt = ({ library, pump: path }: Loaded): Engine | undefined => {
-  const pump = require(path) as Pump
-  const found = pump.libraryAt(library)
-  return found === undefined ? undefined : makeEngine(path, pump, found)
-}
-
-let warned = false
-
-/**
- * Loads pump and carrier on the calling thread. The main thread does so before it starts the first worker: a library
- * that only a worker has loaded is unmapped when that worker ends. `tell`: warns, once, of a pump that is there and does
- * not fit.
- */
-export const pin = (carrier: Pick<Carrier, "DatabaseSync">, tell = false): Engine | undefined => {
-  const engine = load(carrier)
-  const reason = engine === undefined ? stalePump() : undefined
-  if (tell && reason !== undefined && !warned) {
-    warned = true
-    process.emitWarning(`@sluice/sqlite: ${reason}; the portable engine is used instead`)
-  }
-  return engine
-}

@@ -1,7 +1,7 @@
 /** SQL functions by the carrier's own API; it has neither collations nor hooks. */
 import { AggregateOp } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
-import type { CarrierDatabase, CarrierValue } from "./carrier.js"
+import type { CarrierDatabase, CarrierValue } from "../carrier.js"
 import { type Callback, EngineError, type FunctionDefinition } from "./engine.js"
 
 export const unsupported = (what: string): EngineError =>

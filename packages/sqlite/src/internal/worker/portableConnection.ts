@@ -6,7 +6,7 @@ import { type HookKind, unsupportedCode } from "../boundary.js"
 import { Flag, Why } from "../page.js"
 import { firstStatement } from "../split.js"
 import type { CarrierFaults } from "./bindings.js"
-import type { CarrierDatabase, CarrierStatement } from "./carrier.js"
+import type { CarrierDatabase, CarrierStatement } from "../carrier.js"
 import { ControlWords } from "./controlWords.js"
 import type { PageWriter } from "./encodePage.js"
 import {

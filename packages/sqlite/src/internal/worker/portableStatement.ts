@@ -2,7 +2,7 @@
 import { Flag, Why } from "../page.js"
 import type { Statement } from "../split.js"
 import { bindAround, carrierArguments, readParameters } from "./bindings.js"
-import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "./carrier.js"
+import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
 import { type PageColumn, PageWriter, type Value } from "./encodePage.js"
 import { type DescribedColumn, EngineError, type Prepared } from "./engine.js"
 import type { PortableConnection } from "./portableConnection.js"

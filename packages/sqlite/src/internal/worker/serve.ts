@@ -1,13 +1,14 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import { statSync } from "node:fs"
 import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
+import { carrier } from "../carrier.js"
+import { openSeq, openSlot } from "../openSeq.js"
+import { adopt, load, stalePump } from "../pump.js"
 import { isDirectory, ResultCode } from "../resultCode.js"
 import { firstStatement } from "../split.js"
-import { carrier } from "./carrier.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
 import { Loop } from "./loop.js"
-import { adopt, load, stalePump } from "./nativeEngine.js"
-import { openSeq, openSlot } from "./openSeq.js"
+import { nativeEngine } from "./nativeEngine.js"
 import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
 import { restrict } from "./restrict.js"
@@ -15,17 +16,17 @@ import { restrict } from "./restrict.js"
 const chooseEngine = ({ engine: wished, loaded }: Start): Engine => {
   const adopted = wished === "portable" || loaded === undefined ? undefined : adopt(loaded)
   if (adopted !== undefined) {
-    return adopted
+    return nativeEngine(adopted)
   }
   const library = carrier()
-  const native = wished === "portable" ? undefined : load(library)
-  if (native === undefined && wished === "native") {
+  const pump = wished === "portable" ? undefined : load(library)
+  if (pump === undefined && wished === "native") {
     throw new EngineError(
       -1,
       stalePump() ?? "the native pump is not there; install a C compiler or use the portable engine"
     )
   }
-  return native ?? portableEngine(library)
+  return pump === undefined ? portableEngine(library) : nativeEngine(pump)
 }
 
 /** Everything that must be so before the first statement. Answers the journal mode. */

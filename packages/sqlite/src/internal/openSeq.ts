@@ -1,4 +1,4 @@
-import { slots } from "../boundary.js"
+import { slots } from "./boundary.js"
 
 /** The request number and slot under which a file is opened, so that a wait for a lock can be stopped then, too. */
 export const openSeq = 0x7fffffff
