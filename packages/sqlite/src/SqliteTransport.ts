@@ -19,6 +19,7 @@ import type { Enlist, Register } from "./internal/callbacks/make.js"
 import {
   type ChangesMessage,
   limitNames,
+  type Opening,
   type Registration,
   safest,
   type Safety,
@@ -157,13 +158,11 @@ const millis = (duration: Duration.DurationInput | undefined, otherwise: number)
 /** Node's timers know no longer time, and take one for none. */
 const longestTimer = 0x7fffffff
 
-const connectOptions = (
+const openingOf = (
   config: Config,
   untrusted: UntrustedRules | undefined,
-  extensions: ReadonlyArray<string>,
-  registry: Registry,
-  givenUp: Map<string, string>
-): ConnectOptions => ({
+  extensions: ReadonlyArray<string>
+): Opening => ({
   untrusted,
   filename: config.filename,
   readonly: config.readonly ?? false,
@@ -183,10 +182,19 @@ const connectOptions = (
     ...(config.onOpen ?? [])
   ],
   extensions,
+  engine: config.engine ?? "auto"
+})
+
+const connectOptions = (
+  config: Config,
+  opening: Opening,
+  registry: Registry,
+  givenUp: Map<string, string>
+): ConnectOptions => ({
+  opening,
   registry,
   givenUp,
   readers: (config.readers ?? 0) > 0,
-  engine: config.engine ?? "auto",
   statementCacheSize: Math.max(1, config.statementCacheSize ?? 200),
   maxQueued: config.maxQueued ?? Infinity,
   maxQueuedBytes: config.maxQueuedBytes ?? Infinity,
@@ -228,13 +236,15 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       if (wrong !== undefined) {
         return Effect.fail(failure.wrongLimit(wrong))
       }
-      const options = connectOptions(config, untrusted, extensions, registry, givenUp)
       const reads = profile.access === "read"
+      const opening = openingOf(config, untrusted, extensions)
       const known = registry.latest
-      const opening = connect(reads ? { ...options, queryOnly: true, wal: false } : options)
+      const connected = connect(
+        connectOptions(config, reads ? { ...opening, queryOnly: true, wal: false } : opening, registry, givenUp)
+      )
       const complete = ({ session }: Opened) =>
         Effect.forEach(registry.since(known), (registration) => session.command({ _tag: "Register", registration }))
-      return Effect.tap(Effect.tap(opening, complete), (made) => {
+      return Effect.tap(Effect.tap(connected, complete), (made) => {
         opened = true
         if (!reads) {
           readersPossible = !memory && made.journalMode === "wal"

@@ -475,9 +475,8 @@ export interface Loaded {
 }
 
 /** What the worker is started with (`workerData`). */
-export interface Start {
-  readonly shared: SharedArrayBuffer
-  readonly port: import("node:worker_threads").MessagePort
+/** How a worker opens its connection. */
+export interface Opening {
   readonly filename: string
   readonly readonly: boolean
   /** Reader of a client that has a writer: `query_only`, and never creates the file. */
@@ -493,8 +492,15 @@ export interface Start {
   /** Once the connection is configured: what comes from then on comes from strangers. */
   readonly untrusted: UntrustedRules | undefined
   readonly extensions: ReadonlyArray<string>
-  readonly callbacks: ReadonlyArray<Registration>
   readonly engine: "auto" | "native" | "portable"
+}
+
+/** What a worker begins with. */
+export interface Start {
+  readonly opening: Opening
+  readonly shared: SharedArrayBuffer
+  readonly port: import("node:worker_threads").MessagePort
+  readonly callbacks: ReadonlyArray<Registration>
   /** What the loop's thread has loaded for the native engine; undefined: nothing. */
   readonly loaded: Loaded | undefined
   /** See `lookers.ts`: the places, and the number of this session. */

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { stopAtExit } from "./atExit.js"
-import { cancelWord, sharedBytes, type Start, type ToLoop } from "./boundary.js"
+import { cancelWord, type Opening, sharedBytes, type Start, type ToLoop } from "./boundary.js"
 import { carrier } from "./carrier.js"
 import * as failure from "./failure.js"
 import { Lookers, nextNumber, places } from "./lookers.js"
@@ -23,10 +23,8 @@ export interface Opened {
   readonly journalMode: string
 }
 
-export interface ConnectOptions
-  extends
-    Omit<SessionOptions, "onLost" | "signals">,
-    Omit<Start, "shared" | "port" | "callbacks" | "asyncHandle" | "loaded" | "lookers" | "number"> {
+export interface ConnectOptions extends Omit<SessionOptions, "onLost" | "signals"> {
+  readonly opening: Opening
   readonly onClose: "wait" | "interrupt"
   readonly workerUrl: URL | string | undefined
 }
@@ -67,35 +65,12 @@ class Thread {
       }
     }
     const { port1, port2 } = new MessageChannel()
-    const {
-      engine,
-      extensions,
-      filename,
-      onOpen,
-      progressSteps,
-      queryOnly,
-      readonly,
-      safety,
-      untrusted,
-      wal,
-      busyTimeout
-    } = options
     this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.pump, onLost })
     const number = nextNumber()
     const start: Start = {
+      opening: options.opening,
       shared: this.memory,
       port: port2,
-      engine,
-      extensions,
-      filename,
-      onOpen,
-      progressSteps,
-      queryOnly,
-      readonly,
-      safety,
-      untrusted,
-      wal,
-      busyTimeout,
       loaded: native?.loaded,
       lookers: places,
       number,
@@ -107,7 +82,7 @@ class Thread {
         this.worker.unref()
         once(Exit.succeed({ engine: { kind: message[1], version: message[2] }, journalMode: message[3] }))
       } else if (message?.[0] === "failed") {
-        once(Exit.fail(failure.openFailure(message[1], filename)))
+        once(Exit.fail(failure.openFailure(message[1], options.opening.filename)))
       }
     }
     port1.on("message", hear)
@@ -138,7 +113,7 @@ class Thread {
         for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {
           hear(last.message)
         }
-        once(Exit.fail(failure.openFailure({ code: -1, message }, filename)))
+        once(Exit.fail(failure.openFailure({ code: -1, message }, options.opening.filename)))
         // Asked to end it has answered everything, unless it died on the way or calls came too late for it.
         this.onEnd?.(message)
         this.session.lose(message)
@@ -195,19 +170,14 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
   Effect.async<Omit<Opened, "session">, SqlError>((resume) => {
     try {
       // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
-      const native = pin(carrier(), options.engine === "auto")
+      const { engine } = options.opening
+      const native = pin(carrier(), engine === "auto")
       own(
-        new Thread(
-          options,
-          options.engine === "portable" ? undefined : native,
-          `sluice-sqlite-${++sessions}`,
-          onLost,
-          resume
-        )
+        new Thread(options, engine === "portable" ? undefined : native, `sluice-sqlite-${++sessions}`, onLost, resume)
       )
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      resume(Effect.fail(failure.openFailure({ code: -1, message }, options.filename)))
+      resume(Effect.fail(failure.openFailure({ code: -1, message }, options.opening.filename)))
     }
   })
 

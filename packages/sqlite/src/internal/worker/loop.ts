@@ -114,7 +114,7 @@ export class Loop {
 
   private refuseLate(): void {
     const oldest = this.deferred[0]
-    if (oldest !== undefined && performance.now() - oldest.since >= this.start.busyTimeout) {
+    if (oldest !== undefined && performance.now() - oldest.since >= this.start.opening.busyTimeout) {
       this.deferred.shift()
       this.begin(oldest.slot, (seq) => {
         this.runner.answerEmpty(oldest.slot, seq, {

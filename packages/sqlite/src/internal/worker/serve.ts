@@ -1,6 +1,6 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import { statSync } from "node:fs"
-import type { ErrorMessage, Start, ToLoop } from "../boundary.js"
+import type { ErrorMessage, Opening, Start, ToLoop } from "../boundary.js"
 import { carrier } from "../carrier.js"
 import { openSeq, openSlot } from "../openSeq.js"
 import { adopt, load, stalePump } from "../pump.js"
@@ -13,7 +13,7 @@ import { portableEngine } from "./portableEngine.js"
 import { queryValue } from "./queryValue.js"
 import { restrict } from "./restrict.js"
 
-const chooseEngine = ({ engine: wished, loaded }: Start): Engine => {
+const chooseEngine = ({ loaded, opening: { engine: wished } }: Start): Engine => {
   const adopted = wished === "portable" || loaded === undefined ? undefined : adopt(loaded)
   if (adopted !== undefined) {
     return nativeEngine(adopted)
@@ -30,17 +30,17 @@ const chooseEngine = ({ engine: wished, loaded }: Start): Engine => {
 }
 
 /** Everything that must be so before the first statement. Answers the journal mode. */
-const configure = (connection: Connection, start: Start): string => {
-  for (const path of start.extensions) {
+const configure = (connection: Connection, opening: Opening): string => {
+  for (const path of opening.extensions) {
     connection.loadExtension(path)
   }
   connection.exec("PRAGMA foreign_keys=ON")
-  if (start.wal && queryValue(connection, "PRAGMA journal_mode=WAL") === "wal") {
+  if (opening.wal && queryValue(connection, "PRAGMA journal_mode=WAL") === "wal") {
     // What builds of SQLite for applications choose: in WAL mode NORMAL cannot corrupt, and a crash of the process loses
     // nothing; losing power may lose the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
     connection.exec("PRAGMA synchronous=NORMAL")
   }
-  for (const text of start.onOpen) {
+  for (const text of opening.onOpen) {
     // Every session runs these, so that one which answers otherwise answers as all others do.
     const statement = firstStatement(text)
     if (statement?.words[0] === "PRAGMA" && statement.tail === "") {
@@ -49,7 +49,7 @@ const configure = (connection: Connection, start: Start): string => {
       connection.exec(text)
     }
   }
-  if (start.queryOnly) {
+  if (opening.queryOnly) {
     connection.exec("PRAGMA query_only=ON")
   }
   // Reads the header, so that a file that is no database is found now and not by the first statement.
@@ -67,11 +67,12 @@ const errorMessage = (error: unknown, filename: string): ErrorMessage => {
 }
 
 export const serve = (start: Start): void => {
+  const { opening } = start
   const post = (message: ToLoop) => start.port.postMessage(message)
   let connection: Connection | undefined
   const fail = (error: unknown): void => {
     connection?.close()
-    post(["failed", errorMessage(error, start.filename)])
+    post(["failed", errorMessage(error, opening.filename)])
     start.port.close()
   }
   let ready: () => void
@@ -79,17 +80,17 @@ export const serve = (start: Start): void => {
   try {
     const engine = chooseEngine(start)
     connection = engine.open({
-      filename: start.filename,
-      readonly: start.readonly,
-      create: !start.readonly && !start.queryOnly,
+      filename: opening.filename,
+      readonly: opening.readonly,
+      create: !opening.readonly && !opening.queryOnly,
       shared: start.shared,
-      progressSteps: start.progressSteps,
-      busyTimeout: start.busyTimeout,
-      safety: start.safety
+      progressSteps: opening.progressSteps,
+      busyTimeout: opening.busyTimeout,
+      safety: opening.safety
     })
     connection.start(openSeq, openSlot)
-    const journalMode = configure(connection, start)
-    const opened = start.untrusted === undefined ? connection : restrict(connection, start.untrusted)
+    const journalMode = configure(connection, opening)
+    const opened = opening.untrusted === undefined ? connection : restrict(connection, opening.untrusted)
     const loop = new Loop(start, opened, engine)
     ready = () => {
       opened.end()
