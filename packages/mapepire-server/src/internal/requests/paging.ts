@@ -6,46 +6,36 @@ import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { field, rawField } from "../json.js"
 import { failed, invalidId, noId, type Reply, success } from "../reply.js"
+import { continued } from "./continued.js"
 import { page } from "./results.js"
 import { giveHandle } from "./sql.js"
 
 const end = success(rawField("data", "[]"), field("is_done", true))
 
-export const sqlMore = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> => {
-  const of = textField(request, "cont_id")
-  if (of === undefined) {
-    return Effect.succeed(noId)
-  }
-  const entry = client.entries.get(of)
-  if (entry === undefined) {
-    return Effect.succeed(invalidId)
-  }
-  const { connection } = client
-  if (connection === undefined) {
-    return Effect.succeed(failed(failures.notConnected))
-  }
-  const work = Effect.suspend((): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
-    const { cursor, writer } = entry
-    if (cursor === undefined || writer === undefined) {
-      return Effect.fail(failures.noResultSet)
-    }
-    // A result of a connection that is gone, or rolled back, counts as closed, and a closed one as read to its end.
-    if (entry.connection !== connection) {
-      return Effect.succeed(end)
-    }
-    if (entry.closings !== connection.closings) {
-      returned(connection, entry)
-      return Effect.as(cursor.close, end)
-    }
-    return Effect.map(page(cursor, integerField(request, "rows", defaultRows)), ({ done, rows }) => {
-      if (done) {
-        returned(connection, entry)
+export const sqlMore = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> =>
+  continued(client, request, (connection, entry) => {
+    const work = Effect.suspend((): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
+      const { cursor, writer } = entry
+      if (cursor === undefined || writer === undefined) {
+        return Effect.fail(failures.noResultSet)
       }
-      return success(rawField("data", writer.rows(rows)), field("is_done", done))
+      // A result of a connection that is gone, or rolled back, counts as closed, and a closed one as read to its end.
+      if (entry.connection !== connection) {
+        return Effect.succeed(end)
+      }
+      if (entry.closings !== connection.closings) {
+        returned(connection, entry)
+        return Effect.as(cursor.close, end)
+      }
+      return Effect.map(page(cursor, integerField(request, "rows", defaultRows)), ({ done, rows }) => {
+        if (done) {
+          returned(connection, entry)
+        }
+        return success(rawField("data", writer.rows(rows)), field("is_done", done))
+      })
     })
+    return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
   })
-  return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
-}
 
 /** A prepared statement keeps its handle. */
 const returned = (connection: Connection, entry: Entry): void => {

@@ -9,9 +9,10 @@ import type { Run } from "../db2/statement.js"
 import type { Db2Type } from "../db2/types.js"
 import { field, fields, type Fields as Json, rawField } from "../json.js"
 import { bind } from "../parameters.js"
-import { failed, invalidId, missing, noId, refused, type Reply, success } from "../reply.js"
+import { failed, missing, refused, type Reply, success } from "../reply.js"
 import type { Known } from "../statementCache.js"
 import { type Call, callParameters, callProcedure, procedureOf } from "./call.js"
+import { continued } from "./continued.js"
 import { noResult, openResult, parameterJson } from "./results.js"
 import { takeHandle, verbOf } from "./sql.js"
 
@@ -137,41 +138,30 @@ export const prepareSqlExecute = (client: Client, id: string, request: Fields): 
 const failureReply = (connection: Connection, failure: Failure | Malformed, verb: string, partial: Json): Reply =>
   failure instanceof Malformed ? refused(failure.message, partial) : failed(connection.failure(failure, verb), partial)
 
-export const execute = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> => {
-  const of = textField(request, "cont_id")
-  if (of === undefined) {
-    return Effect.succeed(noId)
-  }
-  const entry = client.entries.get(of)
-  if (entry === undefined) {
-    return Effect.succeed(invalidId)
-  }
-  const { connection } = client
-  if (connection === undefined) {
-    return Effect.succeed(failed(failures.notConnected))
-  }
-  const rows = integerField(request, "rows", defaultRows)
-  const work = Effect.suspend(() => {
-    const { prepared } = entry
-    if (prepared === undefined) {
-      return Effect.succeed(missing)
-    }
-    if (entry.connection !== connection) {
-      return Effect.fail(failures.functionSequence)
-    }
-    const verb = verbOf(prepared.text)
-    // The driver closes the result that the same statement had before.
-    const opened: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
-    return Effect.forEach([entry.cursor, entry.last], (open) => open?.close ?? Effect.void, { discard: true }).pipe(
-      Effect.zipRight(
-        execution(client, connection, opened, prepared.known, request.parameters, rows, opened.terse, false)
-      ),
-      Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
-      Effect.tap(() => Effect.sync(() => void (entry.last = opened.cursor)))
-    )
+export const execute = (client: Client, _id: string, request: Fields): Effect.Effect<Reply> =>
+  continued(client, request, (connection, entry) => {
+    const rows = integerField(request, "rows", defaultRows)
+    const work = Effect.suspend(() => {
+      const { prepared } = entry
+      if (prepared === undefined) {
+        return Effect.succeed(missing)
+      }
+      if (entry.connection !== connection) {
+        return Effect.fail(failures.functionSequence)
+      }
+      const verb = verbOf(prepared.text)
+      // The driver closes the result that the same statement had before.
+      const opened: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
+      return Effect.forEach([entry.cursor, entry.last], (open) => open?.close ?? Effect.void, { discard: true }).pipe(
+        Effect.zipRight(
+          execution(client, connection, opened, prepared.known, request.parameters, rows, opened.terse, false)
+        ),
+        Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
+        Effect.tap(() => Effect.sync(() => void (entry.last = opened.cursor)))
+      )
+    })
+    return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
   })
-  return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
-}
 
 const execution = (
   client: Client,
