@@ -233,6 +233,7 @@ const one = (name: string) => `select 1 from ${name}`
 /** The expressions of the inner WITH have the name of the outer. */
 const shadowed = (levels: number): string =>
   levels === 0 ? "select 1 as c" : `with a as (${shadowed(levels - 1)}) select x.c from a x, a y`
+const small = (letter: string) => Array.from({ length: 13 }, (_, i) => `${letter}${i}(c) as (select 1)`).join(", ")
 const nested = (levels: number): string =>
   levels === 0 ? "select 1 as c" : `with a${levels} as (${nested(levels - 1)}) ${union(`a${levels}`)}`
 
@@ -271,6 +272,9 @@ const bombs: Attacks = {
     ),
     // What would hide the names from a tokenizer that is not SQLite's.
     doubling(union, one).replaceAll("a1", "a\ufeff1").replaceAll(", ", ", \v"),
+    // Two names each for SQLite, which knows the case of ASCII alone: the small one is not the other.
+    `${doubling(union, () => "").replaceAll(/\ba(?=\d)/g, "É")}, ${small("é")} select 1 from É12`,
+    `${doubling(union, () => "").replaceAll(/\ba(?=\d)/g, "K")}, ${small("\u212a")} select 1 from K12`,
     // A window's name is no table's, nor is a type.
     doubling((name) => `select c from ${name} union all select c from ${name} window ${name} as ()`, one),
     doubling(

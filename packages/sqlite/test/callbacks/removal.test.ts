@@ -30,6 +30,18 @@ onEngines("taking a function away", (engine) => {
     })
   )
 
+  it.scopedLive("names that differ in the case of other letters than ASCII's are two", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const capital = yield* sql.function("É", { arity: 0 }, () => Effect.succeed("capital"))
+      yield* sql.function("é", { arity: 0 }, () => Effect.succeed("small"))
+      assert.deepStrictEqual(yield* sql.unsafe("select É() as a, é() as b"), [{ a: "capital", b: "small" }])
+      yield* capital.remove
+      assert.strictEqual((yield* reasonOf(sql.unsafe("select É()"))).reason, "SqlSyntax")
+      assert.deepStrictEqual(yield* sql.unsafe("select é() as b"), [{ b: "small" }])
+    })
+  )
+
   it.scopedLive("the same between modules and functions, and on sessions that open later", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })

@@ -1,6 +1,7 @@
 /** Collations that the program gives when a statement asks for them. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { folded } from "../folded.js"
 import { ParameterError } from "../parameters.js"
 import type { Enlist, Register } from "./make.js"
 import type { Collation, RegistrationHandle } from "./model.js"
@@ -30,18 +31,18 @@ export const collationNeeded = <E, R, E2, R2>(
     /** By their names in lower case, as SQLite compares them. Every session asks for itself. */
     const given = new Map<string, ReturnType<Enlist>>()
     const add = (name: string, compare: Collation<E2, R2>) => {
-      const known = given.get(name.toLowerCase())
+      const known = given.get(folded(name))
       if (known !== undefined) {
         // Two sessions have asked at once.
         return known
       }
       const added = enlist((id) => ({ kind: "collation", name, id }), { ...handlerOf(name, compare), context })
-      given.set(name.toLowerCase(), added)
+      given.set(folded(name), added)
       return added
     }
     const answer = (name: string) =>
       Effect.suspend(() => {
-        const known = given.get(name.toLowerCase())
+        const known = given.get(folded(name))
         return known !== undefined
           ? Effect.succeed(known.registration.id)
           : Effect.map(find(name), (compare) => (compare === undefined ? 0 : add(name, compare).registration.id))

@@ -2,6 +2,7 @@
 import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ChangesMessage, Registration } from "../boundary.js"
+import { folded } from "../folded.js"
 import type { SqlValue } from "../parameterReader.js"
 import { servicesOf } from "./services.js"
 
@@ -37,7 +38,7 @@ const placeOf = (registration: Registration): string => {
   switch (registration.kind) {
     case "collation":
     case "table":
-      return `${registration.kind} ${registration.name.toLowerCase()}`
+      return `${registration.kind} ${folded(registration.name)}`
     case "hook":
       return `hook ${registration.hook}`
     case "changes":

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { pageBytes, type Registration, TableOp } from "../boundary.js"
+import { folded } from "../folded.js"
 import type { SqlValue } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
 import type { TableArguments, TableFunctionOptions, TableRow } from "./model.js"
@@ -147,7 +148,7 @@ const wrongNames = ({ columns, parameters = [] }: TableFunctionOptions): string 
       ? `it has more than ${maxParameters} parameters`
       : names.some((name) => name === "" || name.includes("\0"))
         ? "a column or parameter has no usable name"
-        : new Set(names.map((name) => name.toLowerCase())).size < names.length
+        : new Set(names.map(folded)).size < names.length
           ? "two of its columns and parameters have the same name"
           : undefined
 }

@@ -1,4 +1,5 @@
 /** Changesets turned round and put together, by the rules of SQLite's `sqlite3changeset_invert` and `_concat`. */
+import { folded } from "../folded.js"
 import { type Change, keyOf, MalformedChangeset, read, type Row, same, type Table, write } from "./format.js"
 
 /** An update's key stays in its old record, whichever way it goes. */
@@ -77,7 +78,7 @@ export const concat = (parts: Iterable<Uint8Array>): Uint8Array => {
   for (const part of parts) {
     for (const change of read(part)) {
       const { table } = change
-      const name = table.name.toLowerCase()
+      const name = folded(table.name)
       const group: Group = groups.get(name) ?? { table, rows: new Map() }
       groups.set(name, group)
       if (group.table.patchset !== table.patchset) {

@@ -5,6 +5,7 @@
  * Whether a name is a table's is told by what stands before it; in doubt it is one. Names are found in the innermost
  * parentheses that define them, as SQLite does it, or a harmless expression could stand in for one that is not.
  */
+import { folded } from "../folded.js"
 import { Scanner, Token } from "../split.js"
 
 /** The body of a common table expression, or the statement itself. */
@@ -135,7 +136,7 @@ export const expandedLength = (sql: string): number => {
   }
   for (let kind = scanner.next(); kind !== Token.end; kind = scanner.next()) {
     const text = sql.slice(scanner.start, scanner.end)
-    const word = kind === Token.word ? text.toLowerCase() : ""
+    const word = kind === Token.word ? folded(text) : ""
     const name =
       kind === Token.word ? word : kind === Token.quoted || kind === Token.string ? unquoted(text) : undefined
     const character = kind === Token.other ? text : ""
@@ -182,5 +183,5 @@ const lengthOf = (statement: Body, bodies: ReadonlyArray<Body>): number => {
 const unquoted = (text: string): string => {
   const quote = text.charAt(0)
   const inside = text.slice(1, -1)
-  return (quote === "[" ? inside : inside.replaceAll(quote + quote, quote)).toLowerCase()
+  return folded(quote === "[" ? inside : inside.replaceAll(quote + quote, quote))
 }

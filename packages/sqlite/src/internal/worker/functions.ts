@@ -2,6 +2,7 @@
  * The SQL functions of one connection, by callbacks and by modules. SQLite has one per name and number of arguments: the one
  * registered last; when that is taken away, the one before it is there again.
  */
+import { folded } from "../folded.js"
 import type { Callback, Connection, FunctionDefinition } from "./engine.js"
 
 interface Registered {
@@ -18,7 +19,7 @@ export class Functions {
 
   add(id: number, definition: FunctionDefinition, run: Callback): void {
     this.connection.setFunction(definition, run)
-    const place = `${definition.arity} ${definition.name.toLowerCase()}`
+    const place = `${definition.arity} ${folded(definition.name)}`
     this.places.set(place, [...(this.places.get(place) ?? []), { id, definition, run }])
   }
 

@@ -2,6 +2,7 @@
 import { AggregateOp } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
 import type { CarrierDatabase, CarrierValue } from "../carrier.js"
+import { folded } from "../folded.js"
 import { type Callback, EngineError, type FunctionDefinition } from "./engine.js"
 
 export const unsupported = (what: string): EngineError =>
@@ -51,7 +52,7 @@ export const setFunction = (
   const { arity, deterministic, directOnly, name, shape } = definition
   const known = targets.get(database) ?? new Map<string, Target>()
   targets.set(database, known)
-  const place = `${Math.max(-1, arity)} ${name.toLowerCase()}`
+  const place = `${Math.max(-1, arity)} ${folded(name)}`
   const made = JSON.stringify([deterministic, directOnly, shape])
   const before = known.get(place)
   if (before?.definition === made) {

@@ -9,6 +9,7 @@
  */
 import { type Change, keyOf, type Row, same, type Table, type Value, write } from "../changeset/format.js"
 import type { RecordingOptions } from "../boundary.js"
+import { folded } from "../folded.js"
 import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { termsOf } from "./indexTerms.js"
@@ -121,7 +122,7 @@ export class Recorder {
       [schema]
     ).map(([name]) => name as string)
     const wanted = options.tables?.map((name) => {
-      const found = every.find((other) => other.toLowerCase() === name.toLowerCase())
+      const found = every.find((other) => folded(other) === folded(name))
       if (found === undefined) {
         throw new EngineError(ResultCode.error, `no such table: ${schema}.${name}`)
       }
@@ -283,7 +284,7 @@ export class Recorder {
 
   /** Its triggers would be left behind, or come to be of other tables. */
   databaseReplaced(): void {
-    if (this.schema.toLowerCase() === "main") {
+    if (folded(this.schema) === "main") {
       this.close()
     }
   }
