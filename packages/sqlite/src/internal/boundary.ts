@@ -382,10 +382,15 @@ export interface BatchStatement {
   readonly count: number
 }
 
+/** The SQL function that tells the guards of `applyChangeset` which row is being changed. */
+export const rowKey = "sluice_row_key"
+
 /** One change of `applyChangeset`. */
 export interface ChangeStatement {
   readonly text: string
   readonly params: ReadonlyArray<unknown>
+  /** Where there are guards. The number of its table is 0 where that one has none. */
+  readonly row?: { readonly table: number; readonly key: ReadonlyArray<unknown> } | undefined
 }
 
 /** What came of changes: so many were made; the next one failed, found no transaction, or else changed no row. */

@@ -2,7 +2,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Changeset, type SqliteClient } from "@sluice/sqlite"
 import { Cause, Context, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { assertIdle, open } from "../conformance/stopping.js"
+import { assertIdle, open, random } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 import { dump, edits, reference, schema, sorted } from "./changesets.js"
 
@@ -107,6 +107,123 @@ onEngines("applying changesets", (engine) => {
         assert.deepStrictEqual(yield* target.unsafe(dump), end)
       }
     }).pipe(Effect.timeout("60 seconds"))
+  )
+
+  it.scopedLive("foreign keys that act on rows of the changeset: their actions are in it already", () =>
+    Effect.gen(function* () {
+      const tables = [
+        "create table authors (id integer primary key, code text unique collate nocase)",
+        "create table books (id integer primary key, author integer references authors on update cascade on delete cascade," +
+          " code text references authors (code) on update cascade on delete set null," +
+          " next integer references books on update cascade on delete cascade)",
+        "create table pages (book integer default 1 references books on update cascade on delete set default, n integer, primary key (n)) without rowid"
+      ]
+      const fill = [
+        "insert into authors values (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+        "insert into books values (1, null, null, null), (2, 1, 'B', null), (3, 1, 'a', 2), (4, 2, 'b', 3), (5, 3, 'A', 4), (6, 3, 'c', 6)",
+        "insert into pages values (1, 1), (2, 2), (2, 3), (4, 4), (5, 5), (6, 6)"
+      ]
+      const content = (sql: SqliteClient.SqliteClient) =>
+        Effect.forEach(
+          ["authors", "books", "pages"],
+          (name) => sql.unsafe(`select * from ${name} order by 1, 2`).values
+        )
+      const fixed = [
+        ["delete from authors where id = 1"],
+        ["update authors set id = 9 where id = 3"],
+        ["delete from books where id = 2"],
+        ["update books set id = 20 where id = 2"],
+        // What an action would look for is at another row by then.
+        ["update authors set code = 'x' where id = 1", "update authors set code = 'a' where id = 2"],
+        [
+          "delete from authors where code = 'a'",
+          "insert into authors values (7, 'a')",
+          "insert into books values (8, 7, 'a', 8)"
+        ],
+        ["update books set next = 5 where id = 2", "delete from books where id = 5"]
+      ]
+      const below = (
+        (next) => (n: number) =>
+          Math.floor(next() * n)
+      )(random(71))
+      const kinds = [
+        () => `delete from authors where id = ${below(6)}`,
+        () => `update or ignore authors set id = ${below(9)} where id = ${below(6)}`,
+        () => `update or ignore authors set code = '${"abcdef"[below(6)]}' where id = ${below(6)}`,
+        () => `insert or ignore into authors values (${below(9)}, '${"abcdef"[below(6)]}')`,
+        () => `delete from books where id = ${below(9)}`,
+        () => `update or ignore books set id = ${below(9)}, next = ${below(9)} where id = ${below(9)}`,
+        () => `insert or ignore into books values (${below(12)}, ${below(6)}, '${"abcdef"[below(6)]}', ${below(9)})`,
+        () => `insert or ignore into pages values (${below(9)}, ${below(12)})`
+      ]
+      const rounds = Array.from({ length: 12 }, () => Array.from({ length: 8 }, () => kinds[below(kinds.length)]!()))
+      for (const edit of [...fixed, ...rounds]) {
+        const [source, target] = [yield* open(engine), yield* open(engine)]
+        for (const text of [...tables, ...fill]) {
+          yield* source.unsafe(text)
+          yield* target.unsafe(text)
+        }
+        const start = yield* content(source)
+        const session = yield* source.changeSession()
+        yield* run(source, edit)
+        const end = yield* content(source)
+        const [changeset, patchset] = [yield* session.changeset, yield* session.patchset]
+        assert.strictEqual((yield* target.applyChangeset(changeset)).omitted, 0, edit.join())
+        assert.deepStrictEqual(yield* content(target), end, edit.join())
+        yield* target.applyChangeset(yield* Changeset.invert(changeset))
+        assert.deepStrictEqual(yield* content(target), start, edit.join())
+        // Beside an open stream in a transaction.
+        yield* target.withTransaction(
+          Stream.runForEach(Stream.take(target`select 1`.stream, 1), () => target.applyChangeset(patchset))
+        )
+        assert.deepStrictEqual(yield* content(target), end, edit.join())
+        assert.deepStrictEqual(yield* target`select name from temp.sqlite_schema where type = 'trigger'`, [])
+        yield* assertIdle(target)
+      }
+    }).pipe(Effect.timeout("120 seconds"))
+  )
+
+  it.scopedLive("foreign keys act for everything else, and are looked at when the changeset is committed", () =>
+    Effect.gen(function* () {
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      for (const sql of [source, target]) {
+        yield* sql`create table authors (id integer primary key, name)`
+        yield* sql`create table books (id integer primary key, author integer references authors on delete cascade)`
+        yield* sql`insert into authors values (1, 'a'), (2, 'b'), (3, 'c')`
+        yield* sql`insert into books values (10, 1), (20, 2), (30, 3)`
+      }
+      const changeset = yield* changesetOf(source, source`delete from authors where id = 1`)
+      yield* target`update authors set name = 'mine' where id = 1`
+      // What is the receiver's own: its triggers, its handler's statements, and rows that are in the way.
+      yield* target`create trigger mine after delete on authors when old.id = 1 begin delete from books where id = 20; end`
+      yield* target`create table notes (author integer references authors on delete cascade)`
+      yield* target`insert into notes values (1), (3)`
+      const apply = target.applyChangeset(changeset, {
+        onConflict: () => Effect.as(Effect.orDie(target`delete from authors where id = 3`), "replace" as const)
+      })
+      assert.strictEqual((yield* reasonOf(apply)).reason, "Constraint")
+      assert.strictEqual((yield* target`select * from books`).length, 3)
+      assert.deepStrictEqual(yield* target`select name from temp.sqlite_schema`, [])
+      yield* target.withTransaction(Effect.zipRight(apply, target`delete from notes where author = 1`))
+      assert.deepStrictEqual(yield* target`select * from authors`.values, [[2, "b"]])
+      assert.deepStrictEqual(yield* target`select * from books`.values, [])
+      assert.deepStrictEqual(yield* target`select * from notes`.values, [])
+      assert.deepStrictEqual(yield* target`select name from temp.sqlite_schema`, [])
+      yield* assertIdle(target)
+    })
+  )
+
+  it.scopedLive("an insert that a trigger passes over is made, as SQLite has it", () =>
+    Effect.gen(function* () {
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      yield* create(source)
+      yield* create(target)
+      yield* target`create trigger passes before insert on t when new.id = 4 begin select raise(ignore); end`
+      const changeset = yield* changesetOf(source, source`insert into t values (4, 'four', 40), (5, 'five', 50)`)
+      assert.deepStrictEqual(yield* target.applyChangeset(changeset), { applied: 2, replaced: 0, omitted: 0 })
+      assert.deepStrictEqual(yield* target`select id from t where id > 3`.values, [[5]])
+      yield* assertIdle(target)
+    })
   )
 
   it.scopedLive("thousands of changes, of all sizes, with conflicts here and there", () =>

@@ -10,6 +10,7 @@ import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
 import { ResultCode } from "../resultCode.js"
 import { type Change, keyOf, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
+import { guard, type Guards } from "./guards.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -33,6 +34,7 @@ interface Target {
 interface Statement {
   readonly text: string
   readonly params: ReadonlyArray<Value>
+  readonly row?: { readonly table: number; readonly key: ReadonlyArray<Value> } | undefined
 }
 
 const where = ({ columns }: Target, { key }: Table, row: Row, keyOnly: boolean) => {
@@ -94,6 +96,7 @@ class Applying<E, R> {
   private omitted = 0
   /** Tried again after the others: what is in the way may be gone by then. */
   private deferred: Array<Change> = []
+  private guards: Guards | undefined
   /** Changes that go to the worker at once: fewer behind a conflict, where there may be more. */
   private window = maxChanges
 
@@ -108,17 +111,23 @@ class Applying<E, R> {
     return Effect.gen(this, function* () {
       let steps: Array<Step> = []
       let size = 0
+      const wanted: Array<readonly [Target, Change]> = []
       for (const change of yield* parsed(bytes)) {
         const target = yield* this.target(change.table)
         if (target !== undefined) {
-          const statement = statementOf(target, change, false)
-          steps.push({ target, change, statement })
-          size += sizeOf(statement)
-          if (steps.length === maxChanges || size >= maxSize) {
-            yield* this.makeAll(steps)
-            steps = []
-            size = 0
-          }
+          wanted.push([target, change])
+        }
+      }
+      const changed = new Set(wanted.map(([{ name }]) => name))
+      this.guards = yield* guard(this.client, this.schema, [...changed])
+      for (const [target, change] of wanted) {
+        const statement = this.statement(target, change, false)
+        steps.push({ target, change, statement })
+        size += sizeOf(statement)
+        if (steps.length === maxChanges || size >= maxSize) {
+          yield* this.makeAll(steps)
+          steps = []
+          size = 0
         }
       }
       yield* this.makeAll(steps)
@@ -127,6 +136,7 @@ class Applying<E, R> {
         yield* this.again(true)
       }
       yield* this.again(false)
+      yield* this.guards.takeAway
       return { applied: this.applied, replaced: this.replaced, omitted: this.omitted }
     })
   }
@@ -171,9 +181,32 @@ class Applying<E, R> {
     })
   }
 
-  /** Answers the rows that it has changed. */
-  private run({ params, text }: Statement): Effect.Effect<number, SqlError> {
-    return Effect.map(this.client.unsafe(text, params).raw, (raw) => (raw as { readonly changes: number }).changes)
+  private statement(target: Target, change: Change, forced: boolean): Statement {
+    return this.guarded(target, change, statementOf(target, change, forced))
+  }
+
+  /** With the row that it is for, where foreign keys would act. */
+  private guarded({ name }: Target, { new: after, old, operation, table }: Change, statement: Statement): Statement {
+    const { guards } = this
+    return guards?.any !== true
+      ? statement
+      : {
+          ...statement,
+          row: {
+            table: guards.numberOf(name),
+            key: (operation === "insert" ? after : old).filter((_, i) => table.key[i]! > 0) as Array<Value>
+          }
+        }
+  }
+
+  /** Answers whether it has changed a row. */
+  private run(statement: Statement): Effect.Effect<boolean, SqlError> {
+    return Effect.flatMap(this.send([{ statement }]), ({ done, error, failure, gone }) => {
+      const failed =
+        failure ??
+        (error !== undefined ? sqliteFailure(error, statement.text) : gone ? noTransaction(statement.text) : undefined)
+      return failed === undefined ? Effect.succeed(done > 0) : Effect.fail(failed)
+    })
   }
 
   /** Many in one round trip. Where one meets a conflict the next one goes by itself, and then more and more of them again. */
@@ -215,16 +248,16 @@ class Applying<E, R> {
     })
   }
 
-  private send(steps: ReadonlyArray<Step>): Effect.Effect<Settled<ChangesResult>, SqlError> {
-    const statements = steps.map(({ statement: { params, text } }) => ({ text, params }))
+  private send(steps: ReadonlyArray<Pick<Step, "statement">>): Effect.Effect<Settled<ChangesResult>, SqlError> {
+    const statements = steps.map(({ statement }) => statement)
     return this.onWriter((session, { deadline }) =>
       session.command({ _tag: "Changes", statements }, undefined, deadline)
     ) as Effect.Effect<Settled<ChangesResult>, SqlError>
   }
 
   private make(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
-    return Effect.matchEffect(this.run(statementOf(target, change, false)), {
-      onSuccess: (changes) => (changes > 0 ? this.count(false) : this.missed(target, change, deferring)),
+    return Effect.matchEffect(this.run(this.statement(target, change, false)), {
+      onSuccess: (changed) => (changed ? this.count(false) : this.missed(target, change, deferring)),
       onFailure: (error) => (isConstraint(error) ? this.refused(target, change, deferring) : Effect.fail(error))
     })
   }
@@ -248,6 +281,10 @@ class Applying<E, R> {
   }
 
   private missed(target: Target, change: Change, deferring: boolean): Effect.Effect<void, SqlError | E, R> {
+    if (change.operation === "insert") {
+      // A trigger has passed it over by RAISE(IGNORE): to SQLite it is made.
+      return this.count(false)
+    }
     this.window = 1
     return Effect.flatMap(this.current(target, change), (current) =>
       this.resolve(target, change, current === undefined ? "notFound" : "data", current, deferring)
@@ -312,11 +349,13 @@ class Applying<E, R> {
       change.operation === "insert"
         ? this.client.withTransaction(
             Effect.zipRight(
-              this.run({ text: `delete from ${target.at} where ${row.text}`, params: row.params }),
-              this.run(statementOf(target, change, true))
+              this.run(
+                this.guarded(target, change, { text: `delete from ${target.at} where ${row.text}`, params: row.params })
+              ),
+              this.run(this.statement(target, change, true))
             )
           )
-        : this.run(statementOf(target, change, true))
+        : this.run(this.statement(target, change, true))
     return Effect.matchEffect(forced, {
       onSuccess: () => this.count(true),
       onFailure: (error) => (isConstraint(error) ? this.violating(target, change, deferring) : Effect.fail(error))

@@ -110,7 +110,8 @@ export interface Changesets {
   readonly changeSession: (options?: ChangeSessionOptions) => Effect.Effect<ChangeSession, SqlError, Scope.Scope>
   /**
    * Makes the changes of a changeset or patchset, all or none: in a transaction of its own, or a savepoint of one.
-   * Foreign keys are looked at when that transaction commits. Fails with `InvalidParameter` for bytes that are no changeset
+   * Foreign keys are looked at when that transaction commits; their actions do not act on what is applied, which has done
+   * them already. Triggers fire. Fails with `InvalidParameter` for bytes that are no changeset
    * and for tables that are not as they were, with `Constraint` when a conflict was answered with `abort`.
    */
   readonly applyChangeset: <E2 = never, R2 = never, E = never, R = never>(

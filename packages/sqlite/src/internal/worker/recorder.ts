@@ -246,7 +246,12 @@ export class Recorder {
     return [
       trigger("0", `BEFORE INSERT ON ${at}`, displaced),
       trigger("1", `AFTER INSERT ON ${at}`, [`SELECT ${note(0, "NEW")};`]),
-      trigger("2", `BEFORE UPDATE ON ${at}`, [`SELECT ${note(1, "OLD")};`, ...displaced]),
+      // Not only behind it: by then a foreign key to the row itself has acted on the row with its new key.
+      trigger("2", `BEFORE UPDATE ON ${at}`, [
+        `SELECT ${note(1, "OLD")};`,
+        ...displaced,
+        `SELECT ${note(0, "NEW")} WHERE ${moved};`
+      ]),
       trigger("3", `AFTER UPDATE ON ${at} WHEN ${moved}`, [`SELECT ${note(0, "NEW")};`]),
       trigger("4", `BEFORE DELETE ON ${at}`, [`SELECT ${note(1, "OLD")};`])
     ]
