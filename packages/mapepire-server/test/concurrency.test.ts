@@ -66,6 +66,49 @@ describe("requests of one socket", () => {
   )
 })
 
+const employees = (times: number): string =>
+  `select e0.empno from ${Array.from({ length: times }, (_, i) => `employee e${i}`).join(", ")}`
+
+describe("a result that is closed while it is read to its end for another statement", () => {
+  it.scopedLive.each<readonly [string, string, string]>([
+    ["a change of tables", "create table made (id integer)", "select count(*) from made"],
+    ["a change after another connection's commit", "insert into log values (2)", "select count(*) - 2 from log"]
+  ])("lets that one go on: %s", ([, change, check]) =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      yield* client.sql("create table log (id integer)")
+      for (let round = 0; round < 5; round++) {
+        client.send({ id: `open${round}`, type: "sql", sql: employees(5), rows: 2, terse: true })
+        expect((yield* client.answerTo(`open${round}`)).is_done).toBe(false)
+      }
+      yield* other.sql("insert into log values (1)")
+      client.send({ id: "change", type: "sql", sql: change })
+      for (let round = 0; round < 5; round++) {
+        yield* Effect.sleep(5)
+        expect((yield* client.ask({ type: "sqlclose", cont_id: `open${round}` })).success).toBe(true)
+      }
+      expect((yield* client.answerTo("change")).success).toBe(true)
+      expect((yield* client.sql(check)).data).toEqual([[0]])
+    })
+  )
+})
+
+describe("what a request waits for", () => {
+  it.scopedLive("may be stopped by others: the request is answered", () =>
+    Effect.gen(function* () {
+      const procedures = { "SHOP.STOPS": { parameters: [], run: () => Effect.interrupt } }
+      const client = yield* connected(yield* serve({ procedures }))
+      expect(yield* client.sql("call shop.stops()")).toMatchObject({
+        success: false,
+        error: "Internal Error: InterruptedException: null"
+      })
+      expect((yield* client.sql("values 1")).data).toEqual([[1]])
+    })
+  )
+})
+
 describe("sockets", () => {
   it.scopedLive("do not wait for each other", () =>
     Effect.gen(function* () {

@@ -1,6 +1,7 @@
 /** An open result on the server. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,11 +18,18 @@ const maxPrefetch = 65_536
 export const prefetchOf = (rows: number): number =>
   rows === 1 ? 1 : Math.min(maxPrefetch, Math.max(minPrefetch, rows))
 
+/** Waits for a page. That it was stopped, by `close`, is no reason to stop whoever waits. */
+const spooled = (page: Fiber.Fiber<void>): Effect.Effect<void> =>
+  Effect.flatMap(Fiber.await(page), (exit) =>
+    Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause) ? exit : Effect.void
+  )
+
 export class ResultCursor {
   private buffer: Array<Row>
   private taken = 0
   private ended: boolean
   private failed: SqlError | undefined
+  private closed = false
   /** A page that is fetched because of another statement. */
   private spooling: Fiber.Fiber<void> | undefined
 
@@ -81,7 +89,7 @@ export class ResultCursor {
         this.taken += rows.length
         return Effect.succeed(rows)
       }
-      return Effect.zipRight(this.spooling === undefined ? this.fetch : Fiber.join(this.spooling), this.take(count))
+      return Effect.zipRight(this.spooling === undefined ? this.fetch : spooled(this.spooling), this.take(count))
     })
 
   /**
@@ -93,6 +101,7 @@ export class ResultCursor {
   )
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.closed = true
     this.buffer = []
     this.taken = 0
     return this.spooling === undefined ? this.finish : Effect.zipRight(Fiber.interrupt(this.spooling), this.finish)
@@ -101,16 +110,20 @@ export class ResultCursor {
   private readonly spoolPage: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
       if (this.spooling !== undefined) {
-        return restore(Fiber.join(this.spooling))
+        return restore(spooled(this.spooling))
       }
       const page = Effect.catchAll(Effect.interruptible(this.fetch), (error) => {
         this.failed = error
         return this.finish
       })
-      const done = Effect.sync(() => (this.spooling = undefined))
+      // Whoever waits for this page goes on when it ends, and must find nothing open of a result that was closed meanwhile.
+      const done = Effect.suspend(() => {
+        this.spooling = undefined
+        return this.closed ? this.finish : Effect.void
+      })
       return Effect.flatMap(Effect.forkDaemon(Effect.ensuring(page, done)), (fiber) => {
         this.spooling = fiber
-        return restore(Fiber.join(fiber))
+        return restore(spooled(fiber))
       })
     })
   )

@@ -138,10 +138,13 @@ export class Socket {
     })
   }
 
-  /** No defect reaches the socket: it is an answer as any other. */
+  /**
+   * No defect reaches the socket: it is an answer as any other. So is an interruption that got here: it was of something
+   * that the request has waited for, and not of the request itself, whose own handlers would not run any more.
+   */
   private outcome(dispatched: Dispatched): Effect.Effect<Reply> {
     return Effect.catchAllCause(Effect.zipRight(this.writable, dispatched.answer), (cause) =>
-      Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeed(defect(nameOf(Cause.squash(cause))))
+      Effect.succeed(defect(nameOf(cause)))
     )
   }
 
@@ -221,4 +224,9 @@ export class Socket {
   )
 }
 
-const nameOf = (error: unknown): string => (error instanceof RangeError ? "OutOfMemoryError: null" : "Exception: null")
+const nameOf = (cause: Cause.Cause<never>): string =>
+  Cause.isInterruptedOnly(cause)
+    ? "InterruptedException: null"
+    : Cause.squash(cause) instanceof RangeError
+      ? "OutOfMemoryError: null"
+      : "Exception: null"
