@@ -82,6 +82,51 @@ describe("failures", () => {
     })
   )
 
+  it.scopedLive("are what a second statement in a text is, and what follows the only one", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql("create table kept (id integer)")
+      for (const first of [
+        "create table more (id integer)",
+        "create table trigger (id integer)",
+        "create index more on kept (id)",
+        "create view more as select * from kept",
+        "create schema more",
+        "alter table kept add column more integer",
+        "drop table kept",
+        "insert into kept values (1)",
+        "delete from kept",
+        "select * from kept",
+        "select * from final table (insert into kept values (1))",
+        "values 1",
+        "commit",
+        "rollback",
+        "set schema more",
+        "set current degree = '1'",
+        "lock table kept in exclusive mode",
+        "call qsys2.qcmdexc('ADDLIBLE LIB(SAMPLE)')"
+      ]) {
+        for (const second of ["insert into kept values (2)", ""]) {
+          const answer = yield* client.sql(`${first}; ${second};`)
+          expect([first, second, answer.sql_rc, answer.error]).toEqual([
+            first,
+            second,
+            -104,
+            expect.stringContaining("Token ; was not valid")
+          ])
+        }
+      }
+      for (const rest of ["create table more (id integer) garbage", "call qsys2.qcmdexc('DSPLIBL') garbage"]) {
+        expect(yield* client.sql(rest)).toMatchObject({ sql_rc: -104, error: expect.stringContaining("GARBAGE") })
+      }
+      expect((yield* client.sql("select * from kept")).data).toEqual([])
+      expect((yield* client.sql("select * from more")).sql_rc).toBe(-204)
+      expect((yield* client.sql("values 1; -- the end\n /* of it */ ")).data).toEqual([[1]])
+      expect((yield* client.sql("create table more (id integer) rcdfmt morer")).success).toBe(true)
+      expect((yield* client.sql("insert into kept values (length('a;b')) ;")).update_count).toBe(1)
+    })
+  )
+
   it.scopedLive("never tell a parameter's value", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

@@ -132,6 +132,9 @@ const keyColumns = (item: ReadonlyArray<Token>): ReadonlyArray<string> | undefin
   return split(item.slice(open + 1, closing(item, open)), item[open]!.depth + 1).map((part) => nameOf(part[0]!))
 }
 
+/** What may begin after the columns of a table: how it is kept, which is nothing to SQLite. */
+const tableClauses = "CARDINALITY DATA IN KEEP MEDIA NOT ON PARTITION RCDFMT UNIT VOLATILE WITH".split(" ")
+
 /** `tokens` begin with CREATE; the table's name is at `at`, without its schema. */
 export const createTable = (
   tokens: ReadonlyArray<Token>,
@@ -143,7 +146,11 @@ export const createTable = (
   if (open < 0 || isWord(tokens[open - 1], "AS")) {
     return rewrite(tokens, environment)
   }
-  const items = split(tokens.slice(open + 1, closing(tokens, open)), 1)
+  const end = closing(tokens, open)
+  if (end + 1 < tokens.length && !isWord(tokens[end + 1], ...tableClauses)) {
+    failures.refuse(tokens[end + 1]!.text)
+  }
+  const items = split(tokens.slice(open + 1, end), 1)
   const definitions = items.filter((item) => !isConstraint(item)).map((item) => column(item, environment, ofTable))
   const identity = definitions.find((definition) => definition.rest.identity)
   const out = definitions.map(({ declared, name, rest, type }) => {

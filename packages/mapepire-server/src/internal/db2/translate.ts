@@ -35,7 +35,7 @@ export const tokensOf = (text: string): ReadonlyArray<Token> => {
   } catch (error) {
     return failures.refuse(error instanceof Unterminated ? error.near : "<UNKNOWN>")
   }
-  while (isSymbol(tokens.at(-1), ";")) {
+  if (isSymbol(tokens.at(-1), ";")) {
     tokens.pop()
   }
   if (tokens.length === 0) {
@@ -44,9 +44,20 @@ export const tokensOf = (text: string): ReadonlyArray<Token> => {
   return tokens
 }
 
+/** A text is one statement: a semicolon stands at its end, or in a compound one, which is refused under its own name. */
+const refuseSeveral = (tokens: ReadonlyArray<Token>): void => {
+  const kind = tokens[wordsAt(tokens, 1, "OR", "REPLACE") ? 3 : 1]
+  const routine = isWord(tokens[0], "CREATE") && isWord(kind, "PROCEDURE", "FUNCTION", "TRIGGER")
+  const compound = routine || isWord(tokens[0], "BEGIN")
+  if (!compound && tokens.some((item) => isSymbol(item, ";"))) {
+    failures.refuse(";")
+  }
+}
+
 /** Throws `Refused`, as Db2 would. */
 export const translate = (text: string, environment: Environment): Statement => {
   const tokens = tokensOf(text)
+  refuseSeveral(tokens)
   const control = transactionControl(tokens)
   if (control !== undefined) {
     return control
@@ -410,7 +421,11 @@ const call = (tokens: ReadonlyArray<Token>): Statement => {
   const name = tokens
     .slice(1, open < 0 ? tokens.length : open)
     .map((item) => (item.kind === "symbol" ? "." : nameOf(item)))
-  const inside = open < 0 ? [] : tokens.slice(open + 1, closing(tokens, open))
+  const end = open < 0 ? tokens.length : closing(tokens, open)
+  if (end < tokens.length - 1) {
+    failures.refuse(tokens[end + 1]!.text)
+  }
+  const inside = open < 0 ? [] : tokens.slice(open + 1, end)
   const items = inside.length === 0 ? [] : split(inside, 1)
   return { _tag: "Call", name: name.join(""), arguments: items.map(argument) }
 }
