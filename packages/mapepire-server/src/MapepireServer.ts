@@ -288,6 +288,7 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
         maxStatements: limits.statements ?? maxStatements,
         connections,
         commits: { count: 0 },
+        definitions: { count: 0 },
         libraries: makeLibraries()
       },
       sqlite,

@@ -112,6 +112,58 @@ describe("execute", () => {
   )
 })
 
+describe("what is known of tables", () => {
+  const insert = "insert into other values (?)"
+  const read = "select v from other"
+
+  it.scopedLive("is forgotten when another connection changes them: statements, and handles", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const one = yield* connected(server)
+      const two = yield* connected(server)
+      yield* one.sql("create table other (v varchar(10))")
+      yield* two.run(insert, ["0102"])
+      expect((yield* two.run(read, [])).data).toEqual([["0102"]])
+      const handle = (yield* two.ask({ type: "prepare_sql", sql: insert })).id
+      yield* one.sql("drop table other")
+      expect((yield* two.run(insert, ["0102"])).sql_rc).toBe(-204)
+      yield* one.sql("create table other (v varbinary(10))")
+      yield* two.run(insert, ["0102"])
+      yield* two.ask({ type: "execute", cont_id: handle, parameters: ["0304"] })
+      const answer = yield* one.sql("select v, length(v) from other")
+      expect(answer.data).toEqual([
+        ["0102", 2],
+        ["0304", 2]
+      ])
+      expect((yield* two.run(read, [])).metadata.columns[0].type).toBe("VARBINARY")
+      expect((yield* two.run(insert, ["xyz"])).sql_state).toBe("07006")
+    })
+  )
+
+  it.scopedLive("is looked at again when the unit of work ends that has changed them", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const one = yield* connected(server, "auto commit=false;transaction isolation=read committed")
+      const two = yield* connected(server)
+      yield* two.sql("create table other (v varchar(10))")
+      for (const [end, type] of [
+        ["rollback", "VARCHAR"],
+        ["commit", "VARBINARY"]
+      ] as const) {
+        yield* one.sql("drop table other")
+        yield* one.sql("create table other (v varbinary(10))")
+        expect((yield* one.run(read, [])).metadata.columns[0].type).toBe("VARBINARY")
+        yield* two.ask({ type: "prepare_sql", sql: insert })
+        yield* one.sql(end)
+        for (const client of [one, two]) {
+          const { metadata } = yield* client.ask({ type: "prepare_sql", sql: insert })
+          expect([end, metadata.parameters[0].type]).toEqual([end, type])
+        }
+      }
+    })
+  )
+})
+
 describe("a batch", () => {
   it.scopedLive("counts rows and changes", () =>
     Effect.gen(function* () {

@@ -3,7 +3,6 @@ import type * as Effect from "effect/Effect"
 import type { Connection } from "./connection.js"
 import { type Described, RowWriter } from "./columns.js"
 import type { ResultCursor } from "./cursor.js"
-import type { Known } from "./statementCache.js"
 import type { ServerContext } from "./context.js"
 import type { Credentials } from "./upgrade.js"
 
@@ -18,7 +17,8 @@ export interface Entry {
   closings?: number | undefined
   /** What the last `execute` of this handle has opened: no request can reach it, the next one closes it. */
   last?: ResultCursor | undefined
-  prepared?: { readonly text: string; readonly known: Known } | undefined
+  /** The text of a prepared statement. */
+  prepared?: string | undefined
   /** The statement's handle has not been closed. */
   handle: boolean
 }

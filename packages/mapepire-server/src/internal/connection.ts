@@ -14,7 +14,7 @@ import { describe } from "./failure.js"
 import type { Jobs } from "./jobs.js"
 import { Lock } from "./lock.js"
 import type { Properties } from "./properties.js"
-import { StatementCache } from "./statementCache.js"
+import { type Known, StatementCache } from "./statementCache.js"
 
 /** What all connections of a server share. */
 export interface Host {
@@ -27,6 +27,8 @@ export interface Host {
   readonly connections: Set<Connection>
   /** Counts what may have been committed, by any of them. */
   readonly commits: { count: number }
+  /** Counts what may have changed definitions of tables, for any of them to see. */
+  readonly definitions: { count: number }
   /** Libraries that CL commands may name. */
   readonly libraries: Set<string>
 }
@@ -62,6 +64,10 @@ export class Connection {
   private broken = false
   /** It has changed something; a rollback to a savepoint does not take that back. */
   private changed = false
+  /** It has changed definitions; others see that, and this connection may have to forget it, when it ends. */
+  private redefined = false
+  /** The host's count of definitions that what is known of statements goes by. */
+  private definitions: number
   /** SET TRANSACTION has put a unit of work under commitment control. */
   private isolated: boolean
   /** By SET TRANSACTION, or by the `access` of the connection. */
@@ -75,6 +81,7 @@ export class Connection {
     readonly job: string
   ) {
     this.lock = new Lock(host.order)
+    this.definitions = host.definitions.count
     this.schema = login.properties.schema ?? login.user
     this.isolated = login.properties.isolated
     this.readOnly = login.properties.readOnly
@@ -142,6 +149,26 @@ export class Connection {
       )
     )
   }
+
+  /** What is known of a statement. A unit of work goes on with the definitions that it has begun with. */
+  known(text: string): Effect.Effect<Known, failures.Db2Failure> {
+    return Effect.suspend(() =>
+      this.begun || this.definitions === this.host.definitions.count
+        ? this.statements.get(text)
+        : Effect.zipRight(Effect.ignore(this.lookAgain), this.statements.get(text))
+    )
+  }
+
+  /** Forgets what was known. SQLite notices that another connection has changed its tables only when it runs something. */
+  private readonly lookAgain: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+    const { count } = this.host.definitions
+    this.statements.clear()
+    const look = this.session.run(SqlTransport.request("SELECT 1 FROM sqlite_schema LIMIT 0", { transaction: "free" }))
+    return Effect.map(
+      this.host.transport.system === "sqlite" ? Effect.zipRight(this.spooled, look) : Effect.void,
+      () => void (this.definitions = count)
+    )
+  })
 
   private stoppable<A>(work: Effect.Effect<A, failures.Db2Failure>): Effect.Effect<A, failures.Db2Failure> {
     return Effect.uninterruptibleMask((restore) =>
@@ -283,17 +310,22 @@ export class Connection {
   run(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<number, SqlError | failures.Db2Failure> {
     const changed = this.settled(
       Effect.map(this.all(run, params), (answer) => {
-        if (run.schemaChange) {
-          this.statements.clear()
-        }
         if (run.library !== undefined) {
           this.host.libraries.add(run.library)
         }
         return run.verb === "OTHER" ? 0 : (answer.changes ?? 0)
       })
     )
-    return Effect.zipRight(this.begin(run.writes), this.counting(true, changed))
+    const counted = run.schemaChange ? Effect.ensuring(changed, this.redefine) : changed
+    return Effect.zipRight(this.begin(run.writes), this.counting(true, counted))
   }
+
+  /** Whatever becomes of it: all connections look at the tables again, and in a unit of work once more when that ends. */
+  private readonly redefine: Effect.Effect<void> = Effect.sync(() => {
+    this.redefined = this.manual
+    this.statements.clear()
+    this.host.definitions.count++
+  })
 
   private all(run: Run, params: ReadonlyArray<unknown>): Effect.Effect<SqlTransport.Answer, SqlError> {
     // SQLite changes no table's definition while any result is open.
@@ -364,7 +396,10 @@ export class Connection {
       case "Savepoint":
         return this.within(() => transactions.savepoint(session, savepointName(statement.name)))
       case "RollbackTo":
-        return this.within(() => transactions.rollbackTo(session, savepointName(statement.name)))
+        return Effect.zipLeft(
+          this.within(() => transactions.rollbackTo(session, savepointName(statement.name))),
+          this.redefined ? this.redefine : Effect.void
+        )
       case "Release":
         return this.within(() => transactions.release(session, savepointName(statement.name)))
       case "Isolation":
@@ -415,6 +450,10 @@ export class Connection {
     this.begun = false
     this.broken = false
     this.changed = false
+    if (this.redefined) {
+      this.redefined = false
+      this.host.definitions.count++
+    }
     this.isolated = this.login.properties.isolated
     this.readOnly = this.login.properties.readOnly
   }

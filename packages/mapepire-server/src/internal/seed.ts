@@ -20,7 +20,7 @@ export const seed = (host: Host, statements: ReadonlyArray<string>): Effect.Effe
 const runOne = (connection: Connection, text: string): Effect.Effect<void, Db2Failure> =>
   connection.exchange(
     verbOf(text),
-    Effect.flatMap(connection.statements.get(text), ({ statement }) =>
+    Effect.flatMap(connection.known(text), ({ statement }) =>
       statement._tag === "Run" && !statement.query
         ? Effect.asVoid(connection.run(statement, []))
         : Effect.fail(unsupported(`a seed that is no change: ${verbOf(text)}`))

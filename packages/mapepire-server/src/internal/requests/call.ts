@@ -67,7 +67,7 @@ export const callProcedure = (
           if (query === undefined) {
             return Effect.succeed({ result: undefined, outputs: json })
           }
-          return Effect.flatMap(connection.statements.get(query), (known) =>
+          return Effect.flatMap(connection.known(query), (known) =>
             known.statement._tag === "Run"
               ? Effect.map(
                   openResult(client, connection, entry, known, known.statement, [], rows, terse),

@@ -28,7 +28,7 @@ export const dove = (client: Client, _id: string, request: Fields): Effect.Effec
     return Effect.succeed(failed(failures.notConnected))
   }
   const terse = booleanField(request, "terse")
-  const work = Effect.flatMap(connection.statements.get(text), (known) => {
+  const work = Effect.flatMap(connection.known(text), (known) => {
     const { statement } = known
     if (statement._tag !== "Run" || !client.server.sqlite) {
       return Effect.fail(failures.unsupported("a plan for this statement"))

@@ -31,9 +31,9 @@ const newEntry = (client: Client, id: string, request: Fields): Entry => {
 }
 
 const prepare = (connection: Connection, entry: Entry, text: string): Effect.Effect<Known, failures.Db2Failure> =>
-  Effect.tap(connection.statements.get(text), (known) =>
+  Effect.tap(connection.known(text), () =>
     Effect.map(takeHandle(connection, entry), () => {
-      entry.prepared = { text, known }
+      entry.prepared = text
     })
   )
 
@@ -149,12 +149,15 @@ export const execute = (client: Client, _id: string, request: Fields): Effect.Ef
       if (entry.connection !== connection) {
         return Effect.fail(failures.functionSequence)
       }
-      const verb = verbOf(prepared.text)
+      const verb = verbOf(prepared)
       // The driver closes the result that the same statement had before.
       const opened: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
       return Effect.forEach([entry.cursor, entry.last], (open) => open?.close ?? Effect.void, { discard: true }).pipe(
         Effect.zipRight(
-          execution(client, connection, opened, prepared.known, request.parameters, rows, opened.terse, false)
+          // Read again where its tables were changed since.
+          Effect.flatMap(connection.known(prepared), (known) =>
+            execution(client, connection, opened, known, request.parameters, rows, opened.terse, false)
+          )
         ),
         Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
         Effect.tap(() => Effect.sync(() => void (entry.last = opened.cursor)))

@@ -22,7 +22,7 @@ export const sql = (client: Client, id: string, request: Fields): Effect.Effect<
     return Effect.succeed(failed(failures.notConnected))
   }
   const verb = verbOf(text)
-  const work = Effect.flatMap(connection.statements.get(text), (known) =>
+  const work = Effect.flatMap(connection.known(text), (known) =>
     Effect.zipRight(
       takeHandle(connection, entry),
       run(client, connection, entry, known, integerField(request, "rows", defaultRows))
