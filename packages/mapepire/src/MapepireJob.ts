@@ -304,8 +304,9 @@ export interface Prepared<A = Row> {
     readonly scale: number | undefined
   }>
   /**
-   * Runs it. The daemon keeps no cursor for this: all rows must fit into one page (`rows`), else it fails with reason
-   * `Unsupported` and outcome `executed`; use `query`, which can be paged.
+   * Runs it, with the deadline and the SafeIntegers of the fiber that does. The daemon keeps no cursor for this: all rows
+   * must fit into one page (`rows`), else it fails with reason `Unsupported` and outcome `executed`; use `query`, which can
+   * be paged.
    */
   readonly execute: (
     parameters?: ReadonlyArray<unknown>,

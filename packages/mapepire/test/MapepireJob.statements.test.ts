@@ -1,3 +1,4 @@
+import * as EffectSql from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import * as MapepireJob from "@sluice/mapepire/MapepireJob"
@@ -30,6 +31,24 @@ describe("a deadline", () => {
       yield* Fiber.interrupt(running)
       // Its turn was given back.
       assert.strictEqual((yield* insert.execute([3], { timeout: "20 seconds" })).rowCount, 1)
+    })
+  )
+
+  it.scopedLive("of a prepared statement is that of the fiber that executes it, and not that of its preparation", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^update/, ({ parameters }) => (parameters?.flat()[0] === 1 ? { runs: 60_000 } : { updateCount: 1 }))
+      const job = yield* MapepireJob.make(daemon.config)
+      const update = yield* SqlClient.withDeadline("300 millis")(job.prepare("update t set a = ?"))
+      yield* Effect.sleep(400)
+      assert.strictEqual((yield* update.execute([2])).rowCount, 1)
+      assert.deepStrictEqual(yield* update.batch([[2]]), { changes: 1 })
+      for (const stuck of [Effect.asVoid(update.execute([1])), Effect.asVoid(update.batch([[1]]))]) {
+        const failed = SqlFailure.from(yield* Effect.flip(SqlClient.withDeadline("200 millis")(stuck)))
+        assert.deepStrictEqual([failed.reason, failed.statement], ["StatementTimeout", "update t set a = ?"])
+      }
+      // Where the handle was given up, it is made anew within the deadline of who needs it.
+      yield* SqlClient.withDeadline("20 seconds")(update.execute([2]))
     })
   )
 
@@ -261,6 +280,39 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
       yield* prepared.execute([1])
       assert.strictEqual(daemon.sent("prepare_sql").length, 2)
       assert.strictEqual(daemon.sent("execute")[2]!.cont_id, daemon.sent("prepare_sql")[1]!.id)
+    })
+  )
+
+  it.scopedLive("a prepared statement's integers are as the fiber that executes it wants them", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^call/i, {
+        columns: [{ name: "N", type: "BIGINT" }],
+        rows: [[5]],
+        more: { output_parms: [{ index: 1, type: "BIGINT", name: "X", value: 6 }] }
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const call = yield* job.prepare("call p(?)")
+      const exact = yield* Effect.provideService(call.execute([1]), EffectSql.SafeIntegers, true)
+      assert.deepStrictEqual([exact.rows, exact.out], [[{ n: 5n }], { x: 6n }])
+      const plain = yield* call.execute([1])
+      assert.deepStrictEqual([plain.rows, plain.out], [[{ n: 5 }], { x: 6 }])
+    })
+  )
+
+  it.scopedLive("a failure of a prepared statement names its text, and says that it was not done", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, ({ type }) =>
+        type === "execute" ? { error: "[SQL0803] Duplicate key.", sqlState: "23505", sqlRc: -803 } : {}
+      )
+      const job = yield* MapepireJob.make(daemon.config)
+      const insert = yield* job.prepare("insert into t values(?)")
+      const { outcome, reason, statement } = SqlFailure.from(yield* Effect.flip(insert.execute([1])))
+      assert.deepStrictEqual(
+        [reason, outcome, statement],
+        ["UniqueViolation", "notExecuted", "insert into t values(?)"]
+      )
     })
   )
 

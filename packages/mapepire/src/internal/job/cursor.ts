@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
 import type { Frame, RowDecoder } from "../frame.js"
 import { JobAnswer } from "./answer.js"
-import { mayWrite } from "./effects.js"
+import { afterRun } from "./effects.js"
 import type { JobSession } from "./session.js"
 import type { Blobs, Task, TaskRequest } from "./task.js"
 
@@ -39,10 +39,6 @@ export class JobCursor implements SqlTransport.Cursor {
 
   get statement(): string {
     return this.task.request.text
-  }
-
-  get cells() {
-    return { integers: this.request.integers }
   }
 
   get columns(): ReadonlyArray<SqlTransport.Column> {
@@ -114,9 +110,8 @@ export class JobCursor implements SqlTransport.Cursor {
     })
   }
 
-  /** A failure after the statement was run: whatever kept the rows from coming, what it changed is changed. */
   afterRun(error: SqlError): SqlError {
-    return mayWrite(this.statement) ? failure.perhaps(error) : error
+    return afterRun(error, this.statement)
   }
 
   /** The first page, too, may have been read after its result was closed; so it cannot be the last one. */
@@ -141,7 +136,7 @@ export class JobCursor implements SqlTransport.Cursor {
     if (gone !== undefined) {
       return gone
     }
-    const answer = this.session.answer(frame, this.decoder, this, blobs)
+    const answer = this.session.answer(frame, this.decoder, this.request, blobs)
     if (answer.done && !this.ended) {
       this.ended = true
       if (frame.success && (this.request.params === undefined || this.request.params.length === 0)) {

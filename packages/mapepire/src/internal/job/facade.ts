@@ -1,13 +1,9 @@
 /** The job as it is used by itself, on the session that the pool uses, too. */
 import type { SqlError } from "@effect/sql/SqlError"
-import * as EffectSql from "@effect/sql/SqlClient"
-import { SqlClient, SqlFailure, type SqlTransport } from "@sluice/sql"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -28,15 +24,13 @@ import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
 import { authorization, Login, secretsOf } from "./login.js"
 import { callResult, prepare } from "./prepared.js"
+import { requestOf } from "./request.js"
 import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import type { TaskRequest } from "./task.js"
 import { fromVerb, isCall } from "./text.js"
 
 export const out: typeof commands.out = commands.out
-
-const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
-  Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
 
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
@@ -216,7 +210,6 @@ class Facade implements MapepireJob.MapepireJob {
   readonly prepare: MapepireJob.MapepireJob["prepare"] = (sql) =>
     this.request(sql, undefined, undefined, (session, request) => prepare(session, request, this.config))
 
-  /** Deadline and integers come from the options, or from what travels with the fiber. */
   private request<A, R>(
     text: string,
     parameters: ReadonlyArray<unknown> | undefined,
@@ -224,24 +217,7 @@ class Facade implements MapepireJob.MapepireJob {
     use: (session: JobSession, request: SqlTransport.SqlRequest) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
     return Effect.withFiberRuntime((fiber) => {
-      const context = fiber.currentContext.unsafeMap
-      const now = performance.now()
-      const given = context.get(SqlClient.Deadline.key) as number | undefined
-      const deadline = Math.min(
-        options?.timeout === undefined ? Infinity : now + Duration.toMillis(options.timeout),
-        // Its clock counts from another moment than ours.
-        given === undefined ? Infinity : now + (given - Number(clockOf(fiber).unsafeCurrentTimeNanos()) / 1e6)
-      )
-      const request: SqlTransport.SqlRequest = {
-        text,
-        params: parameters ?? [],
-        prefetch: Math.max(1, options?.rows ?? this.pageSize),
-        deadline,
-        integers: options?.integers ?? (context.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number"),
-        shape: "objects",
-        prepared: true,
-        transaction: "free"
-      }
+      const request = requestOf(fiber, text, parameters ?? [], options, this.pageSize)
       return this.with((session) => use(session, request), request)
     })
   }

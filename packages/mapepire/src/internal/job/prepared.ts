@@ -1,7 +1,6 @@
 /** A statement that is prepared once and run often: a handle of the daemon's, kept by a scope. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as MapepireJob from "../../MapepireJob.js"
@@ -13,8 +12,9 @@ import { resultNames } from "../rows.js"
 import { out, parametersOf } from "./commands.js"
 import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
+import { requestOf } from "./request.js"
 import { isRows, type JobSession } from "./session.js"
-import { Task } from "./task.js"
+import { Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
 interface Described {
@@ -33,24 +33,25 @@ class PreparedStatement {
 
   constructor(
     private readonly session: JobSession,
-    private readonly request: SqlTransport.SqlRequest
+    private readonly text: string
   ) {
     this.epoch = session.wire.epoch
   }
 
-  readonly prepare: Effect.Effect<Described, SqlError> = Effect.suspend(() => {
-    const { session, request } = this
+  /** For a request: it is the one who waits, if the handle has to be made first. */
+  prepare(request: TaskRequest): Effect.Effect<Described, SqlError> {
+    const { session, text } = this
     if (this.epoch !== session.wire.epoch) {
-      return Effect.fail(failure.replaced({ job: session.wire.job, statement: request.text }))
+      return Effect.fail(failure.replaced({ job: session.wire.job, statement: text }))
     }
     if (this.handle !== undefined) {
       return Effect.succeed(this.handle)
     }
     const task = new Task(session.wire, session.stops, request)
-    const prepared = task.ask({ type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
+    const prepared = task.ask({ type: "prepare_sql", sql: fromVerb(text) }, (frame, id) => {
       if (!frame.success) {
         session.wire.close(id, session.wire.epoch)
-        return session.refusal(frame, request.text)
+        return session.refusal(frame, text)
       }
       return (this.handle = {
         id,
@@ -60,7 +61,7 @@ class PreparedStatement {
       })
     })
     return Effect.onInterrupt(prepared, () => task.interrupted)
-  })
+  }
 
   readonly close: Effect.Effect<void> = Effect.sync(() => {
     const { handle } = this
@@ -74,10 +75,14 @@ class PreparedStatement {
     const encoded = this.session.parameters(parameters.map((value) => (value === out ? 0 : value)))
     return isRows(encoded)
       ? this.send(encoded, request, (frame) => {
+          if (!frame.success && frame.data === undefined) {
+            return this.session.refusalWithoutRows(frame, request.text)
+          }
           const columns = frame.data === undefined || frame.body.has_results !== true ? undefined : columnsOf(frame)
           const answer = this.session.answer(
             frame,
-            columns === undefined ? undefined : this.session.decoder(columns, request)
+            columns === undefined ? undefined : this.session.decoder(columns, request),
+            request
           )
           return !answer.done
             ? failure.unsupported(
@@ -97,7 +102,7 @@ class PreparedStatement {
     request: SqlTransport.SqlRequest
   ): Effect.Effect<JobAnswer, SqlError> {
     return this.send(rows, request, (frame) => {
-      const answer = this.session.answer(frame, undefined)
+      const answer = this.session.answer(frame, undefined, request)
       return answer.error === undefined ? answer : failure.withOutcome(answer.error, "unknown")
     })
   }
@@ -108,9 +113,10 @@ class PreparedStatement {
     answer: (frame: Frame) => JobAnswer | SqlError
   ): Effect.Effect<JobAnswer, SqlError> {
     const { session } = this
-    const sent = Effect.flatMap(this.prepare, (handle) => {
+    const prepared = Effect.suspend(() => this.prepare(request))
+    const sent = Effect.flatMap(prepared, (handle) => {
       const task = new Task(session.wire, session.stops, request)
-      task.closesCursors = session.closesCursors(fromVerb(request.text))
+      task.closesCursors = session.closesCursors(fromVerb(this.text))
       const message = { type: "execute", cont_id: handle.id, parameters, rows: request.prefetch, terse: true } as const
       const executed = task.ask(message, (frame) => {
         if (!frame.success) {
@@ -139,36 +145,35 @@ export const prepare = <A extends object>(
 ): Effect.Effect<MapepireJob.Prepared<A>, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const statement = new PreparedStatement(session, request)
-      const described = yield* restore(statement.prepare)
+      const statement = new PreparedStatement(session, request.text)
+      const described = yield* restore(statement.prepare(request))
       yield* Effect.addFinalizer(() => statement.close)
-      const requestWith = (options: MapepireJob.QueryOptions | undefined): SqlTransport.SqlRequest => ({
-        ...request,
-        prefetch: options?.rows ?? request.prefetch,
-        integers: options?.integers ?? request.integers,
-        deadline:
-          options?.timeout === undefined
-            ? request.deadline
-            : Math.min(request.deadline, performance.now() + Duration.toMillis(options.timeout))
-      })
-      const batch: MapepireJob.Prepared<A>["batch"] = (rows, options) =>
-        Effect.suspend(() => {
-          const chunks = session.chunks(rows)
-          return isRows(chunks)
-            ? Effect.map(
-                session.sum(chunks, (chunk) => statement.batch(chunk, requestWith(options))),
-                ({ changes }) => ({ changes })
-              )
-            : session.unencoded(chunks, requestWith(options), () => batch(rows, options))
-        })
+      /** Captured when an execution starts: it is for the fiber that executes. */
+      const started = <B>(
+        options: MapepireJob.QueryOptions | undefined,
+        use: (request: SqlTransport.SqlRequest) => Effect.Effect<B, SqlError>
+      ) =>
+        Effect.withFiberRuntime<B, SqlError>((fiber) =>
+          use(requestOf(fiber, request.text, [], options, request.prefetch))
+        )
+      const sendAll = (
+        rows: SqlTransport.ParameterRows,
+        request: SqlTransport.SqlRequest
+      ): Effect.Effect<JobAnswer, SqlError> => {
+        const chunks = session.chunks(rows)
+        return isRows(chunks)
+          ? session.sum(chunks, (chunk) => statement.batch(chunk, request))
+          : session.unencoded(chunks, request, () => sendAll(rows, request))
+      }
       return {
         columns: session.decoder(described.columns, request).columns,
         parameters: described.parameters,
         execute: (parameters = [], options) =>
-          Effect.suspend(() =>
-            Effect.map(statement.execute(parameters, requestWith(options)), (answer) => callResult<A>(answer, config))
+          started(options, (request) =>
+            Effect.map(statement.execute(parameters, request), (answer) => callResult<A>(answer, config))
           ),
-        batch
+        batch: (rows, options) =>
+          started(options, (request) => Effect.map(sendAll(rows, request), ({ changes }) => ({ changes })))
       }
     })
   )

@@ -14,7 +14,7 @@ import { JobAnswer } from "./answer.js"
 import { type ByteShape, byteShapeOf } from "./byteShape.js"
 import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
-import { mayWrite } from "./effects.js"
+import { afterRun, mayWrite } from "./effects.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
@@ -299,7 +299,9 @@ export class JobSession implements SqlTransport.Session {
       } else {
         this.wire.close(handle.id, handle.epoch)
       }
-      return frame.success ? this.answer(frame, undefined) : this.refusal(frame, task.request.text, outcome)
+      return frame.success
+        ? this.answer(frame, undefined, task.request)
+        : this.refusal(frame, task.request.text, outcome)
     }
     if (kept === undefined) {
       return task.ask({ type: "prepare_sql_execute", sql: text, parameters, rows: 1, terse: true }, (frame, id) =>
@@ -316,7 +318,7 @@ export class JobSession implements SqlTransport.Session {
   private opened(frame: Frame, id: string, cursor: JobCursor, blobs?: Blobs): JobAnswer | SqlError {
     if (!frame.success && frame.data === undefined) {
       this.wire.close(id, this.wire.epoch)
-      return frame.body.has_results === true ? this.refusalOfRun(frame, cursor) : this.refusal(frame, cursor.statement)
+      return this.refusalWithoutRows(frame, cursor.statement)
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
     const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
@@ -325,7 +327,7 @@ export class JobSession implements SqlTransport.Session {
       this.wire.close(id, this.wire.epoch)
       return cursor.afterRun(gone)
     }
-    const answer = this.answer(frame, decoder, cursor, blobs)
+    const answer = this.answer(frame, decoder, cursor.request, blobs)
     if (answer.done) {
       this.wire.close(id, this.wire.epoch)
     } else {
@@ -366,18 +368,18 @@ export class JobSession implements SqlTransport.Session {
   }
 
   /** A response as a page; what failed after some rows came is in it. */
-  answer(frame: Frame, decoder: RowDecoder | undefined, cursor?: JobCursor, blobs?: Blobs): JobAnswer {
+  answer(frame: Frame, decoder: RowDecoder | undefined, request: TaskRequest, blobs?: Blobs): JobAnswer {
     const more = blobs === undefined ? undefined : { blob: (address: string) => blobs.get(address) }
     const rows = decoder === undefined || frame.data === undefined ? undefined : decoder.decode(frame.data, more)
-    const statement = cursor?.statement
+    const { integers, text: statement } = request
     const error = frame.success
       ? rows?.error === undefined
         ? undefined
         : SqlFailure.annotate(rows.error, { statement })
-      : this.refusalOfRun(frame, cursor)
+      : this.refusalOfRun(frame, statement)
     const unread =
       decoder === undefined && frame.success && hasRows(frame) ? failure.rowsOfNothing(statement) : undefined
-    const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, cursor?.cells ?? {})
+    const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, { integers })
     const count = frame.body.update_count
     return new JobAnswer(
       decoder,
@@ -392,10 +394,14 @@ export class JobSession implements SqlTransport.Session {
     )
   }
 
+  /** Of a failure response that has no rows. */
+  refusalWithoutRows(frame: Frame, statement: string): SqlError {
+    return frame.body.has_results === true ? this.refusalOfRun(frame, statement) : this.refusal(frame, statement)
+  }
+
   /** The statement was run, and reading its rows failed. */
-  private refusalOfRun(frame: Frame, cursor: JobCursor | undefined): SqlError {
-    const refusal = this.refusal(frame, cursor?.statement)
-    return cursor?.afterRun(refusal) ?? refusal
+  private refusalOfRun(frame: Frame, statement: string): SqlError {
+    return afterRun(this.refusal(frame, statement), statement)
   }
 
   /** A failure response as a failure. Some say that the job is of no more use. */

@@ -1,0 +1,42 @@
+/** A statement as it is asked for, with what travels with the fiber that asks. */
+import * as EffectSql from "@effect/sql/SqlClient"
+import { SqlClient, type SqlTransport } from "@sluice/sql"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import type * as Fiber from "effect/Fiber"
+import type * as MapepireJob from "../../MapepireJob.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** When the fiber's own deadline passes, in milliseconds of `performance.now()`. */
+export const deadlineOf = (fiber: AnyFiber): number => {
+  const given = fiber.currentContext.unsafeMap.get(SqlClient.Deadline.key) as number | undefined
+  if (given === undefined) {
+    return Infinity
+  }
+  const clock = Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
+  // Its clock counts from another moment than ours.
+  return performance.now() + (given - Number(clock.unsafeCurrentTimeNanos()) / 1e6)
+}
+
+/** Deadline and integers come from the options, or from what travels with the fiber. `pageSize`: rows, if not told. */
+export const requestOf = (
+  fiber: AnyFiber,
+  text: string,
+  parameters: ReadonlyArray<unknown>,
+  { integers, rows, timeout }: MapepireJob.QueryOptions = {},
+  pageSize: number
+): SqlTransport.SqlRequest => ({
+  text,
+  params: parameters,
+  prefetch: Math.max(1, rows ?? pageSize),
+  deadline: Math.min(
+    timeout === undefined ? Infinity : performance.now() + Duration.toMillis(timeout),
+    deadlineOf(fiber)
+  ),
+  integers: integers ?? (fiber.currentContext.unsafeMap.get(EffectSql.SafeIntegers.key) === true ? "bigint" : "number"),
+  shape: "objects",
+  prepared: true,
+  transaction: "free"
+})
