@@ -443,11 +443,12 @@ export interface MapepireJob {
   readonly setTrace: (settings: TraceSettings) => Effect.Effect<TraceState, SqlError>
   /** What was traced. */
   readonly trace: Effect.Effect<{ readonly daemon: string; readonly driver: string }, SqlError>
-  /** Ends the unit of work; without effect in autocommit. */
+  /** Ends the unit of work; without effect in autocommit. Its answer is waited for: no deadline or interrupt ends that. */
   readonly commit: Effect.Effect<void, SqlError>
   /**
    * Undoes the unit of work; without effect in autocommit. Db2 closes all cursors of the job with it: whoever still reads
-   * one fails with reason `TransactionGone`.
+   * one fails with reason `TransactionGone`. No deadline or interrupt ends it; if it is not answered within `grace`, the job
+   * is given up, and the daemon undoes everything when the connection ends.
    */
   readonly rollback: Effect.Effect<void, SqlError>
   /**
@@ -482,6 +483,8 @@ export interface PoolSession extends SqlTransport.Session {
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     after: Effect.Effect<void>
   ) => Effect.Effect<SqlTransport.Answer, SqlError>
+  /** Runs what ends a savepoint. If it is not answered within the grace period, the job is given up, and its transaction. */
+  readonly runInGrace: (request: SqlTransport.SqlRequest) => Effect.Effect<SqlTransport.Answer, SqlError>
   /** Runs a ROLLBACK. If that fails, or is not answered within the grace period, the job is given up. */
   readonly rollback: (request: SqlTransport.SqlRequest) => Effect.Effect<SqlTransport.Answer, SqlError>
 }

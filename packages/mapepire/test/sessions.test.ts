@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { MapepireClient, MapepireJob } from "@sluice/mapepire"
 import { SqlClient, SqlFailure } from "@sluice/sql"
-import { Chunk, Context, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Chunk, Context, Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { type Connection, type Request, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
 import { numbers, until } from "./support.js"
 
@@ -114,6 +114,40 @@ describe("a session that cannot be made quiet", () => {
       daemon.on(/endless/, { runs: Infinity }).on(/^commit$/i, {})
       daemon.override(({ sql }) => sql === "ROLLBACK")
       yield* interrupting(daemon, {}, true)
+    })
+  )
+
+  for (const end of ["ROLLBACK TO", "RELEASE"]) {
+    it.scopedLive(`because its ${end} SAVEPOINT is not answered is given up, and the interrupt completes`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/.*/, {})
+        daemon.override(({ sql }) => sql?.startsWith(end) === true)
+        const sql = yield* client(daemon, { sessions: 1, transactions: 1, grace: "500 millis" })
+        const inner = sql.withTransaction(end === "RELEASE" ? Effect.void : Effect.fail("undo it"))
+        const waits = yield* Effect.fork(sql.withTransaction(Effect.ignore(inner)))
+        yield* until(() => daemon.requests.some(({ sql }) => sql?.startsWith(end) === true))
+        const [took] = yield* Effect.timed(Fiber.interrupt(waits))
+        assert.isBelow(Duration.toMillis(took), 10_000)
+        assert.notInclude(
+          daemon.sent("sql").map(({ sql }) => sql),
+          "COMMIT"
+        )
+        // Another job takes its place.
+        yield* sql.withTransaction(sql`update t set a = 1`)
+      })
+    )
+  }
+
+  it.scopedLive("by itself is given up if it does not answer a rollback", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ sql }) => sql === "ROLLBACK")
+      const job = yield* MapepireJob.make({ ...daemon.config, grace: "500 millis", jdbc: { "auto commit": false } })
+      const [took, failed] = yield* Effect.timed(Effect.flip(job.rollback))
+      assert.strictEqual(SqlFailure.from(failed).reason, "SessionLost")
+      assert.isBelow(Duration.toMillis(took), 10_000)
+      yield* job.lost
     })
   )
 

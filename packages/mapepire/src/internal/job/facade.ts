@@ -245,12 +245,14 @@ class Facade implements MapepireJob.MapepireJob {
 
   readonly trace: MapepireJob.MapepireJob["trace"] = this.with(commands.trace)
 
-  readonly commit: MapepireJob.MapepireJob["commit"] = Effect.suspend(() => this.end("COMMIT"))
+  readonly commit: MapepireJob.MapepireJob["commit"] = this.end((session) => session.run(commands.plain("COMMIT")))
 
-  readonly rollback: MapepireJob.MapepireJob["rollback"] = Effect.suspend(() => this.end("ROLLBACK"))
+  readonly rollback: MapepireJob.MapepireJob["rollback"] = this.end((session) =>
+    session.runInGrace(commands.plain("ROLLBACK"))
+  )
 
-  private end(sql: string): Effect.Effect<void, SqlError> {
-    return Effect.uninterruptible(Effect.asVoid(this.with((session) => session.run(commands.plain(sql)))))
+  private end(run: (session: JobSession) => Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> {
+    return Effect.uninterruptible(Effect.asVoid(this.with(run)))
   }
 
   readonly reconnect: MapepireJob.MapepireJob["reconnect"] = (jdbc) => {

@@ -105,13 +105,15 @@ export class JobSession implements SqlTransport.Session {
     })
   }
 
-  /** A job whose transaction cannot be undone is of no more use: the daemon undoes it when the connection ends. */
+  /** Nothing is lost with a job that does not answer these in time: the daemon undoes its transaction when the connection ends. */
+  readonly runInGrace = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
+    SqlTransport.uninterruptibleMask((restore) => this.runThen(request, restore, Effect.void, true))
+
+  /** A job whose transaction cannot be undone is of no more use. */
   readonly rollback = (request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
-    SqlTransport.uninterruptibleMask((restore) =>
-      Effect.onError(this.runThen(request, restore, Effect.void, true), () =>
-        Effect.sync(() =>
-          this.wire.retire(failure.lost("a transaction could not be undone", "notExecuted", { job: this.wire.job }))
-        )
+    Effect.onError(this.runInGrace(request), () =>
+      Effect.sync(() =>
+        this.wire.retire(failure.lost("a transaction could not be undone", "notExecuted", { job: this.wire.job }))
       )
     )
 

@@ -103,8 +103,9 @@ export class Stops {
   }
 
   /**
-   * For a ROLLBACK: unless it is answered within the grace period its job is given up, and its caller told. That loses
-   * nothing, the daemon rolls back when the connection ends; a COMMIT must be waited for. The answer takes it back.
+   * For a ROLLBACK, and for what ends a savepoint: unless it is answered within the grace period its job is given up, and
+   * its caller told. That loses nothing but the transaction, which the daemon rolls back when the connection ends; a COMMIT
+   * must be waited for. The answer takes it back.
    */
   orGiveUp(call: Call): () => void {
     const timer = setTimeout(() => {

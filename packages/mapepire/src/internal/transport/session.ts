@@ -16,6 +16,9 @@ const transactionWord = /^\s*(begin|commit|rollback)(?:\s+(?:work|transaction))?
 const wordOf = (text: string): "BEGIN" | "COMMIT" | "ROLLBACK" | undefined =>
   transactionWord.exec(text)?.[1]?.toUpperCase() as "BEGIN" | undefined
 
+/** What ends a savepoint, or undoes what was done since. */
+const savepointEnd = /^\s*(?:rollback\s+(?:work\s+)?to|release)\s+savepoint\b/i
+
 const gone = (statement: string): SqlError =>
   SqlFailure.make({
     reason: "TransactionGone",
@@ -66,7 +69,11 @@ export class TransportSession implements SqlTransport.Session {
       if (word !== undefined) {
         return this.control(word, request)
       }
-      return this.transactional ? this.within(request, (session) => session.run(request)) : this.plainly(request)
+      return this.transactional
+        ? this.within(request, (session) =>
+            savepointEnd.test(request.text) ? session.runInGrace(request) : session.run(request)
+          )
+        : this.plainly(request)
     })
 
   /** In autocommit there is nothing to be done after a statement but to give its job back. */
