@@ -421,6 +421,59 @@ describe("MapepireJob: commands", () => {
     })
   )
 
+  it.scopedLive("the numbers of a plan are exact, like those of rows", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const columns = [
+        { name: "N", type: "BIGINT" },
+        { name: "D", type: "DECIMAL" }
+      ]
+      const plan = '[[9007199254740993,120.50],{"N":7,"D":12345678901234567890.10}]'
+      daemon.override(({ id, type }, connection) => {
+        if (type !== "dove") {
+          return false
+        }
+        const rest = JSON.stringify({ metadata: { columns }, data: [[1, "2"]], is_done: true, success: true }).slice(1)
+        connection.send(`{"id":"${id}","vemetadata":${JSON.stringify({ columns })},"vedata":${plan},${rest}`)
+        return true
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const explained = yield* job.explain("select 1 from t", { integers: "bigint", run: true })
+      assert.deepStrictEqual(explained.plan, [
+        { n: 9007199254740993n, d: "120.50" },
+        { n: 7n, d: "12345678901234567890.10" }
+      ])
+      assert.deepStrictEqual(explained.result!.rows, [{ n: 1n, d: "2" }])
+      for (const [run, wanted] of [
+        [false, "notExecuted"],
+        [true, "executed"]
+      ] as const) {
+        const failed = SqlFailure.from(yield* Effect.flip(job.explain("select 1 from t", { run })))
+        assert.deepStrictEqual([failed.reason, failed.outcome, failed.columns], ["ConversionFailed", wanted, ["N"]])
+      }
+    })
+  )
+
+  it.scopedLive("rows that cannot be given are a failure of explain and of cl, too", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const columns = [{ name: "N", type: "BIGINT" }]
+      daemon.on(/from t/, {
+        columns: [{ name: "ICON_LABEL", type: "VARCHAR" }],
+        more: { metadata: { columns }, data: [[1], [9007199254740992], [3]] }
+      })
+      daemon.on(/DSPLIBL/, { columns, rows: [[1], [9007199254740992]] })
+      const job = yield* MapepireJob.make(daemon.config)
+      for (const [text, effect] of [
+        ["select n from t", Effect.asVoid(job.explain("select n from t", { run: true }))],
+        ["DSPLIBL", Effect.asVoid(job.cl("DSPLIBL"))]
+      ] as const) {
+        const { outcome, reason, statement } = SqlFailure.from(yield* Effect.flip(effect))
+        assert.deepStrictEqual([reason, outcome, statement], ["ConversionFailed", "executed", text])
+      }
+    })
+  )
+
   it.scopedLive("tracing is believed as it is echoed, not as it was asked for (bug 43, section 2.17)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -216,6 +216,27 @@ describe("MapepireJob: queries", () => {
       })
   )
 
+  it.scopedLive("binary values by address come from prepared statements and from explain, too", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const columns = [{ name: "B", type: "BLOB" }]
+      const data = [[{ blob_url: "/blob/1", size: 2 }]]
+      daemon.on(/from files/, ({ type }) =>
+        type === "dove"
+          ? { columns: [{ name: "ICON_LABEL", type: "VARCHAR" }], more: { metadata: { columns }, data } }
+          : { columns, rows: data }
+      )
+      const job = yield* MapepireJob.make(daemon.config)
+      const give = () => daemon.blobs.set("/blob/1", Buffer.from([1, 2]))
+      const prepared = yield* job.prepare("select * from files where id = ?")
+      give()
+      assert.deepStrictEqual((yield* prepared.execute([1])).rows, [{ b: new Uint8Array([1, 2]) }])
+      give()
+      const { result } = yield* job.explain("select * from files", { run: true })
+      assert.deepStrictEqual(result!.rows, [{ b: new Uint8Array([1, 2]) }])
+    })
+  )
+
   it.scopedLive(
     "binary values that do not come: the deadline, an interrupt and the end of the job stop fetching them",
     () =>

@@ -32,6 +32,8 @@ export interface Frame {
   readonly data: RawRows | undefined
   /** The text of `output_parms`, if it is there. */
   readonly outputs: string | undefined
+  /** The text of `vedata`, the rows of a plan, if it is there. */
+  readonly plan: string | undefined
 }
 
 export interface MalformedFrame {
@@ -61,7 +63,9 @@ const quick = (text: string): Frame | undefined => {
   const found = text.indexOf(opening)
   if (found < 0) {
     const body = object(text)
-    return body === undefined || "data" in body ? undefined : frame(body, undefined, outputsOf(text, body))
+    return body === undefined || "data" in body
+      ? undefined
+      : frame(body, undefined, outputsOf(text, body), planOf(text, body))
   }
   const start = found + opening.length - 1
   const end = dataEnd(text, start)
@@ -84,7 +88,7 @@ const quick = (text: string): Frame | undefined => {
     }
     body.metadata = metadata.value
   }
-  return frame(body, { text, start, end }, outputsOf(rest, body))
+  return frame(body, { text, start, end }, outputsOf(rest, body), planOf(rest, body))
 }
 
 const metadataMarker = '"metadata":{'
@@ -174,6 +178,9 @@ const outputsOf = (rest: string, body: Record<string, unknown>): string | undefi
   return at < 0 ? spans(rest).get("output_parms") : rest.slice(start, valueEnd(rest, start))
 }
 
+const planOf = (rest: string, body: Record<string, unknown>): string | undefined =>
+  Array.isArray(body.vedata) ? spans(rest).get("vedata") : undefined
+
 /** The way for everything else: white space, other orders, fields of unknown kinds. */
 const careful = (text: string): Frame | MalformedFrame => {
   const body = object(text)
@@ -185,7 +192,8 @@ const careful = (text: string): Frame | MalformedFrame => {
   return frame(
     body,
     data === undefined ? undefined : { text: data, start: 0, end: data.length },
-    found.get("output_parms")
+    found.get("output_parms"),
+    found.get("vedata")
   )
 }
 
@@ -217,7 +225,12 @@ const spans = (text: string): Map<string, string> => {
   }
 }
 
-const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs: string | undefined): Frame => {
+const frame = (
+  body: Record<string, unknown>,
+  data: RawRows | undefined,
+  outputs: string | undefined,
+  plan: string | undefined
+): Frame => {
   if (body.data !== undefined) {
     // Not deleted: V8 would make a slow object of it, for each message.
     body.data = undefined
@@ -234,6 +247,7 @@ const frame = (body: Record<string, unknown>, data: RawRows | undefined, outputs
     executionTime: typeof time === "number" ? time : undefined,
     body,
     data,
-    outputs
+    outputs,
+    plan
   }
 }

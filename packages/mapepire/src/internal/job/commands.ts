@@ -10,8 +10,8 @@ import type { Frame } from "../frame.js"
 import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
 import { scrubRows } from "./secrets.js"
-import { type JobSession, plainRequest } from "./session.js"
-import { Task, type TaskRequest } from "./task.js"
+import { hasBinary, type JobSession, plainRequest } from "./session.js"
+import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
 /** A statement of our own. */
@@ -22,11 +22,12 @@ const single = <A>(
   session: JobSession,
   request: TaskRequest,
   message: Call["request"],
-  answer: (frame: Frame, id: string) => A | SqlError
+  answer: (frame: Frame, id: string, blobs?: Blobs) => A | SqlError,
+  mayHaveBlobs?: (frame: Frame) => boolean
 ): Effect.Effect<A, SqlError> =>
   Effect.suspend(() => {
     const task = new Task(session.wire, session.stops, request)
-    return Effect.onInterrupt(task.ask(message, answer), () => task.interrupted)
+    return Effect.onInterrupt(task.ask(message, answer, mayHaveBlobs), () => task.interrupted)
   })
 
 /** One request without a statement, whose failure is a failure. */
@@ -88,9 +89,9 @@ export const cl = (
   single(session, request, { type: "cl", cmd: request.text, terse: true }, (frame) => {
     // It may have changed the library list.
     session.forget()
-    const log = rowsOf(session, request, columnsOf(frame), frame)
+    const { error, rows: log } = rowsOf(session, request, columnsOf(frame), frame.data)
     if (frame.success) {
-      return { log }
+      return error === undefined ? { log } : SqlFailure.annotate(error, { statement: request.text })
     }
     // The command may have done something before it failed.
     const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
@@ -98,15 +99,19 @@ export const cl = (
     return failure.refused(refusal, { job, statement: request.text }, "unknown", scrubRows(log, scrub))
   })
 
+/** Those up to the first one that cannot be given as it is, and what is wrong with that one. */
 const rowsOf = (
   session: JobSession,
   request: TaskRequest,
   columns: ReadonlyArray<ColumnMetadata> | undefined,
-  frame: Pick<Frame, "data">
-): ReadonlyArray<Readonly<Record<string, unknown>>> =>
-  columns === undefined || frame.data === undefined
-    ? []
-    : session.decoder(columns, request).decode(frame.data, { shape: "objects" }).objects()
+  data: Frame["data"]
+): { readonly rows: ReadonlyArray<Readonly<Record<string, unknown>>>; readonly error: SqlError | undefined } => {
+  if (columns === undefined || data === undefined) {
+    return { rows: [], error: undefined }
+  }
+  const read = session.decoder(columns, request).decode(data, { shape: "objects" })
+  return { rows: read.objects(), error: read.error }
+}
 
 export const explain = (
   session: JobSession,
@@ -117,27 +122,30 @@ export const explain = (
     session,
     request,
     { type: "dove", sql: fromVerb(request.text), run, rows: request.prefetch, terse: true },
-    (frame) => {
+    (frame, _id, blobs) => {
       if (!frame.success) {
         return session.refusal(frame, request.text)
       }
-      const { vedata, vemetadata } = frame.body
-      const plan = columnsOf({ body: { metadata: vemetadata } })
-      const columns = columnsOf(frame)
-      const data = { text: JSON.stringify(vedata ?? []) }
-      return {
-        plan: rowsOf(session, request, plan, { data: rawRows(data.text) }),
-        planColumns: plan === undefined ? [] : session.decoder(plan, request).columns,
-        result:
-          columns === undefined || frame.data === undefined
-            ? undefined
-            : {
-                rows: rowsOf(session, request, columns, frame),
-                columns: session.decoder(columns, request).columns,
-                rowCount: undefined
-              }
+      const planColumns = columnsOf({ body: { metadata: frame.body.vemetadata } })
+      const plan = rowsOf(session, request, planColumns, frame.plan === undefined ? undefined : rawRows(frame.plan))
+      if (plan.error !== undefined) {
+        const outcome = run ? "executed" : "notExecuted"
+        return SqlFailure.annotate(plan.error, { statement: request.text, outcome })
       }
-    }
+      const columns = frame.data === undefined ? undefined : columnsOf(frame)
+      const result =
+        columns === undefined ? undefined : session.answer(frame, session.decoder(columns, request), request, blobs)
+      if (result?.error !== undefined) {
+        return result.error
+      }
+      return {
+        plan: plan.rows,
+        planColumns: planColumns === undefined ? [] : session.decoder(planColumns, request).columns,
+        result:
+          result === undefined ? undefined : { rows: result.objects(), columns: result.columns, rowCount: undefined }
+      }
+    },
+    hasBinary
   )
 
 const rawRows = (text: string): NonNullable<Frame["data"]> => ({ text, start: 0, end: text.length })

@@ -13,8 +13,8 @@ import { out, parametersOf } from "./commands.js"
 import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
 import { requestOf } from "./request.js"
-import { isRows, type JobSession } from "./session.js"
-import { Task, type TaskRequest } from "./task.js"
+import { hasBinary, isRows, type JobSession } from "./session.js"
+import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
 interface Described {
@@ -74,7 +74,7 @@ class PreparedStatement {
   execute(parameters: ReadonlyArray<unknown>, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
     const encoded = this.session.parameters(parameters.map((value) => (value === out ? 0 : value)))
     return isRows(encoded)
-      ? this.send(encoded, request, (frame) => {
+      ? this.send(encoded, request, (frame, blobs) => {
           if (!frame.success && frame.data === undefined) {
             return this.session.refusalWithoutRows(frame, request.text)
           }
@@ -82,7 +82,8 @@ class PreparedStatement {
           const answer = this.session.answer(
             frame,
             columns === undefined ? undefined : this.session.decoder(columns, request),
-            request
+            request,
+            blobs
           )
           return !answer.done
             ? failure.unsupported(
@@ -110,7 +111,7 @@ class PreparedStatement {
   private send(
     parameters: ReadonlyArray<unknown>,
     request: SqlTransport.SqlRequest,
-    answer: (frame: Frame) => JobAnswer | SqlError
+    answer: (frame: Frame, blobs?: Blobs) => JobAnswer | SqlError
   ): Effect.Effect<JobAnswer, SqlError> {
     const { session } = this
     const prepared = Effect.suspend(() => this.prepare(request))
@@ -118,12 +119,16 @@ class PreparedStatement {
       const task = new Task(session.wire, session.stops, request)
       task.closesCursors = session.closesCursors(fromVerb(this.text))
       const message = { type: "execute", cont_id: handle.id, parameters, rows: request.prefetch, terse: true } as const
-      const executed = task.ask(message, (frame) => {
-        if (!frame.success) {
-          Effect.runSync(this.close)
-        }
-        return answer(frame)
-      })
+      const executed = task.ask(
+        message,
+        (frame, _id, blobs) => {
+          if (!frame.success) {
+            Effect.runSync(this.close)
+          }
+          return answer(frame, blobs)
+        },
+        hasBinary
+      )
       // Stopped or late: how far it came is not known.
       const given = () =>
         Effect.sync(() => {
