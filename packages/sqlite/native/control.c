@@ -9,6 +9,9 @@ enum { WORD_INTERRUPT = 4, CANCEL_WORD = 256 / 4, DEADLINE_BYTE = 1024, SLOTS = 
 /* Longest sleep between two tries of a lock, in ms: how late a stop may be noticed there. */
 enum { LONGEST_SLEEP = 5 };
 
+/* Progress callbacks between two looks for the thread's end: a millisecond or so, and too few to be felt. */
+enum { TERMINATION_LOOKS = 64 };
+
 size_t control_bytes(void) {
   return DEADLINE_BYTE + SLOTS * sizeof(int64_t);
 }
@@ -47,10 +50,25 @@ int control_check(Control *control) {
   return check_at(control, 0);
 }
 
+/* Whether this thread is being terminated: the program's thread that started it is, and waits for its end, so nobody
+   will set a word any more. Only a call into JavaScript would be told; converting a boolean is the smallest that asks. */
+static bool terminated(Connection *connection) {
+  Control *control = &connection->control;
+  napi_env env = connection->env;
+  napi_value value = NULL;
+  bool pending = false;
+  if (control->seq == 0 || control->shielded || env == NULL || connection->leaving) return false;
+  if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
+  if (napi_get_boolean(env, true, &value) != napi_ok || napi_coerce_to_bool(env, value, &value) == napi_ok) return false;
+  control->why = WHY_INTERRUPTED;
+  return true;
+}
+
 static int on_progress(void *pointer) {
   Connection *connection = pointer;
   Control *control = &connection->control;
   if (check_at(control, 0) != WHY_NONE) return 1;
+  if (++control->looks % TERMINATION_LOOKS == 0 && terminated(connection)) return 1;
   if (!callback_stops(connection)) return 0;
   if (check_at(control, 0) == WHY_NONE) control->why = WHY_INTERRUPTED;
   return 1;
@@ -62,7 +80,7 @@ static int on_busy(void *pointer, int tries) {
   Control *control = &connection->control;
   uint64_t now = uv_hrtime();
   if (tries == 0) control->busySince = now;
-  if (check_at(control, now) != WHY_NONE) return 0;
+  if (check_at(control, now) != WHY_NONE || terminated(connection)) return 0;
   if (connection->hooks[HOOK_BUSY] != NULL) return callback_retry(connection, tries);
   uint64_t waited = now - control->busySince;
   if (waited >= control->busyTimeout) return 0;

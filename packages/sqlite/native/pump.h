@@ -32,7 +32,7 @@ typedef struct Changes Changes;
 /* What the JavaScript side asks for when it loads the pump (`revision` in pump.ts). Raise both with every change of
    what the two share: exports and their parameters, control words, pages, numbers of kinds and hooks; and with what an
    older pump must not be used for any more, because it does not protect from it. */
-enum { REVISION = 7 };
+enum { REVISION = 8 };
 
 enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3, WHY_CALLBACK = 9 };
 
@@ -49,6 +49,8 @@ typedef struct Control {
   /* Not 0 while we tidy up (a rollback), which nothing may stop. */
   int shielded;
   int progressSteps;
+  /* Progress callbacks so far: at some of them more is looked at than the words. */
+  unsigned looks;
   uint64_t busyTimeout;
   uint64_t busySince;
 } Control;

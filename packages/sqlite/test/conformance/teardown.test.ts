@@ -99,6 +99,47 @@ Effect.runFork(Effect.gen(function*() {
     })
   )
 
+  // Nobody is left to set a cancel word then, and the thread that started the worker waits for its end.
+  if (engine === "native") {
+    it.scopedLive("a thread of the program that is terminated in the middle of statements ends", () =>
+      Effect.gen(function* () {
+        const filename = yield* tempFile
+        const [took, result] = yield* timed(
+          child(
+            `import { isMainThread, parentPort, Worker } from "node:worker_threads"
+const file = ${JSON.stringify(filename)}
+if (isMainThread) {
+  await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
+    const sql = yield* open({ filename: file })
+    yield* sql\`create table t (n)\`
+    // Two threads compute, the third waits for the lock that this transaction has.
+    yield* sql.withTransaction(Effect.gen(function*() {
+      yield* sql\`insert into t values (1)\`
+      const threads = ["run", "transaction", "lock"].map((argument) => new Worker(new URL(import.meta.url), { argv: [argument] }))
+      yield* Effect.promise(() => Promise.all(threads.map((thread) => new Promise((resolve) => thread.once("message", resolve)))))
+      yield* Effect.sleep(200)
+      yield* Effect.promise(() => Promise.all(threads.map((thread) => thread.terminate())))
+    }))
+    console.log("terminated")
+  })))
+} else {
+  const how = process.argv[2]
+  Effect.runFork(Effect.scoped(Effect.gen(function*() {
+    const sql = yield* open({ filename: how === "lock" ? file : ":memory:", busyTimeout: "1 hour" })
+    const endless = sql.unsafe(${JSON.stringify(endless(engine))})
+    parentPort.postMessage("go")
+    yield* how === "lock" ? sql\`insert into t values (2)\` : how === "run" ? endless : sql.withTransaction(endless)
+  })))
+}`,
+            dirname(filename)
+          ).pipe(Effect.timeout("20 seconds"))
+        )
+        assert.deepStrictEqual(result, { code: 0, output: "terminated\n", killed: false })
+        assert.isBelow(took, 20_000)
+      })
+    )
+  }
+
   it.scopedLive("row 35: closing in the interrupting way", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile
