@@ -160,6 +160,24 @@ onEngines("opening", (engine) => {
     })
   )
 
+  it.scopedLive("a URI says whether a file is made, with readers, too", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const none = yield* failsToOpen(layerOf(engine, { filename: `file:${filename}?mode=rw`, readers: 1 }))
+      assert.strictEqual(none.reason, "Connection")
+      for (const uri of [`file:${filename}?mode=rwc`, `file:${filename}?cache=private&mode=rwc#end`]) {
+        yield* Effect.gen(function* () {
+          const sql = yield* SqliteClient.SqliteClient
+          yield* sql`create table if not exists t (a)`
+          yield* sql`insert into t values (1)`
+          const count = sql<{ n: number }>`select count(*) > 0 as n from t`
+          assert.deepStrictEqual([yield* count, yield* count], [[{ n: 1 }], [{ n: 1 }]])
+          assert.lengthOf(yield* Stream.runCollect(count.stream), 1)
+        }).pipe(Effect.provide(layerOf(engine, { filename: uri, readers: 1 })))
+      }
+    })
+  )
+
   it.scopedLive("row 9: the scope's end is the end of worker and files", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile

@@ -66,6 +66,9 @@ const errorMessage = (error: unknown, filename: string): ErrorMessage => {
     : { code, message: error instanceof Error ? error.message : String(error) }
 }
 
+/** A URI with `mode=rwc`: SQLite refuses it where it may make no file, also when the file is there. */
+const mayCreate = (filename: string): boolean => /^file:[^?#]*\?([^#]*&)?mode=rwc(&|#|$)/.test(filename)
+
 export const serve = (start: Start): void => {
   const { opening } = start
   const post = (message: ToLoop) => start.port.postMessage(message)
@@ -82,7 +85,7 @@ export const serve = (start: Start): void => {
     connection = engine.open({
       filename: opening.filename,
       readonly: opening.readonly,
-      create: !opening.readonly && !opening.queryOnly,
+      create: !opening.readonly && (!opening.queryOnly || mayCreate(opening.filename)),
       shared: start.shared,
       progressSteps: opening.progressSteps,
       busyTimeout: opening.busyTimeout,
