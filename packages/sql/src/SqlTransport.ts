@@ -221,7 +221,10 @@ export interface Session {
   readonly describe: (text: string) => Effect.Effect<Description, SqlError>
   /** Cheap liveness. */
   readonly check: Effect.Effect<void, SqlError>
-  /** Whether a transaction is open, as of the last answer. */
+  /**
+   * Whether a transaction is open, as of the last answer; not the one of a script that runs with transaction use `none` and
+   * ends it itself. Whoever has the session to himself decides by this whether there is something to undo.
+   */
   readonly inTransaction: () => boolean
   /**
    * Whether a reserved session was set to something that whoever gets it next does not expect. It is closed then, and not

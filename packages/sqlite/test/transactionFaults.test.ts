@@ -2,9 +2,9 @@
 import * as EffectSql from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure, TestTransport } from "@sluice/sql"
-import { SqliteTransport } from "@sluice/sqlite"
-import { Deferred, Effect, Either, Fiber, Layer, Schedule } from "effect"
-import { tempFile } from "./support.js"
+import { SqliteClient, SqliteTransport } from "@sluice/sqlite"
+import { Deferred, Effect, Either, Fiber, Layer, Schedule, Stream } from "effect"
+import { layerOf, layerOnFile, onEngines, tempFile } from "./support.js"
 
 const { fault } = TestTransport
 
@@ -195,4 +195,56 @@ describe("deadlines of transactions", () => {
       }).pipe(Effect.scoped)
     )
   )
+})
+
+onEngines("a BEGIN that never ran, behind a script with a transaction of its own", (engine) => {
+  const script = `begin; insert into t values ('script');
+    with recursive n(n) as (select 1 union all select n + 1 from n limit 20) select n from n; commit`
+  const write = (sql: SqliteClient.SqliteClient) => sql`insert into t values ('other')`
+  const others: Record<string, (sql: SqliteClient.SqliteClient) => Effect.Effect<unknown, unknown>> = {
+    "is interrupted": (sql) => Effect.timeout(sql.withTransaction(write(sql)), 50),
+    "has a deadline": (sql) => sql.transaction({ deadline: 50 })(write(sql)),
+    "is on a reserved session": (sql) =>
+      Effect.scoped(Effect.flatMap(sql.reserve, (session) => session.execute("begin", [], undefined))).pipe(
+        Effect.timeout(50)
+      ),
+    "waits its busy timeout": (sql) => sql.withTransaction(write(sql))
+  }
+  const layers = {
+    "in memory": () => layerOf(engine, { busyTimeout: 300 }),
+    "on a file": () => layerOnFile(engine, { busyTimeout: 300, readers: 1 })
+  }
+  for (const [where, layer] of Object.entries(layers)) {
+    for (const [how, other] of Object.entries(others)) {
+      it.scopedLive(`${how}, ${where}: the script goes on, and its session is kept`, () =>
+        Effect.gen(function* () {
+          const sql = yield* SqliteClient.SqliteClient
+          yield* sql`create table t(a)`
+          const first = yield* Deferred.make<void>()
+          const go = yield* Deferred.make<void>()
+          const streamed = yield* sql.unsafe(script).stream.pipe(
+            SqlClient.withPrefetch(4),
+            Stream.tap(() => Effect.zipRight(Deferred.succeed(first, undefined), Deferred.await(go))),
+            Stream.runCount,
+            Effect.fork
+          )
+          yield* Deferred.await(first)
+          const error = yield* Effect.flip(other(sql))
+          if (how === "waits its busy timeout") {
+            assert.strictEqual(reasonOf(error), "LockTimeout")
+          }
+          // Nor does whoever has the session next find anything to undo.
+          yield* Effect.scoped(sql.reserve)
+          yield* Deferred.succeed(go, undefined)
+          assert.strictEqual(yield* Fiber.join(streamed), 20)
+          assert.deepStrictEqual(yield* sql`select a from t`, [{ a: "script" }])
+          assert.deepStrictEqual(
+            (yield* sql.statistics).map(({ lost, retired }) => [lost, retired]),
+            (yield* sql.statistics).map(() => [0, 0])
+          )
+          yield* sql.withTransaction(write(sql))
+        }).pipe(Effect.provide(layer()))
+      )
+    }
+  }
 })

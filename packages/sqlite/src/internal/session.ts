@@ -107,6 +107,7 @@ export class WorkerSession {
     this.asyncHandle = options.signals?.openAsync(() => this.replies.woken())
   }
 
+  /** Whether somebody who has the session to himself has one open, as of the last answer. */
   get inTransaction(): boolean {
     return this.transaction
   }
@@ -234,7 +235,8 @@ export class WorkerSession {
   private page(slot: number, source: PageSource, base: number): void {
     const call = this.calls[slot]!
     const flags = source.u32[(base >> 2) + Header.flags]!
-    this.transaction = (flags & Flag.inTransaction) !== 0
+    // One that a statement outside of transactions has open is its own affair: nobody else may undo it.
+    this.transaction = (flags & Flag.inTransaction) !== 0 && (this.transaction || call.request.transaction !== "none")
     const answer = readPage(call, source, base, this.failed, this.options)
     if (answer === undefined) {
       return

@@ -1,11 +1,11 @@
 /** The results that are handed out page by page, and which of them holds the session. */
 import { Op, Request, Transaction } from "../boundary.js"
-import { Why } from "../page.js"
+import { Flag, Header, Why } from "../page.js"
 import { Cursor } from "./cursor.js"
 import type { Connection } from "./engine.js"
 import type { Inbox } from "./inbox.js"
 import type { Outbox } from "./outbox.js"
-import { isEmpty, lengthOf, type Place } from "./place.js"
+import { isEmpty, lengthOf, type Place, wordsOf } from "./place.js"
 import type { Runner } from "./runner.js"
 
 export class Cursors {
@@ -90,6 +90,9 @@ export class Cursors {
       this.runner.undoLeftOpen(cursor.use, place)
     }
     this.settle(id, cursor)
+    if (this.runner.hidden && this.holder !== id) {
+      wordsOf(place)[Header.flags]! &= ~Flag.inTransaction
+    }
     this.runner.tellCounters(execution)
     this.outbox.publish(place, seq, false, queue)
   }
@@ -142,13 +145,20 @@ export class Cursors {
     if (cursor.finished) {
       this.cursors.delete(id)
     }
-    const holds =
-      !cursor.execution.finished &&
-      (cursor.execution.writes || (cursor.use === Transaction.none && this.connection.inTransaction()))
-    if (holds) {
+    const { execution } = cursor
+    const own = !execution.finished && cursor.use === Transaction.none && this.connection.inTransaction()
+    if (own || (!execution.finished && execution.writes)) {
       this.holder = id
-    } else if (this.holder === id) {
+      this.runner.hidden = own
+    } else {
+      this.letGo(id)
+    }
+  }
+
+  private letGo(id: number): void {
+    if (this.holder === id) {
       this.holder = undefined
+      this.runner.hidden = false
     }
   }
 
@@ -162,9 +172,7 @@ export class Cursors {
         this.runner.rollback()
       }
     }
-    if (this.holder === id) {
-      this.holder = undefined
-    }
+    this.letGo(id)
   }
 
   /**

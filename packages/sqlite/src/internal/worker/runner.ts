@@ -14,6 +14,8 @@ const noRowLimit = 0x7fffffff
 
 export class Runner {
   private readonly bytes: Uint8Array
+  /** A script outside of transactions has one of its own open: those who wait for its end are not told of it, it is not theirs. */
+  hidden = false
 
   constructor(
     shared: SharedArrayBuffer,
@@ -136,7 +138,7 @@ export class Runner {
   }
 
   private flags(): number {
-    return this.connection.inTransaction() ? Flag.inTransaction : 0
+    return !this.hidden && this.connection.inTransaction() ? Flag.inTransaction : 0
   }
 
   answerEmpty(
