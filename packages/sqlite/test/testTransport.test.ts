@@ -7,7 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure, SqlTransport, TestTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
 import { Cause, Chunk, Effect, Exit, Fiber, Layer, Stream } from "effect"
-import { reasonOf, spin, tempDirectory, tempFile } from "./support.js"
+import { engines, reasonOf, spin, tempDirectory, tempFile } from "./support.js"
 
 const rolledBack = (filename: string) =>
   SqlClient.layer.pipe(Layer.provide(TestTransport.rolledBack), Layer.provide(SqliteTransport.layer({ filename })))
@@ -96,7 +96,7 @@ describe("TestTransport.rolledBack", () => {
       const filename = yield* prepared
       yield* Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
-        for (const text of ["begin", "COMMIT;", "rollback", "end transaction"]) {
+        for (const text of ["begin", "COMMIT;", "rollback", "end transaction", "/* so */ commit", "-- so\n; commit;"]) {
           const refused = yield* reasonOf(sql.unsafe(text))
           assert.strictEqual(refused.reason, "Unsupported")
           assert.include(refused.message, "Use sql.transaction")
@@ -121,6 +121,19 @@ describe("TestTransport.rolledBack", () => {
       assert.notInclude(yield* Effect.provide(content, plain(filename)), 3)
     })
   )
+
+  for (const engine of engines) {
+    it.scopedLive(`a script that commits while it is streamed is noticed, too (${engine})`, () =>
+      Effect.gen(function* () {
+        const filename = yield* prepared
+        const Transport = Layer.provide(TestTransport.rolledBack, SqliteTransport.layer({ filename, engine }))
+        const exit = yield* Effect.flatMap(SqlClient.SqlClient, (sql) =>
+          Effect.exit(Stream.runDrain(sql.unsafe("select 1; insert into t values (2); select 2; commit").stream))
+        ).pipe(Effect.provide(Layer.provide(SqlClient.layer, Transport)), Effect.exit)
+        assert.include(String(exit), "a script has ended the test's transaction")
+      })
+    )
+  }
 
   it.scopedLive("a statement that ends the transaction by failing is no COMMIT, whatever its values say", () =>
     Effect.gen(function* () {

@@ -23,9 +23,12 @@ export interface Command {
   readonly name: string
 }
 
+/** What may stand before a statement's first word. */
+const lead = /^(?:\s|;|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)+/
+
 /** The command that a text is; undefined for anything else, scripts of several statements included. */
 export const parse = (text: string): Command | undefined => {
-  const statement = text.trim().replace(/\s*;$/, "")
+  const statement = text.replace(lead, "").trim().replace(/\s*;$/, "")
   if (statement.includes(";")) {
     return undefined
   }

@@ -53,7 +53,11 @@ class RolledBackSession implements SqlTransport.Session {
       Effect.map(this.inner.open(inside), (cursor) => ({
         first: this.page(cursor.first),
         columns: cursor.columns,
-        next: Effect.map(cursor.next, (page) => this.page(page))
+        // The statements of a script run as its pages are asked for.
+        next: this.noticed(
+          request,
+          Effect.map(cursor.next, (page) => this.page(page))
+        )
       }))
     )
 
@@ -73,14 +77,7 @@ class RolledBackSession implements SqlTransport.Session {
         )
       }
       return this.inner.inTransaction()
-        ? Effect.onExit(use({ ...request, transaction: "required" }), () =>
-            Effect.sync(() => {
-              // A script may hide a COMMIT; a write that was stopped only takes along what was never committed.
-              if (!this.inner.inTransaction() && hasStatement(request.text, "COMMIT", "END")) {
-                this.endedBy = request.text
-              }
-            })
-          )
+        ? this.noticed(request, use({ ...request, transaction: "required" }))
         : Effect.fail(
             SqlFailure.make({
               reason: "TransactionGone",
@@ -90,6 +87,17 @@ class RolledBackSession implements SqlTransport.Session {
             })
           )
     })
+  }
+
+  /** A script may hide a COMMIT; a write that was stopped only takes along what was never committed. */
+  private noticed<A, R>({ text }: SqlTransport.SqlRequest, effect: Effect.Effect<A, SqlError, R>) {
+    return Effect.onExit(effect, () =>
+      Effect.sync(() => {
+        if (!this.inner.inTransaction() && hasStatement(text, "COMMIT", "END")) {
+          this.endedBy ??= text
+        }
+      })
+    )
   }
 
   private answer(answer: SqlTransport.Answer): SqlTransport.Answer {
