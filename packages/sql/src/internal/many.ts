@@ -134,7 +134,8 @@ const sendAll = (
       const chunk = chunks.next()
       return chunk.done === true ? Effect.void : Effect.zipRight(send(core, text, chunk.value, sum), step)
     })
-    return step
+    // An array has nothing to end; a generator has its `finally`.
+    return Array.isArray(rows) ? step : Effect.onError(step, () => Effect.sync(() => chunks.return(undefined)))
   })
 
 const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: Sum): Effect.Effect<void, SqlError> =>

@@ -105,6 +105,42 @@ export const statements = (subject: Subject): void => {
       )
     )
 
+    it.live("ends a generator whose rows are not all taken", () =>
+      using(subject, (sql) =>
+        Effect.gen(function* () {
+          let ended = 0
+          const rows = function* (n: (i: number) => number) {
+            try {
+              for (let i = 0; ; i++) {
+                yield [n(i)]
+              }
+            } finally {
+              ended++
+            }
+          }
+          const text = "insert into t values (?)"
+          assert.strictEqual(
+            (yield* failureOf(
+              sql.many(
+                text,
+                rows((i) => i % 5)
+              )
+            )).reason,
+            "UniqueViolation"
+          )
+          assert.strictEqual(ended, 1)
+          yield* Effect.timeoutOption(
+            sql.many(
+              text,
+              rows((i) => i)
+            ),
+            "100 millis"
+          )
+          assert.strictEqual(ended, 2)
+        })
+      )
+    )
+
     it.live("inside a transaction a handled failure undoes the call alone", () =>
       using(subject, (sql) =>
         Effect.gen(function* () {
