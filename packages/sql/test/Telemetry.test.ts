@@ -85,6 +85,11 @@ describe("operations of texts", () => {
     ["select * from final table (insert into t(a) values (1))", "SELECT", "SELECT INSERT t", "t"],
     ["select * from t for update", "SELECT", "SELECT t", "t"],
     ["pragma user_version", "PRAGMA", "PRAGMA", undefined],
+    ['select * from main."t"', "SELECT", "SELECT main.t", "main.t"],
+    ['insert into "main".t values (1)', "INSERT", "INSERT main.t", "main.t"],
+    ["update main.[my t] set a = 1", "UPDATE", "UPDATE main.my t", "main.my t"],
+    ["delete from main . t", "DELETE", "DELETE main.t", "main.t"],
+    ['select t."from", t.* from "main" . `t`', "SELECT", "SELECT main.t", "main.t"],
     ["begin immediate", "BEGIN", "BEGIN", undefined],
     ["", "", "", undefined]
   ] as const) {

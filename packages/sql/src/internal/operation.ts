@@ -15,9 +15,21 @@ const head = 4_096
 /** The longest summary, by OpenTelemetry's rules for it. */
 const longest = 255
 
-/** Comments and strings, names in quotes, words, signs. Nothing else matters here. */
-const token =
-  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|'(?:[^']|'')*'|((?:"[^"]+"|`[^`]+`|\[[^\]]+\])(?:\.(?:"[^"]+"|`[^`]+`|\[[^\]]+\]))*)|([\p{L}_@#$][\p{L}\p{N}_@#$.]*)|([(),;])/gu
+const quotedPart = /"[^"]+"|`[^`]+`|\[[^\]]+\]/.source
+const plain = /[\p{L}_@#$][\p{L}\p{N}_@#$]*/u.source
+const dot = /\s*\.\s*/.source
+
+/** Comments and strings, names with a part in quotes, words and names without, signs. Nothing else matters here. */
+const token = new RegExp(
+  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|'(?:[^']|'')*'/.source +
+    `|((?:${plain}${dot})*(?:${quotedPart})(?:${dot}(?:${quotedPart}|${plain}))*)` +
+    `|(${plain}(?:${dot}${plain})*)|([(),;])`,
+  "gu"
+)
+
+/** A name as it is told: its parts without their quotes, and without what is between them. */
+const unquoted = (name: string): string =>
+  name.replace(/"([^"]+)"|`([^`]+)`|\[([^\]]+)\]|\s+/g, (_, a?: string, b?: string, c?: string) => a ?? b ?? c ?? "")
 
 /** What may come before a statement's first word. */
 const starts = new Set(["", ";"])
@@ -55,9 +67,10 @@ const read = (text: string): Operation => {
   let previous = ""
   let wanted = false
 
-  for (const [, inQuotes, word, sign] of text.slice(0, head).matchAll(token)) {
+  for (const [, part, bare, sign] of text.slice(0, head).matchAll(token)) {
     const frame = frames[frames.length - 1]!
-    const quoted = inQuotes?.replace(/["`[\]]/g, "")
+    const quoted = part === undefined ? undefined : unquoted(part)
+    const word = bare === undefined ? undefined : unquoted(bare)
     const upper = quoted === undefined ? (word?.toUpperCase() ?? "") : ""
     if (sign !== undefined) {
       wanted = sign === "," && frame.tables
