@@ -55,13 +55,17 @@ int control_check(Control *control) {
 static bool terminated(Connection *connection) {
   Control *control = &connection->control;
   napi_env env = connection->env;
+  napi_handle_scope scope;
   napi_value value = NULL;
-  bool pending = false;
+  bool pending = false, ends = false;
   if (control->seq == 0 || control->shielded || env == NULL || connection->leaving) return false;
   if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
-  if (napi_get_boolean(env, true, &value) != napi_ok || napi_coerce_to_bool(env, value, &value) == napi_ok) return false;
-  control->why = WHY_INTERRUPTED;
-  return true;
+  /* A statement of hours looks millions of times. */
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
+  ends = napi_get_boolean(env, true, &value) == napi_ok && napi_coerce_to_bool(env, value, &value) != napi_ok;
+  napi_close_handle_scope(env, scope);
+  if (ends) control->why = WHY_INTERRUPTED;
+  return ends;
 }
 
 static int on_progress(void *pointer) {

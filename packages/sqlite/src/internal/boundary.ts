@@ -391,6 +391,8 @@ export interface ChangeStatement {
   readonly params: ReadonlyArray<unknown>
   /** Where there are guards. The number of its table is 0 where that one has none. */
   readonly row?: { readonly table: number; readonly key: ReadonlyArray<unknown> } | undefined
+  /** It is for our own temporary objects: statements may run on other sessions as before. */
+  readonly own?: boolean | undefined
 }
 
 /** What came of changes: so many were made; the next one failed, found no transaction, or else changed no row. */

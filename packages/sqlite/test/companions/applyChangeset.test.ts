@@ -1,7 +1,7 @@
 import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Changeset, type SqliteClient } from "@sluice/sqlite"
-import { Cause, Context, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { assertIdle, open, random } from "../conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, tempFile } from "../support.js"
 import { dump, edits, reference, schema, sorted } from "./changesets.js"
@@ -210,6 +210,37 @@ onEngines("applying changesets", (engine) => {
       assert.deepStrictEqual(yield* target`select * from notes`.values, [])
       assert.deepStrictEqual(yield* target`select name from temp.sqlite_schema`, [])
       yield* assertIdle(target)
+    })
+  )
+
+  it.scopedLive("foreign keys that act cost no readers", () =>
+    Effect.gen(function* () {
+      const source = yield* open(engine)
+      const target = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      for (const sql of [source, target]) {
+        yield* run(sql, [
+          "create table author (id integer primary key)",
+          "create table book (id integer primary key, author references author on delete cascade)",
+          "insert into author values (1), (2)",
+          "insert into book values (1, 1), (2, 2)"
+        ])
+      }
+      const count = target`select count(*) from book`.values
+      assert.deepStrictEqual(yield* count, [[2]])
+      yield* target.applyChangeset(yield* changesetOf(source, source`delete from author where id = 1`))
+      const [begun, seen] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const writing = yield* Effect.fork(
+        target.withTransaction(
+          target`delete from book`.pipe(
+            Effect.zipRight(Deferred.succeed(begun, undefined)),
+            Effect.zipRight(Deferred.await(seen))
+          )
+        )
+      )
+      yield* Deferred.await(begun)
+      assert.deepStrictEqual(yield* Effect.timeout(count, "5 seconds"), [[1]])
+      yield* Deferred.succeed(seen, undefined)
+      yield* Fiber.join(writing)
     })
   )
 

@@ -4,7 +4,7 @@ import { SqlClient, SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Settled } from "../batchValue.js"
-import type { ChangesResult } from "../boundary.js"
+import type { ChangesResult, ChangeStatement } from "../boundary.js"
 import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
@@ -31,10 +31,8 @@ interface Target {
   readonly columns: ReadonlyArray<string>
 }
 
-interface Statement {
-  readonly text: string
+interface Statement extends ChangeStatement {
   readonly params: ReadonlyArray<Value>
-  readonly row?: { readonly table: number; readonly key: ReadonlyArray<Value> } | undefined
 }
 
 const where = ({ columns }: Target, { key }: Table, row: Row, keyOnly: boolean) => {
@@ -119,7 +117,9 @@ class Applying<E, R> {
         }
       }
       const changed = new Set(wanted.map(([{ name }]) => name))
-      this.guards = yield* guard(this.client, this.schema, [...changed])
+      this.guards = yield* guard(this.client, this.schema, [...changed], (text) =>
+        this.run({ text, params: [], own: true })
+      )
       for (const [target, change] of wanted) {
         const statement = this.statement(target, change, false)
         steps.push({ target, change, statement })
@@ -194,7 +194,7 @@ class Applying<E, R> {
           ...statement,
           row: {
             table: guards.numberOf(name),
-            key: (operation === "insert" ? after : old).filter((_, i) => table.key[i]! > 0) as Array<Value>
+            key: (operation === "insert" ? after : old).filter((_, i) => table.key[i]! > 0)
           }
         }
   }

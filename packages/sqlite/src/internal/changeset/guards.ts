@@ -52,11 +52,12 @@ export interface Guards {
 
 let last = 0
 
-/** For changes of these tables. */
+/** For changes of these tables. `runOwn` runs what concerns nobody else. */
 export const guard = (
   client: SqlClient.SqlClient,
   schema: string,
-  changed: ReadonlyArray<string>
+  changed: ReadonlyArray<string>,
+  runOwn: (text: string) => Effect.Effect<unknown, SqlError>
 ): Effect.Effect<Guards, SqlError> =>
   Effect.gen(function* () {
     const numbers = new Map<string, number>()
@@ -70,7 +71,7 @@ export const guard = (
       const referred = columns.map(([its, parents]) => `there.${quoted(parents)} = OLD.${quoted(its)}`)
       for (const event of ["DELETE", `UPDATE OF ${columns.map(([its]) => quoted(its)).join(", ")}`]) {
         const name = quoted(`sluice_apply_${number}_${names.length}`)
-        yield* client.unsafe(
+        yield* runOwn(
           `CREATE TEMP TRIGGER ${name} BEFORE ${event} ON ${quoted(schema)}.${quoted(child)} ` +
             `WHEN ${rowKey}(0, 0) AND (${own.join(" AND ") || "0"}) IS NOT 1 AND ` +
             `NOT EXISTS (SELECT 1 FROM ${quoted(schema)}.${quoted(parent)} AS there WHERE ${referred.join(" AND ")}) ` +
@@ -82,6 +83,6 @@ export const guard = (
     return {
       any: names.length > 0,
       numberOf: (table) => numbers.get(table.toLowerCase()) ?? 0,
-      takeAway: Effect.forEach(names, (name) => client.unsafe(`DROP TRIGGER temp.${name}`), { discard: true })
+      takeAway: Effect.forEach(names, (name) => runOwn(`DROP TRIGGER temp.${name}`), { discard: true })
     }
   })

@@ -46,14 +46,16 @@ export const runChanges = (connection: Connection, statements: ReadonlyArray<Cha
     : undefined
   let done = 0
   try {
-    for (const { params, row, text } of statements) {
+    for (const { own, params, row, text } of statements) {
       if (!connection.inTransaction()) {
         return { done, error: undefined, gone: true }
       }
       if (current !== undefined) {
         current.row = row
       }
-      if (database.run(text, params).changes === 0) {
+      if (own === true) {
+        connection.execOwn(text)
+      } else if (database.run(text, params).changes === 0) {
         break
       }
       done++
