@@ -271,16 +271,15 @@ describe("MapepireJob: queries", () => {
       })
   )
 
-  it.scopedLive("an address elsewhere is not followed: it would get the password", () =>
+  it.scopedLive("an address elsewhere is not followed: it would get the password; nor one that is none", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
-      daemon.on(/from files/, {
-        columns: [{ name: "B", type: "BLOB" }],
-        rows: [[{ blob_url: "//evil.example.com/blob", size: 1 }]]
-      })
       const job = yield* MapepireJob.make(daemon.config)
-      const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from files")))
-      assert.include(failed.message, "not one of the daemon's")
+      for (const address of ["//evil.example.com/blob", "http://evil.example.com", "/blob/a b", "/blob/\u0001", ""]) {
+        daemon.on(/from files/, { columns: [{ name: "B", type: "BLOB" }], rows: [[{ blob_url: address, size: 1 }]] })
+        const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from files")))
+        assert.include(failed.message, "not one of the daemon's")
+      }
     })
   )
 })

@@ -57,6 +57,26 @@ describe("values by their column's type", () => {
     }
   })
 
+  it("what is no whole number in a column of an integer type is a failure that says so, and never 0", () => {
+    for (const [text, what] of [
+      ['""', "a text that is no number"],
+      ['" "', "a text that is no number"],
+      ['"abc"', "a text that is no number"],
+      ['"1.5"', "a number that is not whole"],
+      ["1.5", "a number that is not whole"]
+    ] as const) {
+      for (const integers of ["number", "bigint"] as const) {
+        const { error } = frame.rows(raw(`[[${text}]]`), columnsOf(["N", "INTEGER"]), { integers })
+        const { message, reason } = SqlFailure.from(error)
+        assert.strictEqual(reason, "ConversionFailed")
+        assert.strictEqual(message, `Column "N" is of an integer type, but holds ${what}`)
+      }
+    }
+    assert.strictEqual(value("INTEGER", '"12"'), 12)
+    assert.strictEqual(value("INTEGER", "1e2"), 100)
+    assert.strictEqual(value("BIGINT", '"9007199254740993"', { integers: "bigint" }), 9007199254740993n)
+  })
+
   it("floating numbers, booleans, texts and nulls", () => {
     assert.strictEqual(value("DOUBLE", "1.0E300"), 1e300)
     assert.strictEqual(value("DOUBLE", "3.141592653589793"), Math.PI)

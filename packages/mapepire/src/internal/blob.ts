@@ -51,8 +51,8 @@ export const fetcher =
     Effect.async<Uint8Array, SqlError>((resume) => {
       const fail = (why: string) =>
         resume(Effect.fail(failure.protocol(`A binary value could not be fetched: ${why}`, { job: undefined })))
-      // An address elsewhere would get the password.
-      if (!address.startsWith("/") || address.startsWith("//")) {
+      // An address elsewhere would get the password; and with a blank in it there is no request.
+      if (!/^\/(?!\/)[!-~]*$/.test(address)) {
         return fail("its address is not one of the daemon's")
       }
       const options: http.RequestOptions = {

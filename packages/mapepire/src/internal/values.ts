@@ -95,11 +95,28 @@ export const integerOf = (text: string, column: string, integers: CellOptions["i
   if (Number.isSafeInteger(value)) {
     return value
   }
-  throw new ConversionError(
-    column,
-    `Column "${column}" holds an integer beyond what a number keeps exactly; read it with SafeIntegers, or cast it to VARCHAR`
-  )
+  throw Number.isInteger(value)
+    ? new ConversionError(
+        column,
+        `Column "${column}" holds an integer beyond what a number keeps exactly; read it with SafeIntegers, or cast it to VARCHAR`
+      )
+    : noInteger(text, column)
 }
+
+/** A text in the place of a whole number. An empty one would be 0. */
+const integerOfText = (text: string, column: string, integers: CellOptions["integers"]): number | bigint => {
+  if (text.trim() === "") {
+    throw noInteger(text, column)
+  }
+  return integerOf(text, column, integers)
+}
+
+const noInteger = (text: string, column: string): ConversionError =>
+  new ConversionError(
+    column,
+    `Column "${column}" is of an integer type, but holds a ` +
+      (text.trim() === "" || Number.isNaN(Number(text)) ? "text that is no number" : "number that is not whole")
+  )
 
 const bigintOf = (text: string, column: string): bigint => {
   if (/^-?\d+$/.test(text)) {
@@ -109,7 +126,7 @@ const bigintOf = (text: string, column: string): bigint => {
   if (Number.isSafeInteger(value)) {
     return BigInt(value)
   }
-  throw new ConversionError(column, `Column "${column}" is of an integer type, but holds a number that is not whole`)
+  throw noInteger(text, column)
 }
 
 /** A decimal's text without an exponent (the driver writes 0.0000000 as 0E-7), its scale kept. */
@@ -195,7 +212,7 @@ export const cellDecoder = (
       return {
         kind,
         number: (text) => integerOf(text, name, options.integers),
-        other: (value) => (typeof value === "string" ? integerOf(value, name, options.integers) : value)
+        other: (value) => (typeof value === "string" ? integerOfText(value, name, options.integers) : value)
       }
     case "exact": {
       const decfloat = column.type.toUpperCase() === "DECFLOAT"
