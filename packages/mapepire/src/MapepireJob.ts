@@ -383,7 +383,7 @@ export interface TraceState {
 }
 
 /**
- * One Db2 job.
+ * One Db2 job. The deadline of the fiber holds for everything that it is asked, except `commit` and `rollback`.
  *
  * @since 0.1.0
  * @category models
@@ -416,7 +416,12 @@ export interface MapepireJob {
     rows: SqlTransport.ParameterRows,
     options?: Pick<QueryOptions, "timeout">
   ) => Effect.Effect<BatchResult, SqlError>
-  /** Calls a procedure: `job.call("CALL SHOP.PRICE(?, ?, ?)", ["SKU-1", 2, MapepireJob.out])`. */
+  /**
+   * Calls a procedure: `job.call("CALL SHOP.PRICE(?, ?, ?)", ["SKU-1", 2, MapepireJob.out])`. NULL for an INOUT parameter
+   * cannot be sent through Mapepire, and is refused here and by a prepared statement before anything runs. `query`,
+   * `queryAndRun` and a client do not know what the parameters of a CALL are: there the procedure runs, and the daemon fails
+   * afterwards, with outcome `unknown`.
+   */
   readonly call: <A extends object = Row>(
     sql: string,
     parameters?: ReadonlyArray<unknown>,
@@ -455,7 +460,7 @@ export interface MapepireJob {
    * Connects anew over the same link, with these properties or those of before: a new Db2 job. Cursors, prepared
    * statements and the transaction of the old one are gone; whoever still uses them fails with reason `SessionLost`.
    * `credentials` is asked for another one-time code; user and password stay those of the link, and once they were refused
-   * they are not sent again.
+   * they are not sent again. One that is interrupted, or late, ends the job.
    */
   readonly reconnect: (jdbc?: JdbcOptions) => Effect.Effect<void, SqlError>
   /** Counts of this moment. */

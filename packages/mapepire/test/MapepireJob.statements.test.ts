@@ -34,6 +34,37 @@ describe("a deadline", () => {
     })
   )
 
+  it.scopedLive("holds for everything that asks the daemon, also what is no statement", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const job = yield* MapepireJob.make(daemon.config)
+      daemon.override(() => true)
+      for (const ask of [
+        job.ping,
+        job.version,
+        job.job,
+        job.setTrace({ level: "ON" }),
+        job.trace,
+        // The last one: with it the job ends, as which one answers is not known.
+        job.reconnect()
+      ]) {
+        const [took, error] = yield* Effect.timed(Effect.flip(SqlClient.withDeadline("200 millis")(ask)))
+        assert.strictEqual(SqlFailure.from(error).reason, "StatementTimeout")
+        assert.isBelow(Duration.toMillis(took), 5_000)
+      }
+    })
+  )
+
+  it.scopedLive("holds for the check of a job", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^values 1$/i, { runs: 60_000 })
+      const job = yield* MapepireJob.make(daemon.config)
+      const failed = yield* Effect.flip(SqlClient.withDeadline("200 millis")(job.check))
+      assert.strictEqual(SqlFailure.from(failed).reason, "StatementTimeout")
+    })
+  )
+
   it.scopedLive("of a prepared statement is that of the fiber that executes it, and not that of its preparation", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
@@ -369,9 +400,30 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
       const failed = SqlFailure.from(yield* Effect.flip(job.call("call p(?, ?)", [1, null])))
       assert.strictEqual(failed.reason, "InvalidParameter")
       assert.include(failed.message, "Parameter 2 is INOUT")
+      const prepared = yield* job.prepare("call p(?, ?)")
+      const refused = SqlFailure.from(yield* Effect.flip(prepared.execute([1, null])))
+      assert.deepStrictEqual([refused.reason, refused.message], [failed.reason, failed.message])
       assert.strictEqual(ran, 1)
+      yield* prepared.execute([null, 1])
+      assert.strictEqual(ran, 2)
       yield* job.ping
-      assert.strictEqual(daemon.connections[0]!.open.size, 0)
+      assert.strictEqual(daemon.connections[0]!.open.size, 1)
+    })
+  )
+
+  it.scopedLive("NULL for a parameter of unknown mode: where the daemon fails then, the procedure may have run", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^call p/i, ({ type }) => (type === "prepare_sql" ? {} : { error: "NullPointerException: null" }))
+      daemon.on(/^call nope/i, { error: "[SQL0440] Not found.", sqlState: "42884", sqlRc: -440 })
+      const job = yield* MapepireJob.make(daemon.config)
+      const prepared = yield* job.prepare("call p(?)")
+      const outcomeOf = (effect: Effect.Effect<unknown, SqlError>) =>
+        Effect.map(Effect.flip(effect), (error) => SqlFailure.from(error).outcome)
+      assert.strictEqual(yield* outcomeOf(job.queryAndRun("call p(?)", [null])), "unknown")
+      assert.strictEqual(yield* outcomeOf(prepared.execute([null])), "unknown")
+      assert.strictEqual(yield* outcomeOf(job.queryAndRun("call p(?)", [1])), "notExecuted")
+      assert.strictEqual(yield* outcomeOf(job.queryAndRun("call nope(?)", [null])), "notExecuted")
     })
   )
 })

@@ -23,6 +23,9 @@ export const shapeUnknown: SqlError = SqlFailure.make({
   message: "How the daemon takes bytes is not known"
 })
 
+/** What is sent as NULL. */
+export const isNull = (parameter: unknown): boolean => parameter === null || parameter === undefined
+
 /** The parameters of one execution, or what cannot be sent. The failure names the place and the kind, never the value. */
 export const encodeParameters = (
   params: ReadonlyArray<unknown>,

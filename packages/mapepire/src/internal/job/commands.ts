@@ -7,6 +7,7 @@ import type { ColumnMetadata } from "../../Protocol.js"
 import { columnsOf, recordOf } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
+import { isNull } from "../parameters.js"
 import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
 import { scrubRows } from "./secrets.js"
@@ -33,34 +34,41 @@ const single = <A>(
 /** One request without a statement, whose failure is a failure. */
 const simple = <A>(
   session: JobSession,
+  request: TaskRequest,
   message: Call["request"],
   answer: (body: Frame["body"]) => A
 ): Effect.Effect<A, SqlError> =>
-  single(session, { text: "", deadline: Infinity }, message, (frame) =>
-    frame.success ? answer(frame.body) : session.refusal(frame, undefined)
-  )
+  single(session, request, message, (frame) => (frame.success ? answer(frame.body) : session.refusal(frame, undefined)))
+
+/** `ping` does not ask Db2, so this runs a statement. */
+export const check = (session: JobSession, { deadline }: TaskRequest) =>
+  Effect.asVoid(session.run({ ...plain("VALUES 1"), deadline }))
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 
-export const ping = (session: JobSession): Effect.Effect<{ alive: boolean; databaseAlive: boolean }, SqlError> =>
-  single(session, { text: "", deadline: Infinity }, { type: "ping" }, ({ body }) => ({
+export const ping = (
+  session: JobSession,
+  request: TaskRequest
+): Effect.Effect<{ alive: boolean; databaseAlive: boolean }, SqlError> =>
+  single(session, request, { type: "ping" }, ({ body }) => ({
     // Without a database connection this is a failure that says so, and alive all the same.
     alive: body.alive === true,
     databaseAlive: body.db_alive === true
   }))
 
-export const version = (session: JobSession) =>
-  simple(session, { type: "getversion" }, (body) => ({
+export const version = (session: JobSession, request: TaskRequest) =>
+  simple(session, request, { type: "getversion" }, (body) => ({
     version: text(body.version) ?? "unknown",
     buildDate: text(body.build_date)
   }))
 
-export const job = (session: JobSession) =>
-  simple(session, { type: "getdbjob" }, (body) => text(body.job) ?? session.id)
+export const job = (session: JobSession, request: TaskRequest) =>
+  simple(session, request, { type: "getdbjob" }, (body) => text(body.job) ?? session.id)
 
-export const setTrace = (session: JobSession, settings: MapepireJob.TraceSettings) =>
+export const setTrace = (session: JobSession, request: TaskRequest, settings: MapepireJob.TraceSettings) =>
   simple(
     session,
+    request,
     {
       type: "setconfig",
       ...(settings.destination === undefined ? undefined : { tracedest: settings.destination }),
@@ -76,8 +84,8 @@ export const setTrace = (session: JobSession, settings: MapepireJob.TraceSetting
     })
   )
 
-export const trace = (session: JobSession) =>
-  simple(session, { type: "gettracedata" }, (body) => ({
+export const trace = (session: JobSession, request: TaskRequest) =>
+  simple(session, request, { type: "gettracedata" }, (body) => ({
     daemon: text(body.tracedata) ?? "",
     driver: text(body.jtopentracedata) ?? ""
   }))
@@ -156,30 +164,39 @@ const rawRows = (text: string): NonNullable<Frame["data"]> => ({ text, start: 0,
  */
 export const call = (session: JobSession, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
   Effect.suspend(() => {
-    const nulls = request.params.flatMap((value, i) => (value === null || value === undefined ? [i] : []))
     const run = session.run({ ...request, params: request.params.map((value) => (value === out ? 0 : value)) })
-    if (nulls.length === 0) {
+    if (!request.params.some(isNull)) {
       return run
     }
-    const modes = single(session, request, { type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
+    const described = single(session, request, { type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
       session.wire.close(id, session.wire.epoch)
-      return frame.success ? parametersOf(frame).map(({ mode }) => mode) : session.refusal(frame, request.text)
+      return frame.success ? parametersOf(frame) : session.refusal(frame, request.text)
     })
-    return Effect.flatMap(modes, (modes) => {
-      const wrong = nulls.find((i) => modes[i] === "OUT" || modes[i] === "INOUT")
-      return wrong === undefined
-        ? run
-        : Effect.fail(
-            SqlFailure.make({
-              reason: "InvalidParameter",
-              message:
-                `Parameter ${wrong + 1} is ${modes[wrong]}: NULL cannot be sent to it through Mapepire. ` +
-                "Pass MapepireJob.out for an OUT parameter, a value for INOUT",
-              statement: request.text
-            })
-          )
+    return Effect.flatMap(described, (described) => {
+      const wrong = nullRefused(described, request.params, request.text)
+      return wrong === undefined ? run : Effect.fail(wrong)
     })
   })
+
+/** What is wrong with parameters that the daemon would only find out about once the procedure has run. */
+export const nullRefused = (
+  described: MapepireJob.Prepared["parameters"],
+  parameters: ReadonlyArray<unknown>,
+  statement: string
+): SqlError | undefined => {
+  const wrong = described.findIndex(
+    ({ mode }, i) => (mode === "OUT" || mode === "INOUT") && i < parameters.length && isNull(parameters[i])
+  )
+  return wrong < 0
+    ? undefined
+    : SqlFailure.make({
+        reason: "InvalidParameter",
+        message:
+          `Parameter ${wrong + 1} is ${described[wrong]!.mode}: NULL cannot be sent to it through Mapepire. ` +
+          "Pass MapepireJob.out for an OUT parameter, a value for INOUT",
+        statement
+      })
+}
 
 export const parametersOf = (frame: Pick<Frame, "body">): MapepireJob.Prepared["parameters"] => {
   const { metadata } = frame.body as { readonly metadata?: { readonly parameters?: unknown } | null }

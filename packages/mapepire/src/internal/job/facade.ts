@@ -24,7 +24,7 @@ import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
 import { authorization, Login, secretsOf } from "./login.js"
 import { callResult, prepare } from "./prepared.js"
-import { requestOf } from "./request.js"
+import { deadlineOf, requestOf } from "./request.js"
 import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import type { TaskRequest } from "./task.js"
@@ -232,18 +232,28 @@ class Facade implements MapepireJob.MapepireJob {
       commands.explain(session, request, options?.run ?? false)
     ) as never
 
-  readonly ping: MapepireJob.MapepireJob["ping"] = this.with(commands.ping)
+  readonly ping: MapepireJob.MapepireJob["ping"] = this.within(commands.ping)
 
-  readonly check: MapepireJob.MapepireJob["check"] = this.with((session) => session.check)
+  readonly check: MapepireJob.MapepireJob["check"] = this.within(commands.check)
 
-  readonly version: MapepireJob.MapepireJob["version"] = this.with(commands.version)
+  readonly version: MapepireJob.MapepireJob["version"] = this.within(commands.version)
 
-  readonly job: MapepireJob.MapepireJob["job"] = this.with(commands.job)
+  readonly job: MapepireJob.MapepireJob["job"] = this.within(commands.job)
 
   readonly setTrace: MapepireJob.MapepireJob["setTrace"] = (settings) =>
-    this.with((session) => commands.setTrace(session, settings))
+    this.within((session, request) => commands.setTrace(session, request, settings))
 
-  readonly trace: MapepireJob.MapepireJob["trace"] = this.with(commands.trace)
+  readonly trace: MapepireJob.MapepireJob["trace"] = this.within(commands.trace)
+
+  /** Of what is no statement only the deadline counts. */
+  private within<A>(
+    use: (session: JobSession, request: TaskRequest) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
+    return Effect.withFiberRuntime((fiber) => {
+      const request = { text: "", deadline: deadlineOf(fiber) }
+      return this.with((session) => use(session, request), request)
+    })
+  }
 
   readonly commit: MapepireJob.MapepireJob["commit"] = this.end((session) => session.run(commands.plain("COMMIT")))
 
@@ -259,14 +269,20 @@ class Facade implements MapepireJob.MapepireJob {
     const properties = encodeJdbc({ ...baseline, ...(jdbc ?? this.config.jdbc) })
     return typeof properties !== "string"
       ? Effect.fail(properties)
-      : this.with((session) =>
-          this.opened!.reconnect(properties, () => {
+      : this.within((session, { deadline }) => {
+          const reconnected = this.opened!.reconnect(properties, () => {
             const options = jdbc ?? this.config.jdbc
             session.transactional = options?.["auto commit"] === false
             session.cursorHold = options?.["cursor hold"] !== false
             session.transactionOpen = false
           })
-        )
+          return deadline === Infinity
+            ? reconnected
+            : Effect.timeoutFail(reconnected, {
+                duration: Math.max(0, deadline - performance.now()),
+                onTimeout: () => failure.late({ job: session.wire.job }, "unknown")
+              })
+        })
   }
 
   readonly stats: MapepireJob.MapepireJob["stats"] = Effect.sync(() => {

@@ -9,7 +9,7 @@ import { columnsOf } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { resultNames } from "../rows.js"
-import { out, parametersOf } from "./commands.js"
+import { nullRefused, out, parametersOf } from "./commands.js"
 import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
 import { requestOf } from "./request.js"
@@ -71,12 +71,12 @@ class PreparedStatement {
     }
   })
 
-  execute(parameters: ReadonlyArray<unknown>, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
-    const encoded = this.session.parameters(parameters.map((value) => (value === out ? 0 : value)))
+  execute(request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
+    const encoded = this.session.parameters(request.params.map((value) => (value === out ? 0 : value)))
     return isRows(encoded)
       ? this.send(encoded, request, (frame, blobs) => {
           if (!frame.success && frame.data === undefined) {
-            return this.session.refusalWithoutRows(frame, request.text)
+            return this.session.refusalWithoutRows(frame, request)
           }
           const columns = frame.data === undefined || frame.body.has_results !== true ? undefined : columnsOf(frame)
           const answer = this.session.answer(
@@ -94,7 +94,7 @@ class PreparedStatement {
               )
             : (answer.error ?? answer)
         })
-      : this.session.unencoded(encoded, request, () => this.execute(parameters, request))
+      : this.session.unencoded(encoded, request, () => this.execute(request))
   }
 
   /** Rows of a batch; a failure may come after some of them. */
@@ -155,11 +155,12 @@ export const prepare = <A extends object>(
       yield* Effect.addFinalizer(() => statement.close)
       /** Captured when an execution starts: it is for the fiber that executes. */
       const started = <B>(
+        parameters: ReadonlyArray<unknown>,
         options: MapepireJob.QueryOptions | undefined,
         use: (request: SqlTransport.SqlRequest) => Effect.Effect<B, SqlError>
       ) =>
         Effect.withFiberRuntime<B, SqlError>((fiber) =>
-          use(requestOf(fiber, request.text, [], options, request.prefetch))
+          use(requestOf(fiber, request.text, parameters, options, request.prefetch))
         )
       const sendAll = (
         rows: SqlTransport.ParameterRows,
@@ -174,11 +175,14 @@ export const prepare = <A extends object>(
         columns: session.decoder(described.columns, request).columns,
         parameters: described.parameters,
         execute: (parameters = [], options) =>
-          started(options, (request) =>
-            Effect.map(statement.execute(parameters, request), (answer) => callResult<A>(answer, config))
-          ),
+          started(parameters, options, (request) => {
+            const wrong = nullRefused(described.parameters, parameters, request.text)
+            return wrong === undefined
+              ? Effect.map(statement.execute(request), (answer) => callResult<A>(answer, config))
+              : Effect.fail(wrong)
+          }),
         batch: (rows, options) =>
-          started(options, (request) => Effect.map(sendAll(rows, request), ({ changes }) => ({ changes })))
+          started([], options, (request) => Effect.map(sendAll(rows, request), ({ changes }) => ({ changes })))
       }
     })
   )

@@ -8,7 +8,7 @@ import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import { columnsOf } from "../columns.js"
 import * as failure from "../failure.js"
 import { type Frame, outputParameters, rowDecoder, type RowDecoder, type RowOptions } from "../frame.js"
-import { encodeParameterRows, encodeParameters, type ParameterOptions, shapeUnknown } from "../parameters.js"
+import { encodeParameterRows, encodeParameters, isNull, type ParameterOptions, shapeUnknown } from "../parameters.js"
 import { kindOf } from "../values.js"
 import { JobAnswer } from "./answer.js"
 import { type ByteShape, byteShapeOf } from "./byteShape.js"
@@ -18,7 +18,7 @@ import { afterRun, mayWrite } from "./effects.js"
 import { type Handle, Handles } from "./handles.js"
 import type { Stops } from "./stop.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
-import { changesMeaning, closesCursors, fromVerb, mayHaveRows } from "./text.js"
+import { changesMeaning, closesCursors, fromVerb, isCall, mayHaveRows } from "./text.js"
 import type { Wire } from "./wire.js"
 
 type Chunks = ReadonlyArray<ReadonlyArray<ReadonlyArray<Parameter>>>
@@ -320,7 +320,7 @@ export class JobSession implements SqlTransport.Session {
   private opened(frame: Frame, id: string, cursor: JobCursor, blobs?: Blobs): JobAnswer | SqlError {
     if (!frame.success && frame.data === undefined) {
       this.wire.close(id, this.wire.epoch)
-      return this.refusalWithoutRows(frame, cursor.statement)
+      return this.refusalWithoutRows(frame, cursor.request)
     }
     const columns = frame.data === undefined && frame.body.has_results !== true ? undefined : columnsOf(frame)
     const decoder = columns === undefined ? undefined : this.decoder(columns, cursor.request)
@@ -397,8 +397,10 @@ export class JobSession implements SqlTransport.Session {
   }
 
   /** Of a failure response that has no rows. */
-  refusalWithoutRows(frame: Frame, statement: string): SqlError {
-    return frame.body.has_results === true ? this.refusalOfRun(frame, statement) : this.refusal(frame, statement)
+  refusalWithoutRows(frame: Frame, request: TaskRequest): SqlError {
+    const { text } = request
+    const error = frame.body.has_results === true ? this.refusalOfRun(frame, text) : this.refusal(frame, text)
+    return mayHaveRun(frame, request) ? failure.perhaps(error) : error
   }
 
   /** The statement was run, and reading its rows failed. */
@@ -441,6 +443,13 @@ const partly =
   }
 
 export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
+
+/**
+ * NULL for an INOUT parameter: the procedure runs, and reading the parameter back is what fails. That is the daemon's own
+ * failure, or its driver's (-99999), and not Db2's.
+ */
+const mayHaveRun = ({ sqlRc = 0 }: Frame, { params = [], text }: TaskRequest): boolean =>
+  (sqlRc === 0 || sqlRc === -99999) && params.some(isNull) && isCall(fromVerb(text))
 
 const hasRows = ({ data }: Frame): boolean =>
   data !== undefined && /[^\s[\]]/.test(data.text.slice(data.start, data.end))
