@@ -77,6 +77,7 @@ withLayer(Server, { timeout: 60_000, excludeTestServices: true })("troubleshooti
       yield* connect({ tls: { ...tls, servername: "ibmi.example.com" } })
       yield* connect({ tls: { fingerprint: "00".repeat(32) } })
       yield* connect({ tls: { fingerprint: "0123" } })
+      yield* connect({ tls: { ca: "/etc/ssl/ibmi.pem" } })
       yield* connect({ secure: false })
       yield* connect({ path: "/another/" })
     })

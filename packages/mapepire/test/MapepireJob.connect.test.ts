@@ -367,6 +367,23 @@ describe("MapepireJob: trust", () => {
       })
   )
 
+  it.scopedLive("a CA that is no certificate's text is refused before anything is asked of the network", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon(wss)
+      const pem = certificate.cert
+      const escaped = pem.replaceAll("\n", "\\n")
+      for (const ca of ["/etc/ssl/ibmi.pem", escaped, "", [], [pem, "x"], btoa(pem), new Uint8Array([0x30, 0x82])]) {
+        const { message, reason } = yield* failing({ ...daemon.config, tls: { ca, servername: "ibmi.test" } })
+        assert.strictEqual(reason, "InvalidParameter")
+        assert.include(message, "tls.ca must be the text of a PEM certificate")
+        assert.strictEqual(message.includes("a backslash and an n"), ca === escaped)
+      }
+      for (const ca of [`a comment\n${pem}`, pem + pem, pem.replaceAll("\n", "\r\n")]) {
+        yield* MapepireJob.make({ ...daemon.config, tls: { ca, servername: "ibmi.test" } })
+      }
+    })
+  )
+
   it.scopedLive("a pinned fingerprint is enough, in any spelling; and another certificate's is refused", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon(wss)

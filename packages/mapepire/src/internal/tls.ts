@@ -48,11 +48,29 @@ const fingerprintOf = (der: Uint8Array): string =>
 
 const hex = (fingerprint: string): string => fingerprint.replaceAll(/[:\s]/g, "").toUpperCase()
 
+/** A certificate in PEM: Node passes over whatever is none, and would then trust nobody. */
+const certificates = /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[ \t]*\r?\n[^-]+^-----END /m
+
+const notPem = (text: string): string =>
+  "tls.ca must be the text of a PEM certificate" +
+  (/-----BEGIN [^\n]*\\n/.test(text)
+    ? ": its lines must end in line feeds, and these end in a backslash and an n"
+    : ", which has a line -----BEGIN CERTIFICATE-----; not the path of its file, nor anything else")
+
 /** What is wrong with a configuration, if anything. */
-export const check = (config: TlsConfig | undefined): SqlError | undefined =>
-  config?.fingerprint !== undefined && !/^[0-9A-F]{64}$/.test(hex(config.fingerprint))
-    ? failure.badConfig("tls.fingerprint must be a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons")
-    : undefined
+export const check = (config: TlsConfig | undefined): SqlError | undefined => {
+  if (config?.fingerprint !== undefined && !/^[0-9A-F]{64}$/.test(hex(config.fingerprint))) {
+    return failure.badConfig(
+      "tls.fingerprint must be a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons"
+    )
+  }
+  if (config?.ca === undefined) {
+    return undefined
+  }
+  const texts = pemOf(config.ca).map(String)
+  const wrong = texts.length === 0 ? "" : texts.find((text) => !certificates.test(text))
+  return wrong === undefined ? undefined : failure.badConfig(notPem(wrong))
+}
 
 /** What went wrong with trust, told apart from what went wrong with the network. */
 export class Distrust extends Error {}
