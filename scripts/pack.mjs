@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { build } from "esbuild"
 import { checkPublish } from "./check-publish.mjs"
 import { fail, folderOf, Found, json, npm, pack, published, require, root } from "./lib/workspace.mjs"
 
@@ -94,6 +95,38 @@ const query = Effect.flatMap(
 console.log(JSON.stringify(await Effect.runPromise(Effect.provide(query, Db2))))
 `
 
+const bundled = `import { SqliteClient } from "@sluice/sqlite"
+import { Effect } from "effect"
+
+const kind = Effect.flatMap(SqliteClient.SqliteClient, (sql) => Effect.as(sql\`select 1\`, sql.engine.kind))
+const Sql = SqliteClient.layer({ filename: ":memory:", workerUrl: process.argv[2] })
+Effect.runPromise(Effect.provide(kind, Sql)).then(console.log, (error) => console.log(error.message))
+`
+
+/**
+ * The package in the program's own file, where it sees the installed one, and where it does not and is told of the worker
+ * or not.
+ */
+const checkBundles = async (folder, project, kind) => {
+  const worker = join(project, "node_modules/@sluice/sqlite/dist/internal/worker/bundle.js")
+  const stdin = { contents: bundled, resolveDir: project }
+  for (const format of ["esm", "cjs"]) {
+    for (const [place, told, expected] of [
+      [project, [], kind],
+      [folder, [worker], kind],
+      [folder, [], /Is the program a bundle\? .* workerUrl/]
+    ]) {
+      const outfile = join(place, format === "esm" ? "bundled.mjs" : "bundled.cjs")
+      const logOverride = { "empty-import-meta": "silent" }
+      await build({ stdin, outfile, format, logOverride, bundle: true, platform: "node", logLevel: "error" })
+      const output = execFileSync(process.execPath, [outfile, ...told], { encoding: "utf8" }).trim()
+      if (typeof expected === "string" ? output !== expected : !expected.test(output)) {
+        fail(`A bundle (${format}) in ${place}, told ${told.length} workers, said ${output} instead of ${expected}`)
+      }
+    }
+  }
+}
+
 /** An environment in which nothing can be compiled: Node is all that there is to be run. */
 const withoutCompiler = (folder) => {
   const bin = join(folder, "bin")
@@ -165,6 +198,8 @@ try {
     if (output !== expected) fail(`Asked for the engine "${asked}", it answered ${output} instead of ${expected}`)
     console.log(`installed without a compiler: a query runs with engine "${asked}", on the ${kind} one`)
   }
+  await checkBundles(folder, project, pump ? "native" : "portable")
+  console.log("bundled it finds its worker and its pump, or says what to do")
   const db2 = execFileSync(process.execPath, ["out/mapepire.js"], { cwd: project, encoding: "utf8" }).trim()
   if (db2 !== `[{"n":7}]`) fail(`The Mapepire client and server answered ${db2}`)
   console.log("the installed client asks the installed server over TLS")

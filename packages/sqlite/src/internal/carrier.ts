@@ -4,6 +4,8 @@
  * it, the portable engine drives it.
  */
 import { createRequire } from "node:module"
+import { join } from "node:path"
+import { bundleAdvice, here, packageFolder } from "./packageFolder.js"
 
 export type CarrierValue = null | number | bigint | string | Uint8Array
 
@@ -84,8 +86,6 @@ interface SqliteModule {
   readonly StatementSync: { readonly prototype: object }
 }
 
-const require = createRequire(import.meta.url)
-
 let chosen: Carrier | undefined
 
 /** The carrier of this process. `SLUICE_SQLITE_CARRIER` (node, photostructure) names one for tests. */
@@ -97,7 +97,19 @@ const choose = (wanted: string | undefined): Carrier => {
     if (builtin !== undefined) return make("node:sqlite", builtin)
     if (wanted === "node") throw new Error("This runtime has no node:sqlite, or one that lacks columns()")
   }
-  return make("@photostructure/sqlite", require("@photostructure/sqlite") as SqliteModule)
+  return make("@photostructure/sqlite", loadPhotostructure())
+}
+
+/** A dependency of ours, which the program need not see. */
+const loadPhotostructure = (): SqliteModule => {
+  const require = createRequire(join(packageFolder(), "package.json"))
+  try {
+    return require("@photostructure/sqlite") as SqliteModule
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error
+    const [reason] = (error as Error).message.split("\n")
+    throw new Error(`${reason}. ${bundleAdvice}`, { cause: error })
+  }
 }
 
 const make = (name: Carrier["name"], module: SqliteModule): Carrier => {
@@ -121,6 +133,7 @@ const readVersion = (module: SqliteModule): string => {
 /** undefined where there is none, where it is behind a flag, and in the first versions, which cannot tell columns. */
 const loadBuiltin = (): SqliteModule | undefined => {
   let module: SqliteModule
+  const require = createRequire(here)
   try {
     module = withoutExperimentalWarning(() => require("node:sqlite") as SqliteModule)
   } catch {

@@ -1,4 +1,5 @@
 /** From a configuration to a session: starts the worker, waits until the file is open, ends it with the scope. */
+import { existsSync } from "node:fs"
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads"
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
@@ -12,6 +13,7 @@ import { carrier } from "./carrier.js"
 import * as failure from "./failure.js"
 import { Lookers, nextNumber, places } from "./lookers.js"
 import { openSeq, openSlot } from "./openSeq.js"
+import { bundleAdvice, defaultWorker, lookFrom } from "./packageFolder.js"
 import { type LoadedPump, pin } from "./pump.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
@@ -29,12 +31,9 @@ export interface ConnectOptions extends Omit<SessionOptions, "onLost" | "signals
   readonly workerUrl: URL | string | undefined
 }
 
-/** `worker.ts` as one file, from the sources as well as from the package: both lie two folders below its root. */
-const defaultWorkerUrl = new URL("../../dist/internal/worker/bundle.js", import.meta.url)
-
 /** Node takes a string for a path, also one that begins with `file:`. */
 const workerEntry = (url: URL | string | undefined): URL | string =>
-  url === undefined ? defaultWorkerUrl : typeof url === "string" && url.startsWith("file:") ? new URL(url) : url
+  url === undefined ? defaultWorker() : typeof url === "string" && url.startsWith("file:") ? new URL(url) : url
 
 let sessions = 0
 
@@ -64,6 +63,7 @@ class Thread {
         settle(result)
       }
     }
+    const entry = workerEntry(options.workerUrl)
     const { port1, port2 } = new MessageChannel()
     this.session = new WorkerSession(this.memory, port1, { ...options, signals: native?.pump, onLost })
     const number = nextNumber()
@@ -87,7 +87,7 @@ class Thread {
     }
     port1.on("message", hear)
     try {
-      this.worker = new Worker(workerEntry(options.workerUrl), {
+      this.worker = new Worker(entry, {
         name: id,
         workerData: start,
         transferList: [port2],
@@ -108,7 +108,10 @@ class Thread {
       this.worker.on("exit", (code) => {
         forget()
         new Lookers(places, number).leave()
-        const message = `The SQLite worker ended ${this.lastError === undefined ? `with code ${code}` : `: ${this.lastError}`}`
+        const reason = this.lastError === undefined ? ` with code ${code}` : `: ${this.lastError}`
+        // A bundler leaves it behind.
+        const missing = this.lastError !== undefined && !existsSync(entry)
+        const message = `The SQLite worker ended${reason}${missing ? `. ${bundleAdvice}` : ""}`
         // Its last word may still be on the way: the two come by different ways.
         for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {
           hear(last.message)
@@ -171,6 +174,7 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
     try {
       // What only a worker has loaded is unmapped when it ends; the main thread keeps it loaded.
       const { engine } = options.opening
+      lookFrom(options.workerUrl)
       const native = pin(carrier(), engine === "auto")
       own(
         new Thread(options, engine === "portable" ? undefined : native, `sluice-sqlite-${++sessions}`, onLost, resume)

@@ -4,12 +4,13 @@
  */
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
 import type { Loaded } from "./boundary.js"
 import type { Carrier } from "./carrier.js"
+import { here, packageFolder } from "./packageFolder.js"
 import type { Signals } from "./signals.js"
 
-const require = createRequire(import.meta.url)
+const require = createRequire(here)
 
 type Opaque<Name extends string> = { readonly _handle: Name }
 export type Library = Opaque<"library">
@@ -132,13 +133,16 @@ export interface LoadedPump {
 const inLibrary = (path: string, pump: Pump, library: Library | undefined): LoadedPump | undefined =>
   library === undefined ? undefined : { pump, library, loaded: { pump: path, library: pump.address(library) } }
 
-/** Where a pump may lie, the best first; `SLUICE_SQLITE_PUMP` names one for tests. Of two for one platform, only the one for its C library can be loaded. */
+/**
+ * Where a pump may lie, the best first; `SLUICE_SQLITE_PUMP` names one for tests. Of two for one platform, only the one for
+ * its C library can be loaded.
+ */
 const candidates = (): Array<string> => {
-  const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
   const platform = `${process.platform}-${process.arch}`
   const named = process.env.SLUICE_SQLITE_PUMP
   if (named !== undefined && named !== "") return [named]
-  return [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"].map(inPackage)
+  const paths = [`prebuilds/${platform}.node`, `prebuilds/${platform}.musl.node`, "native/build/pump.node"]
+  return paths.map((path) => join(packageFolder(), path))
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */

@@ -125,7 +125,10 @@ onEngines("opening", (engine) => {
     Effect.gen(function* () {
       const directory = yield* tempDirectory
       const entries: ReadonlyArray<readonly [URL | string, RegExp]> = [
-        [pathToFileURL(join(directory, "none.mjs")), /Cannot find module/],
+        [
+          pathToFileURL(join(directory, "none.mjs")),
+          /ended: Cannot find module '.*'\. Is the program a bundle\? .* workerUrl/
+        ],
         [entry(directory, ["this is no JavaScript"]), /./],
         [entry(yield* tempDirectory, ["throw new Error('on purpose')"]), /on purpose/],
         [entry(yield* tempDirectory, ["process.exit(3)"]), /code 3/],
