@@ -77,6 +77,18 @@ describe("TestTransport.scripted complains about", () => {
       })
     )
 
+    it.effect("after the last one names those that may come any times", () =>
+      Effect.gen(function* () {
+        for (const order of ["given", "any"] as const) {
+          const { message } = yield* failureOf(
+            play([on("one"), on("beat").anyTimes], (sql) => Effect.zipRight(sql`one`, sql`two`), { order })
+          )
+          assert.include(message, "expected  beat   (2 of 2, any times)")
+          assert.notInclude(message, "nothing more")
+        }
+      })
+    )
+
     it.effect("that the program handles is logged when the layer is closed", () =>
       Effect.map(warningsOf(play([], (sql) => Effect.ignore(sql`select ${1}`))), (lines) => {
         assert.lengthOf(lines, 1)

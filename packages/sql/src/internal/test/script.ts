@@ -9,6 +9,8 @@ interface Line {
   used: number
 }
 
+const isFloating = ({ parts }: Line): boolean => parts.times === "anyTimes"
+
 const isOpen = ({ parts, used }: Line): boolean => parts.times !== "anyTimes" && used < parts.times
 
 /** Statements that a complaint repeats, the latest ones. */
@@ -44,8 +46,9 @@ export class Script {
   }
 
   private use(asked: Asked, mayMeet: (line: Line) => boolean): Parts | undefined {
-    const floating = this.lines.filter(({ parts }) => parts.times === "anyTimes")
-    const line = [...this.candidates, ...floating].find((line) => mayMeet(line) && matches(line.parts, asked))
+    const line = [...this.candidates, ...this.lines.filter(isFloating)].find(
+      (line) => mayMeet(line) && matches(line.parts, asked)
+    )
     if (line !== undefined) {
       line.used++
     }
@@ -57,13 +60,16 @@ export class Script {
   }
 
   private name({ number, parts, used }: Line): string {
-    const times = parts.times === 1 || parts.times === "anyTimes" ? "" : `, ran ${used} of ${parts.times} times`
+    const times =
+      parts.times === 1 ? "" : parts.times === "anyTimes" ? ", any times" : `, ran ${used} of ${parts.times} times`
     return `${number} of ${this.lines.length}${times}`
   }
 
   /** Says what was expected instead; remembers that it had to. */
   complain(asked: Asked): string {
-    const { candidates } = this
+    const due = this.candidates
+    // With nothing left that must come, what may come any time is what it should have been.
+    const candidates = due.length > 0 ? due : this.lines.filter(isFloating)
     const text = squeeze(asked.request.text)
     const lines = ["TestTransport.scripted: unexpected statement"]
     if (candidates.length === 0) {
