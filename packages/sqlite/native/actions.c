@@ -181,8 +181,17 @@ void actions_install(Connection *connection) {
   connection->api->set_authorizer(connection->db, on_action, connection);
 }
 
-void actions_restrict(Connection *connection) {
+/* The query flattener and the push-down of WHERE terms, as sqliteInt.h numbers them (SQLITE_QueryFlattener, SQLITE_PushDown).
+   Both put a copy of a subquery's expression wherever its column is mentioned, level by level, while nothing can stop the
+   statement: twenty subqueries, each of which adds the column of the one below to itself, would make a million copies. */
+enum { COPYING_OPTIMIZATIONS = 0x1 | 0x1000 };
+
+bool actions_restrict(Connection *connection) {
+  const Api *api = connection->api;
   connection->restricted = true;
   /* Expires what is prepared already. */
   actions_install(connection);
+  if (api->compileoption_used == NULL || api->compileoption_used("UNTESTABLE")) return false;
+  api->test_control(SQLITE_TESTCTRL_OPTIMIZATIONS, connection->db, (unsigned)COPYING_OPTIMIZATIONS);
+  return true;
 }

@@ -211,12 +211,11 @@ static napi_value js_set_limit(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* restrict(connection): see actions_restrict */
+/* restrict(connection): see actions_restrict, whose answer it gives */
 static napi_value js_restrict(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   Connection *connection = js_connection(env, args[0]);
-  if (connection != NULL) actions_restrict(connection);
-  return NULL;
+  return connection == NULL ? NULL : js_boolean(env, actions_restrict(connection));
 }
 
 void js_define_connection(napi_env env, napi_value exports) {

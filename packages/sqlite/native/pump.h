@@ -93,8 +93,9 @@ typedef struct Actions {
 void actions_clear(Actions *actions);
 
 void actions_install(Connection *connection);
-/* From here on statements read and do nothing else. */
-void actions_restrict(Connection *connection);
+/* From here on statements read and do nothing else, and none of their expressions is copied level by level. False: this
+   SQLite cannot be told so. */
+bool actions_restrict(Connection *connection);
 
 /* ---- encode.c: rows into pages ---- */
 

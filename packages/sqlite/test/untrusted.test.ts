@@ -364,6 +364,57 @@ describe("hostile statements", () => {
     })
   )
 
+  it.scopedLive("subqueries whose columns double are copied nowhere, in views neither", () =>
+    Effect.gen(function* () {
+      const levels = 18
+      const filename = yield* tempFile
+      const nest = (level: (inner: string) => string) => {
+        let text = "select a as x from ones"
+        for (let i = 0; i < levels; i++) text = level(text)
+        return text
+      }
+      const double = nest((inner) => `select x+x as x from (${inner})`)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const sql = yield* open("native", { filename })
+          yield* sql`create table ones (a, id integer primary key)`
+          yield* sql`insert into ones (a) values (1)`
+          yield* sql`create view v0 as select a as x from ones`
+          for (let i = 1; i <= levels; i++) yield* sql.unsafe(`create view v${i} as select x+x as x from v${i - 1}`)
+          const generated = Array.from({ length: levels }, (_, i) => `g${i + 1} as (g${i}+g${i})`)
+          yield* sql.unsafe(`create table generated (g0, ${generated.join()})`)
+        })
+      )
+      const sql = yield* openUntrusted(filename, { deadline: "1 minute" })
+      yield* sql.query("select 1")
+      const memory = process.memoryUsage().rss
+      const cte = Array.from({ length: levels }, (_, i) => `c${i + 1} as (select x+x as x from c${i})`).join()
+      for (const text of [
+        double,
+        `${double} where x > 0`,
+        `${double} order by x+x`,
+        `select x from (${double}) group by x having x+x > 0`,
+        nest((inner) => `select x+x as x from (${inner}) where x+x > 0`),
+        nest((inner) => `select distinct x+x as x from (${inner}) where x+x > 0`),
+        nest((inner) => `select x+x as x from (${inner}) order by x+x`),
+        nest((inner) => `select x+x as x from (${inner} union all select 0 from ones where 0)`),
+        `${nest((inner) => `select x+x as x from (${inner} union select 1 from ones) where x > 0`)} order by x desc limit 1`,
+        nest((inner) => `select x+x as x from (${inner}), ones`),
+        nest((inner) => `select p.x+p.x as x from ones left join (${inner}) p on p.x+p.x > 0`),
+        nest((inner) => `select (select x+x) as x from (${inner})`),
+        nest((inner) => `select x+x as x from (${inner}) p where exists (select 1 from ones where id <= x+x)`),
+        `with c0 as (select a as x from ones), ${cte} select x from c${levels}`,
+        `select x from v${levels}`,
+        `select x from v${levels} where x+x > 0`
+      ]) {
+        assert.deepStrictEqual((yield* sql.query(text)).rows, [[2 ** levels]], text.slice(-100))
+      }
+      // SQLite copies these, but into the program, which is bounded.
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(sql.query(`select g${levels} from generated`))))
+      assert.isBelow(process.memoryUsage().rss - memory, 300_000_000)
+    })
+  )
+
   it.scopedLive("many constants of the greatest length stay within some megabytes", () =>
     Effect.gen(function* () {
       const sql = yield* openUntrusted(yield* shop())

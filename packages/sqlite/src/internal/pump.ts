@@ -41,7 +41,8 @@ export interface Pump extends Signals {
   readonly close: (connection: ConnectionHandle) => void
   readonly setOption: (connection: ConnectionHandle, option: number, on: boolean) => void
   readonly setLimit: (connection: ConnectionHandle, limit: number, value: number) => void
-  readonly restrict: (connection: ConnectionHandle) => void
+  /** Answers whether this SQLite can be kept from copying expressions. */
+  readonly restrict: (connection: ConnectionHandle) => boolean
   readonly start: (connection: ConnectionHandle, seq: number, slot: number) => number
   readonly end: (connection: ConnectionHandle) => void
   readonly check: (connection: ConnectionHandle) => number

@@ -1,5 +1,5 @@
 /** The engine over the pump: what the worker asks for, as the pump's functions. */
-import { hookKinds, limitNames, type Safety } from "../boundary.js"
+import { hookKinds, limitNames, type Safety, unsupportedCode } from "../boundary.js"
 import type { BackupHandle, BlobHandle, ConnectionHandle, LoadedPump, Pump } from "../pump.js"
 import type { Backup, Blob, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
@@ -122,7 +122,14 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
     const prepared = prepareHead(text, prepare) ?? prepare(text)
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
-  restrict: () => pump.restrict(handle),
+  restrict: () => {
+    if (!pump.restrict(handle)) {
+      throw new EngineError(
+        unsupportedCode,
+        "SQL from strangers needs a SQLite with sqlite3_test_control: without, it copies expressions while it prepares"
+      )
+    }
+  },
   exec: (text) => attempt(() => pump.exec(handle, text, false)),
   execOwn: (text) => attempt(() => pump.exec(handle, text, true)),
   inTransaction: () => pump.inTransaction(handle),
