@@ -82,6 +82,7 @@ static napi_value js_set_table(napi_env env, napi_callback_info info) {
   int code = vtab_register(connection, name, schema, js_to_int32(env, args[3]), parameters, callback);
   free(name);
   free(schema);
+  if (code == SQLITE_BUSY) return js_throw(env, code, "unable to delete/modify table function due to active statements");
   return code == SQLITE_OK ? NULL : js_throw_last(env, connection, code);
 }
 

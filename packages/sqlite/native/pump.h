@@ -26,6 +26,7 @@ typedef struct Statement Statement;
 typedef struct Backup Backup;
 typedef struct Blob Blob;
 typedef struct Changes Changes;
+typedef struct Module Module;
 
 /* ---- control.c: may the current request go on? ---- */
 
@@ -313,7 +314,8 @@ void changes_release(Connection *connection);
 
 /* ---- vtab.c: tables whose rows JavaScript gives ---- */
 
-/* Takes the callback over, also when it fails; NULL takes the table away. At most 31 parameters. */
+/* Takes the callback over, also when it fails; NULL takes the table away. SQLITE_BUSY while a statement is in the middle of
+   it. At most 31 parameters. */
 int vtab_register(Connection *connection, const char *name, const char *schema, int columns, int parameters,
                   Callback *callback);
 
@@ -340,6 +342,8 @@ struct Connection {
   Statement *statements;
   Backup *backups;
   Blob *blobs;
+  /* Table functions. */
+  Module *modules;
   /* The program's own; NULL: none. */
   Callback *hooks[HOOK_COUNT];
   /* NULL: nobody listens. */

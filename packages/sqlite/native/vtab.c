@@ -14,14 +14,20 @@ enum { PAGE_HEADER_BYTES = 4 };
 static const double unknownCost = 10000;
 static const sqlite3_int64 unknownRows = 1000;
 
-/* One for each registration; SQLite owns it. */
-typedef struct Module {
+/* One for each registration; SQLite owns it. The connection has a list of them. */
+struct Module {
+  Module *previous;
+  Module *next;
+  /* Without regard to the case of ASCII's letters. */
+  char *name;
+  /* That are open: SQLite has a statement that is in the middle of it. */
+  int scans;
   Callback *callback;
   Connection *connection;
   char *schema;
   int columns;
   int parameters;
-} Module;
+};
 
 typedef struct Table {
   sqlite3_vtab base;
@@ -52,7 +58,14 @@ static Table *table_of(const Scan *scan) {
 static void module_free(void *pointer) {
   Module *module = pointer;
   if (module == NULL) return;
+  if (module->previous != NULL) {
+    module->previous->next = module->next;
+  } else if (module->connection->modules == module) {
+    module->connection->modules = module->next;
+  }
+  if (module->next != NULL) module->next->previous = module->previous;
   callback_free(module->callback);
+  free(module->name);
   free(module->schema);
   free(module);
 }
@@ -117,7 +130,7 @@ static int on_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
 /* ---- a scan ---- */
 
 static int on_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **cursor) {
-  const Module *module = ((Table *)vtab)->module;
+  Module *module = ((Table *)vtab)->module;
   Scan *scan = calloc(1, sizeof *scan);
   if (scan != NULL) {
     scan->values = calloc((size_t)module->columns + 1, sizeof *scan->values);
@@ -132,6 +145,7 @@ static int on_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **cursor) {
     free(scan);
     return SQLITE_NOMEM;
   }
+  module->scans++;
   *cursor = &scan->base;
   return SQLITE_OK;
 }
@@ -220,6 +234,7 @@ static void leave(Scan *scan) {
 static int on_close(sqlite3_vtab_cursor *cursor) {
   Scan *scan = (Scan *)cursor;
   leave(scan);
+  table_of(scan)->module->scans--;
   free(scan->values);
   free(scan->arguments);
   free(scan);
@@ -317,23 +332,50 @@ static const sqlite3_module tableFunction = {
     .xRowid = on_rowid,
 };
 
+/* Whether a statement is in the middle of such a table. */
+static bool is_scanned(const Connection *connection, const char *name) {
+  for (const Module *module = connection->modules; module != NULL; module = module->next) {
+    if (module->scans > 0 && connection->api->stricmp(module->name, name) == 0) return true;
+  }
+  return false;
+}
+
+/* Behind this, SQLite calls the destructor, also on failure. */
+static void add(Connection *connection, Module *module) {
+  module->next = connection->modules;
+  if (module->next != NULL) module->next->previous = module;
+  connection->modules = module;
+}
+
 int vtab_register(Connection *connection, const char *name, const char *schema, int columns, int parameters,
                   Callback *callback) {
   const Api *api = connection->api;
   int code = SQLITE_NOMEM;
+  /* As SQLite itself has it with functions and collations. */
+  if (is_scanned(connection, name)) {
+    callback_free(callback);
+    return SQLITE_BUSY;
+  }
   if (callback == NULL) {
     code = api->create_module_v2(connection->db, name, NULL, NULL, NULL);
   } else {
     Module *module = calloc(1, sizeof *module);
-    char *copy = text_copy(schema);
-    if (module == NULL || copy == NULL) {
+    char *schemaCopy = text_copy(schema);
+    char *nameCopy = text_copy(name);
+    if (module == NULL || schemaCopy == NULL || nameCopy == NULL) {
       free(module);
-      free(copy);
+      free(schemaCopy);
+      free(nameCopy);
       callback_free(callback);
       return SQLITE_NOMEM;
     }
-    *module = (Module){callback, connection, copy, columns, parameters};
-    /* On failure, too, SQLite calls the destructor. */
+    *module = (Module){.name = nameCopy,
+                       .callback = callback,
+                       .connection = connection,
+                       .schema = schemaCopy,
+                       .columns = columns,
+                       .parameters = parameters};
+    add(connection, module);
     code = api->create_module_v2(connection->db, name, &tableFunction, module, module_free);
   }
   /* Unlike a new function, a new module does not make SQLite prepare again what has been; a new authorizer does. */

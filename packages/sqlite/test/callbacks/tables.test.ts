@@ -416,6 +416,37 @@ onEngines("table functions", (engine) => {
     })
   )
 
+  it.scopedLive("while a result that reads it is open, it is neither taken away nor replaced", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const rows = Stream.rechunk(
+        Stream.map(Stream.range(1, 20), (v) => [v]),
+        3
+      )
+      const register = (name: string) => sql.tableFunction(name, { columns: ["v"] }, () => rows)
+      const first = yield* register("twenty")
+      const other = yield* register("other")
+      const pull = yield* Stream.toPull(sql<{ v: number }>`select v from twenty`.pipe(SqlClient.withPrefetch(5)).stream)
+      assert.strictEqual(Chunk.size(yield* pull), 5)
+      for (const change of [first.remove, register("Twenty")]) {
+        const failure = yield* reasonOf(change)
+        assert.strictEqual(failure.reason, "LockTimeout")
+        assert.include(failure.message, "end its stream first")
+      }
+      yield* other.remove
+      assert.deepStrictEqual(
+        Array.from(yield* pull, ({ v }) => v),
+        [6, 7, 8, 9, 10]
+      )
+      assert.deepStrictEqual(yield* sql`select count(*) as n from twenty`, [{ n: 20 }])
+      let more = 10
+      while (more < 20) more += Chunk.size(yield* pull)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(pull)))
+      yield* first.remove
+      assert.strictEqual((yield* reasonOf(sql`select * from twenty`)).reason, "SqlSyntax")
+    })
+  )
+
   it.scopedLive("on all sessions; taken away again, and another in its place", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile, readers: 2 })
