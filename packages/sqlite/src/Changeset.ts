@@ -8,13 +8,14 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
 import { attempt } from "./internal/changeset/apply.js"
 import * as combine from "./internal/changeset/combine.js"
-import { type Change, read, type Row, type Table, type Value } from "./internal/changeset/format.js"
+import { type Change, RawText, read, type Row, type Table, type Value } from "./internal/changeset/format.js"
 
 export type { Change, Row, Table, Value }
+export { RawText }
 
 /**
- * The changes, in their order. INTEGER values are bigints, REAL values numbers. Fails with `InvalidParameter` for bytes
- * that are no changeset.
+ * The changes, in their order. INTEGER values are bigints, REAL values numbers; a text that is not UTF-8 is a `RawText`.
+ * Fails with `InvalidParameter` for bytes that are no changeset.
  *
  * @since 0.1.0
  * @category accessors

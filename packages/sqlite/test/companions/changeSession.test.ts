@@ -1,4 +1,5 @@
 import { afterAll, assert, it } from "@effect/vitest"
+import type { SqlError } from "@effect/sql/SqlError"
 import { Changeset, type SqliteClient } from "@sluice/sqlite"
 import { Chunk, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { assertIdle, open } from "../conformance/stopping.js"
@@ -208,14 +209,139 @@ onEngines("changes of a session", (engine) => {
       yield* sql`create table t (id integer primary key, v)`
       const session = yield* sql.changeSession()
       yield* sql`insert into t values (1, 'x')`
-      yield* sql`alter table t add column w`
-      yield* sql`update t set w = 1`
       assert.strictEqual((yield* Changeset.changes(yield* session.changeset))[0]?.operation, "insert")
       const module = yield* sql.workerModule<{ readonly end: () => void }>(
         new URL("data:text/javascript,export const end = () => process.exit(1)")
       )
       yield* Effect.ignore(module.runInWorker("end"))
       assert.strictEqual((yield* reasonOf(session.changeset)).reason, "SessionLost")
+      yield* assertIdle(sql)
+    })
+  )
+
+  const altered = {
+    "is made anew": [
+      "create table n (k text primary key, v text)",
+      "insert into n select k, v from t",
+      "drop table t",
+      "alter table n rename to t",
+      "delete from t"
+    ],
+    "is dropped": ["drop table t"],
+    "gets a column": ["alter table t add column w default 5", "update t set w = 9"],
+    "gets another name": ["alter table t rename to u", "insert into u values ('q', 'r')"],
+    "gets another name for a column": ["alter table t rename column v to w", "insert into t values ('q', 'r')"],
+    "gets a unique index": ["create unique index u on t (v)", "insert or replace into t values ('q', 'b')"]
+  }
+
+  for (const [what, texts] of Object.entries(altered)) {
+    it.scopedLive(`of several tables one ${what}: the recording fails and names it, statements do not`, () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine)
+        yield* sql`create table o (k text primary key, v text)`
+        yield* sql`create table t (k text primary key, v text)`
+        yield* sql`insert into t values ('a', 'b')`
+        const session = yield* sql.changeSession()
+        yield* sql`update t set v = 'b' || v`
+        yield* sql`update t set v = 'b'`
+        // What is undone does not matter.
+        yield* Effect.ignore(
+          sql.withTransaction(
+            Effect.zipRight(
+              Effect.forEach(texts, (text) => sql.unsafe(text)),
+              Effect.fail("undone")
+            )
+          )
+        )
+        assert.isTrue(yield* session.isEmpty)
+        yield* Effect.forEach([...texts, "insert into o values ('x', 'y')"], (text) => sql.unsafe(text))
+        for (const ask of [session.changeset, session.patchset, session.isEmpty]) {
+          const failure = yield* reasonOf(ask as Effect.Effect<unknown, SqlError>)
+          assert.strictEqual(failure.reason, "Unsupported")
+          assert.include(failure.message, "nothing is recorded any more of t:")
+        }
+        yield* assertIdle(sql)
+      })
+    )
+  }
+
+  it.scopedLive("texts that no string can tell, with NUL, and keys that NEW does not tell as they are stored", () =>
+    Effect.gen(function* () {
+      const tables = [
+        "create table t (k text primary key, v)",
+        "create table parent (id text primary key, v)",
+        "create table child (id integer primary key references parent deferrable initially deferred) without rowid",
+        "insert into t values (cast(x'61ff' as text), 1), ('a', 'keep'), ('a' || char(0) || 'b', 'one'), (x'6161', 'blob')"
+      ]
+      const edit = [
+        "insert into t values (cast(x'61fe' as text), 'two'), ('z', cast(x'80' as text)), ('q' || char(0) || 'x', char(0)), ('b', char(65533))",
+        "update t set v = cast(x'f09f98' as text) where k = cast(x'61ff' as text)",
+        "update t set v = cast(x'f09f98' as blob) where k = 'a'",
+        "delete from t where k = 'a' || char(0) || 'b'",
+        "begin; insert into child values (1); insert into parent values ('1', 2); commit",
+        "update parent set v = 3"
+      ]
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      const sqlite = yield* reference
+      for (const text of tables) {
+        yield* source.unsafe(text)
+        yield* target.unsafe(text)
+        sqlite.exec(text)
+      }
+      const content = (sql: SqliteClient.SqliteClient) =>
+        sql`select typeof(k), hex(k), typeof(v), hex(v) from t union all select 'parent', id, typeof(id), v from parent order by 1, 2`
+          .values
+      const start = yield* content(source)
+      const session = yield* source.changeSession()
+      const theirs = sqlite.createSession({ table: "t" })
+      for (const text of edit) {
+        sqlite.exec(text)
+        yield* text.startsWith("begin") ? source.withTransaction(source.unsafe(text.slice(6, -8))) : source.unsafe(text)
+      }
+      const [changeset, patchset] = [yield* session.changeset, yield* session.patchset]
+      const ofT = (rows: ReadonlyArray<string>) => rows.filter((row) => row.startsWith('["t"'))
+      assert.deepStrictEqual(ofT(yield* sorted(changeset)), yield* sorted(theirs.changeset()))
+      assert.deepStrictEqual(ofT(yield* sorted(patchset)), yield* sorted(theirs.patchset()))
+      assert.deepStrictEqual(yield* sorted(yield* Changeset.concat(changeset)), yield* sorted(changeset))
+      assert.deepStrictEqual(
+        (yield* Changeset.changes(changeset))
+          .filter(({ table }) => table.name !== "t")
+          .map(({ new: after, operation, table }) => [table.name, operation, ...after]),
+        [
+          ["child", "insert", 1n],
+          ["parent", "insert", "1", 3n]
+        ]
+      )
+      yield* target.applyChangeset(changeset)
+      assert.deepStrictEqual(yield* content(target), yield* content(source))
+      yield* target.applyChangeset(yield* Changeset.invert(changeset))
+      assert.deepStrictEqual(yield* content(target), start)
+      yield* target.applyChangeset(patchset)
+      assert.deepStrictEqual(yield* content(target), yield* content(source))
+      yield* assertIdle(source)
+    })
+  )
+
+  it.scopedLive("a database of UTF-16", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`pragma encoding = 'UTF-16'`
+      yield* sql`create table t (k text primary key, v)`
+      const session = yield* sql.changeSession()
+      yield* sql`insert into t values ('é😀' || char(0) || 'b', 'x'), ('b', x'41')`
+      assert.deepStrictEqual(
+        (yield* Changeset.changes(yield* session.changeset)).map((change) => change.new),
+        [
+          ["é😀\0b", "x"],
+          ["b", new Uint8Array([0x41])]
+        ]
+      )
+      const other = yield* open(engine)
+      yield* other`create table t (k text primary key, v text)`
+      yield* other`insert into t values (cast(x'ff' as text), 'x')`
+      const raw = yield* other.changeSession()
+      yield* other`delete from t`
+      assert.strictEqual((yield* reasonOf(sql.applyChangeset(yield* raw.changeset))).reason, "InvalidParameter")
       yield* assertIdle(sql)
     })
   )

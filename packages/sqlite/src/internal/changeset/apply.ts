@@ -9,7 +9,7 @@ import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
 import { ResultCode } from "../resultCode.js"
-import { type Change, keyOf, MalformedChangeset, read, type Row, type Table, type Value } from "./format.js"
+import { type Change, keyOf, MalformedChangeset, RawText, read, type Row, type Table, type Value } from "./format.js"
 import { guard, type Guards } from "./guards.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
 
@@ -19,7 +19,11 @@ export const invalid = (message: string): SqlError => SqlFailure.make({ reason: 
 
 /** A REAL that is whole must not become an INTEGER where the column takes both. */
 const mark = (value: Value | undefined): string =>
-  typeof value === "number" && Number.isInteger(value) ? "cast(? as real)" : "?"
+  typeof value === "number" && Number.isInteger(value) ? "cast(? as real)" : found(value)
+
+const isRaw = (row: Row): boolean => row.some((value) => value instanceof RawText)
+
+const found = (value: Value | undefined): string => (value instanceof RawText ? "cast(? as text)" : "?")
 
 const plain = (value: Value): SqlValue =>
   typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
@@ -40,7 +44,7 @@ const where = ({ columns }: Target, { key }: Table, row: Row, keyOnly: boolean) 
   const params: Array<Value> = []
   row.forEach((value, i) => {
     if (value !== undefined && (key[i]! > 0 || !keyOnly)) {
-      parts.push(`${quoted(columns[i]!)} ${key[i]! > 0 ? "=" : "is"} ?`)
+      parts.push(`${quoted(columns[i]!)} ${key[i]! > 0 ? "=" : "is"} ${found(value)}`)
       params.push(value)
     }
   })
@@ -116,6 +120,9 @@ class Applying<E, R> {
           wanted.push([target, change])
         }
       }
+      if (wanted.some(([, { new: after, old }]) => isRaw(old) || isRaw(after))) {
+        yield* this.assertUtf8
+      }
       const changed = new Set(wanted.map(([{ name }]) => name))
       this.guards = yield* guard(this.client, this.schema, [...changed], (text) =>
         this.run({ text, params: [], own: true })
@@ -180,6 +187,15 @@ class Applying<E, R> {
             })
     })
   }
+
+  /** In another encoding the bytes would be other characters, and perhaps another row's. */
+  private readonly assertUtf8 = Effect.suspend(() =>
+    Effect.flatMap(this.client.unsafe("select encoding from pragma_encoding").values, ([row]) =>
+      row?.[0] === "UTF-8"
+        ? Effect.void
+        : Effect.fail(invalid("The changeset has texts that are not UTF-8, which a database of UTF-16 cannot hold"))
+    )
+  )
 
   private statement(target: Target, change: Change, forced: boolean): Statement {
     return this.guarded(target, change, statementOf(target, change, forced))

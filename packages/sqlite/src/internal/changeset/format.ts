@@ -9,7 +9,12 @@
  * only, update new with the key's values.
  */
 
-/** INTEGER as bigint, REAL as number. */
+import { isUtf8 } from "node:buffer"
+
+/** The bytes of a text that is not UTF-8: no string has them. */
+export class RawText extends Uint8Array {}
+
+/** INTEGER as bigint, REAL as number, a text that is not UTF-8 as `RawText`. */
 export type Value = null | bigint | number | string | Uint8Array
 
 /** Undefined where nothing is told of a column. */
@@ -51,6 +56,10 @@ const patchsetMark = 0x50
 const none: Row = []
 
 // -------------------------------------------------------------------------------------------------------- reading
+
+/** Of the bytes of a text. */
+export const textOf = (bytes: Uint8Array): string | RawText =>
+  isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8") : new RawText(bytes)
 
 class Reader {
   private at = 0
@@ -103,7 +112,7 @@ class Reader {
       case Type.text: {
         const length = this.varint()
         const start = this.skip(length)
-        return this.text(start, start + length)
+        return textOf(this.bytes.subarray(start, start + length))
       }
       case Type.blob: {
         const length = this.varint()
@@ -271,7 +280,9 @@ export class Writer {
       case "string":
         return this.long(Type.text, Buffer.from(value, "utf8"))
       case "object":
-        return value === null ? this.byte(Type.null) : this.long(Type.blob, value)
+        return value === null
+          ? this.byte(Type.null)
+          : this.long(value instanceof RawText ? Type.text : Type.blob, value)
     }
   }
 
@@ -323,7 +334,9 @@ export const write = (changes: Iterable<Change>): Uint8Array => {
 // -------------------------------------------------------------------------------------------------------- values
 
 export const same = (a: Value | undefined, b: Value | undefined): boolean =>
-  a instanceof Uint8Array ? b instanceof Uint8Array && Buffer.compare(a, b) === 0 : Object.is(a, b)
+  a instanceof Uint8Array
+    ? b instanceof Uint8Array && a instanceof RawText === b instanceof RawText && Buffer.compare(a, b) === 0
+    : Object.is(a, b)
 
 /** Tells the row within its table: the values of its key, by type and content. */
 export const keyOf = (row: Row, key: ReadonlyArray<number>): string =>
@@ -331,6 +344,6 @@ export const keyOf = (row: Row, key: ReadonlyArray<number>): string =>
     .filter((_, i) => key[i]! > 0)
     .map((value) => {
       const text = value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : String(value)
-      return `${typeof value}${text.length}:${text}`
+      return `${value instanceof RawText ? "raw" : typeof value}${text.length}:${text}`
     })
     .join()

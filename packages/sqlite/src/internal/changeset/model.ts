@@ -90,7 +90,8 @@ export interface Changesets {
    *
    * It works by temporary triggers, on both engines: a write of a recorded table takes some microseconds more per row, and a
    * recorded column cannot be dropped meanwhile. Begun inside a transaction that is rolled back, it fails with `Unsupported`
-   * from then on; so it does when the database is replaced (`deserialize`). A key that becomes one that is the same for its
+   * from then on; so it does when the database is replaced (`deserialize`), and when a recorded table is dropped, renamed,
+   * made anew, or gets a column or a unique index. A key that becomes one that is the same for its
    * collation only, such as `A` that becomes `a`, is told as a delete and an insert.
    *
    * @example

@@ -7,7 +7,17 @@
  * those that an INSERT or UPDATE may displace, which have no trigger of their own: every row that has one of the new row's
  * unique values. To note one too many is harmless, as it has not changed.
  */
-import { type Change, keyOf, type Row, same, type Table, type Value, write } from "../changeset/format.js"
+import {
+  type Change,
+  keyOf,
+  RawText,
+  type Row,
+  same,
+  type Table,
+  textOf,
+  type Value,
+  write
+} from "../changeset/format.js"
 import type { RecordingOptions } from "../boundary.js"
 import { folded } from "../folded.js"
 import { ResultCode } from "../resultCode.js"
@@ -17,6 +27,8 @@ import { Query, queryRows } from "./queryRows.js"
 
 /** Arguments of a SQL function (SQLITE_LIMIT_FUNCTION_ARG, 127 before 3.48), less our own three. */
 const mostColumns = 124
+
+const triggersOfTable = 5
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
@@ -51,7 +63,8 @@ class Recorded {
     readonly name: string,
     readonly columns: ReadonlyArray<string>,
     readonly key: ReadonlyArray<number>,
-    readonly uniques: ReadonlyArray<Unique>
+    readonly uniques: ReadonlyArray<Unique>,
+    readonly shape: string
   ) {
     this.table = { name, key, patchset: false }
   }
@@ -69,21 +82,29 @@ class Recorded {
   }
 }
 
-/** By the first letters of `typeof`: a function gets 1 and 1.0 as the same number. */
-const typed = (value: unknown, type: string | undefined): Value =>
-  type === "i" ? BigInt(value as number | bigint) : type === "r" ? Number(value) : (value as Value)
+/** Of the bytes of a text in a database of that encoding. */
+const decoderOf = (encoding: string): ((bytes: Uint8Array) => string | RawText) => {
+  if (encoding === "UTF-8") {
+    return textOf
+  }
+  const decoder = new TextDecoder(encoding, { ignoreBOM: true })
+  return (bytes) => decoder.decode(bytes)
+}
 
-/** Arguments that tell the columns of a row with their types. */
-const told = (row: string, columns: ReadonlyArray<string>): string =>
-  [
-    columns.map((column) => `substr(typeof(${row}.${quoted(column)}), 1, 1)`).join(" || "),
-    ...columns.map((column) => `${row}.${quoted(column)}`)
+/** Tells the columns of a row with their types. Texts as their bytes, as a string has not all that a text may be. */
+const told = (row: string, columns: ReadonlyArray<string>): string => {
+  const names = columns.map((column) => `${row}.${quoted(column)}`)
+  return [
+    names.map((name) => `substr(typeof(${name}), 1, 1)`).join(" || "),
+    ...names.map((name) => `CASE typeof(${name}) WHEN 'text' THEN CAST(${name} AS BLOB) ELSE ${name} END`)
   ].join(", ")
+}
 
 export class Recorder {
   private readonly tables: ReadonlyArray<Recorded>
   private readonly name: string
   private readonly schema: string
+  private readonly text: (bytes: Uint8Array) => string | RawText
   private closed = false
 
   constructor(
@@ -93,6 +114,7 @@ export class Recorder {
   ) {
     this.name = `sluice_record_${id}`
     this.schema = options.schema
+    this.text = decoderOf(queryRows(connection, "select encoding from pragma_encoding")[0]![0] as string)
     this.tables = this.find()
     connection.setFunction(
       { name: this.name, arity: -1, deterministic: false, directOnly: false, innocuous: false, shape: "scalar" },
@@ -100,7 +122,7 @@ export class Recorder {
         if (this.closed) {
           return null
         }
-        const row = values.map((value, i) => typed(value, (types as string)[i]))
+        const row = this.row(types, values)
         this.tables[index as number]!.note(present === 1, row)
         return null
       }
@@ -111,6 +133,22 @@ export class Recorder {
       this.close()
       throw error
     }
+  }
+
+  /** By the first letters of `typeof`: a function gets 1 and 1.0 as the same number. */
+  private row(types: unknown, values: ReadonlyArray<unknown>): Row {
+    return values.map((value, i) => {
+      switch ((types as string)[i]) {
+        case "i":
+          return BigInt(value as number | bigint)
+        case "r":
+          return Number(value)
+        case "t":
+          return this.text(value as Uint8Array)
+        default:
+          return value as Value
+      }
+    })
   }
 
   /** Those that were asked for, or all that have a primary key. */
@@ -146,8 +184,29 @@ export class Recorder {
       const names = columns.map(([column]) => column as string)
       const key = columns.map(([, place]) => Number(place))
       const defaulted = names.filter((_, i) => columns[i]![2] === 1n)
-      return [new Recorded(name, names, key, this.uniques(name, names, key, defaulted))]
+      return [new Recorded(name, names, key, this.uniques(name, names, key, defaulted), this.shape(name))]
     })
+  }
+
+  /** What the triggers of a table have been made of. */
+  private shape(table: string): string {
+    const columns = queryRows(this.connection, 'select name, pk, "notnull", dflt_value from pragma_table_info(?, ?)', [
+      table,
+      this.schema
+    ])
+    return JSON.stringify([columns, this.uniqueIndexes(table)], (_, value: unknown) =>
+      typeof value === "bigint" ? Number(value) : value
+    )
+  }
+
+  private uniqueIndexes(table: string) {
+    return queryRows(
+      this.connection,
+      `select its.name, indexed.sql from pragma_index_list(?, ?) as its
+       left join ${quoted(this.schema)}.sqlite_schema as indexed on indexed.type = 'index' and indexed.name = its.name
+       where its."unique" order by 1`,
+      [table, this.schema]
+    )
   }
 
   /** Its primary key, which need not have an index, and its unique indexes. */
@@ -168,13 +227,7 @@ export class Recorder {
       // Which of them an expression depends on is not known: all.
       defaulted: terms.every(({ settled }) => settled) ? [] : defaulted
     })
-    const indexes = queryRows(
-      connection,
-      `select its.name, indexed.sql from pragma_index_list(?, ?) as its
-       left join ${quoted(schema)}.sqlite_schema as indexed on indexed.type = 'index' and indexed.name = its.name
-       where its."unique"`,
-      [table, schema]
-    )
+    const indexes = this.uniqueIndexes(table)
     const primary = columns.filter((_, i) => key[i]! > 0).map((name) => column(name, undefined))
     return [
       unique(primary),
@@ -241,18 +294,24 @@ export class Recorder {
       .map((name) => [`OLD.${quoted(name)}`, `NEW.${quoted(name)}`])
       .map(([old, now]) => `${old} COLLATE BINARY IS NOT ${now} OR typeof(${old}) <> typeof(${now})`)
       .join(" OR ")
+    // As it is stored: NEW may tell it without the affinity of its column, when a foreign key refers to it. That of NEW, too,
+    // for a row that is gone by then.
+    const come = [
+      `SELECT ${note(0, "its")} FROM ${at} AS its WHERE ${keys.map((name) => `its.${quoted(name)} = +NEW.${quoted(name)}`).join(" AND ")};`,
+      `SELECT ${note(0, "NEW")};`
+    ]
     const trigger = (name: string, event: string, body: ReadonlyArray<string>) =>
       `CREATE TEMP TRIGGER ${quoted(`${this.name}_${index}_${name}`)} ${event} BEGIN ${body.join(" ")} END`
     return [
       trigger("0", `BEFORE INSERT ON ${at}`, displaced),
-      trigger("1", `AFTER INSERT ON ${at}`, [`SELECT ${note(0, "NEW")};`]),
+      trigger("1", `AFTER INSERT ON ${at}`, come),
       // Not only behind it: by then a foreign key to the row itself has acted on the row with its new key.
       trigger("2", `BEFORE UPDATE ON ${at}`, [
         `SELECT ${note(1, "OLD")};`,
         ...displaced,
         `SELECT ${note(0, "NEW")} WHERE ${moved};`
       ]),
-      trigger("3", `AFTER UPDATE ON ${at} WHEN ${moved}`, [`SELECT ${note(0, "NEW")};`]),
+      trigger("3", `AFTER UPDATE ON ${at} WHEN ${moved}`, come),
       trigger("4", `BEFORE DELETE ON ${at}`, [`SELECT ${note(1, "OLD")};`])
     ]
   }
@@ -304,13 +363,21 @@ export class Recorder {
 
   /** Triggers go with a transaction that is rolled back, with their tables, and with the database that is replaced. */
   private assertListening(): void {
-    if (this.tables.length > 0 && this.listening().length === 0) {
-      throw new EngineError(
-        -1,
-        "nothing is recorded any more: the transaction that the recording was begun in was rolled back, the tables were " +
-          "dropped, or the database was replaced (deserialize, or a backup into it)"
-      )
-    }
+    const listening = this.listening()
+    this.tables.forEach(({ name, shape }, index) => {
+      const own = `${this.name}_${index}_`
+      if (
+        listening.filter((trigger) => trigger.startsWith(own)).length < triggersOfTable ||
+        this.shape(name) !== shape
+      ) {
+        throw new EngineError(
+          -1,
+          `nothing is recorded any more of ${name}: the transaction that the recording was begun in was rolled back, the ` +
+            "table was dropped, renamed or altered or got a unique index, or the database was replaced (deserialize, or a " +
+            "backup into it)"
+        )
+      }
+    })
   }
 
   private *changes(patchset: boolean): Generator<Change, undefined> {
@@ -320,14 +387,31 @@ export class Recorder {
         continue
       }
       const table: Table = { name, key, patchset }
-      const places = columns.flatMap((column, i) => (key[i]! > 0 ? [`${quoted(column)} = ?`] : []))
-      const query = new Query(
-        this.connection,
-        `select ${columns.map(quoted).join(", ")} from ${quoted(this.schema)}.${quoted(name)} where ${places.join(" and ")}`
-      )
+      const at = (marks: ReadonlyArray<string>) => {
+        const places = columns.filter((_, i) => key[i]! > 0).map((column, i) => `its.${quoted(column)} = ${marks[i]!}`)
+        return new Query(
+          this.connection,
+          `select ${told("its", columns)} from ${quoted(this.schema)}.${quoted(name)} as its where ${places.join(" and ")}`
+        )
+      }
+      const marks = key.filter((place) => place > 0).map(() => "?")
+      const query = at(marks)
+      const rows = (values: ReadonlyArray<Value>) => {
+        if (!values.some((value) => value instanceof RawText)) {
+          return query.rows(values)
+        }
+        const raw = at(values.map((value) => (value instanceof RawText ? "cast(? as text)" : "?")))
+        try {
+          return raw.rows(values)
+        } finally {
+          raw.close()
+        }
+      }
       try {
         for (const [id, noted] of notes) {
-          const found = query.rows(noted.key.filter((value) => value !== undefined))
+          const found = rows(noted.key.filter((value) => value !== undefined)).map(([types, ...values]) =>
+            this.row(types, values)
+          )
           // By the columns' collations it may be a row with another key.
           const now = found.find((row) => keyOf(row, key) === id)
           const change = difference(noted, now, key)
