@@ -261,6 +261,33 @@ describe("CALL", () => {
     })
   )
 
+  it.scopedLive(
+    "fails with NULL for what comes out: before it runs, or, where it also goes in, after (section 3.6)",
+    () =>
+      Effect.gen(function* () {
+        const ran: Array<unknown> = []
+        const client = yield* connected(
+          yield* serve({
+            procedures: {
+              P: {
+                parameters: [
+                  { name: "A", type: "INTEGER", mode: "INOUT" },
+                  { name: "B", type: "INTEGER", mode: "OUT" },
+                  { name: "C", type: "INTEGER", mode: "IN" }
+                ],
+                run: (values) => Effect.sync(() => ({ outputs: [ran.push(values[0])] }))
+              }
+            }
+          })
+        )
+        expect((yield* client.run("call p(?, ?, ?)", [1, null, 3])).sql_state).toBe("HY105")
+        expect(ran).toEqual([])
+        expect((yield* client.run("call p(?, ?, ?)", [null, "", 3])).sql_state).toBe("HY105")
+        expect(ran).toEqual([null])
+        expect((yield* client.run("call p(?, ?, ?)", [7, "", null])).success).toBe(true)
+      })
+  )
+
   it.scopedLive("may have one result set, which can be paged", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve({ procedures }))

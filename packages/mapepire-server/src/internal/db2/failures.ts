@@ -33,6 +33,7 @@ export const wrongParameterCount = driver(
 export const noSuchMarker = (given: number, wanted: number) =>
   driver(`Descriptor index not valid. (${given}>${wanted})`, "07009")
 export const typeMismatch = driver("Data type mismatch.", "07006")
+export const parameterType = driver("Parameter type not valid.", "HY105")
 /** The driver's only failure with code 0. */
 export const truncated: Db2Failure = { message: "Data truncation", state: "22001", code: 0 }
 export const statementLimit = driver("Limit on number of statements exceeded.", "HY014")

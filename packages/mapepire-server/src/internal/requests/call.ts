@@ -63,6 +63,10 @@ export const callProcedure = (
       Effect.flatMap(
         Effect.mapError(procedure.run(bound), failureOf),
         ({ outputs, query }): Effect.Effect<Called, SqlError | failures.Db2Failure> => {
+          // The daemon registers no output where it has set NULL: it is read in vain when all has been done.
+          if (parameters.some(({ mode }, i) => mode === "INOUT" && given[i] === null)) {
+            return Effect.fail(failures.parameterType)
+          }
           const json = outputsJson(connection, parameters, outputs ?? [], procedure)
           if (query === undefined) {
             return Effect.succeed({ result: undefined, outputs: json })
@@ -94,6 +98,9 @@ const values = (
         procedure.parameters.map(({ mode, type }, i) => {
           const argument = call.arguments[i]
           const value = argument?._tag === "Marker" ? given[next++] : (argument?.value ?? null)
+          if (mode === "OUT" && argument?._tag === "Marker" && value === null) {
+            throw new failures.Refused(failures.parameterType)
+          }
           return mode === "OUT"
             ? null
             : bind(value, parseType(type), connection.login.properties, client.server.behaviour.blobs)
