@@ -125,6 +125,32 @@ describe("texts", () => {
 })
 
 describe("columns", () => {
+  it.scopedLive("of bytes and of single precision hold what their types hold", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql("create table w (b binary(4), vb varbinary(4), bl blob(4), re real)")
+      for (const column of ["b", "vb"]) {
+        const answer = yield* client.run(`insert into w (${column}) values (?)`, ["0102030405"])
+        expect(answer).toMatchObject({ error: "Data truncation", sql_state: "22001" })
+      }
+      expect((yield* client.run("insert into w (bl) values (?)", ["0102030405"])).sql_rc).toBe(-404)
+      for (const column of ["b", "vb", "bl"]) {
+        expect((yield* client.sql(`insert into w (${column}) values (BX'0102030405')`)).sql_rc).toBe(-404)
+      }
+      expect((yield* client.run("insert into w (re) values (?)", [1e39])).sql_state).toBe("07006")
+      expect((yield* client.sql("insert into w (re) values (1e39)")).sql_rc).toBe(-406)
+      yield* client.run("insert into w values (?, ?, ?, ?)", ["01", "01", "01", 16777217])
+      yield* client.run("insert into w values (?, ?, ?, ?)", ["02", "02", "02", 0.1])
+      yield* client.sql("insert into w values (BX'03', BX'03', BX'03', 3e38)")
+      expect((yield* client.sql("select * from w order by vb")).data).toEqual([
+        ["01000000", "01", "01", 16777216],
+        ["02000000", "02", "02", 0.1],
+        ["03000000", "03", "03", 3e38]
+      ])
+      expect((yield* client.run("select vb from w where re = ? and b = ?", [0.1, "02"])).data).toEqual([["02"]])
+    })
+  )
+
   it.scopedLive("hold what their types hold, whichever way it comes", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

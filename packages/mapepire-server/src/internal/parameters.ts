@@ -1,7 +1,7 @@
 /** From a request's values to those that are bound: the driver converts every text to the marker's type. */
 import * as dates from "./dates.js"
 import * as failures from "./db2/failures.js"
-import { type Db2Type, kindOf, storedAsText } from "./db2/types.js"
+import { type Db2Type, kindOf, padded, storedAsText } from "./db2/types.js"
 import { wholeDigits, withScale } from "./decimal.js"
 import type { Properties } from "./properties.js"
 
@@ -57,7 +57,8 @@ export const bind = (value: unknown, type: Db2Type | undefined, properties: Prop
       return withScale(text, 0) === undefined && !/^[+-]?(NaN|Infinity)$/i.test(text) ? mismatch() : text
     case "float": {
       const number = text.trim() === "" ? NaN : Number(text)
-      return Number.isFinite(number) ? number : mismatch()
+      const held = type.single === true ? Math.fround(number) : number
+      return Number.isFinite(held) ? held : mismatch()
     }
     case "date":
       return dates.parseDate(text.slice(0, 10), properties) ?? mismatch()
@@ -70,7 +71,7 @@ export const bind = (value: unknown, type: Db2Type | undefined, properties: Prop
       return trueTexts.has(upper) ? 1 : falseTexts.has(upper) ? 0 : mismatch()
     }
     case "binary":
-      return binary(text, base64)
+      return binary(text, type, base64)
     default:
       if (text.length > type.precision) {
         throw new failures.Refused(failures.truncated)
@@ -93,9 +94,14 @@ const decimal = (text: string, type: Db2Type): unknown => {
   return storedAsText(type) ? exact : type.scale === 0 ? BigInt(exact) : Number(exact)
 }
 
-const binary = (text: string, base64: boolean): Uint8Array => {
+const binary = (text: string, type: Db2Type, base64: boolean): Uint8Array => {
   if (base64 ? !/^[A-Za-z0-9+/]*={0,2}$/.test(text) : !/^(?:[0-9A-Fa-f]{2})*$/.test(text)) {
     return mismatch()
   }
-  return new Uint8Array(Buffer.from(text, base64 ? "base64" : "hex"))
+  const bytes = new Uint8Array(Buffer.from(text, base64 ? "base64" : "hex"))
+  // Files of other programs have BLOBs of no length: theirs is left to their own constraints.
+  if (type.name !== "BLOB" && bytes.length > type.precision) {
+    throw new failures.Refused(failures.truncated)
+  }
+  return type.name === "BINARY" ? padded(bytes, type.precision) : bytes
 }

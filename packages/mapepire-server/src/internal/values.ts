@@ -1,6 +1,6 @@
 /** Values as JSON, by their column's type. */
 import { formatDate, formatTime, formatTimestamp } from "./dates.js"
-import { type Db2Type, kindOf } from "./db2/types.js"
+import { type Db2Type, kindOf, padded } from "./db2/types.js"
 import { withScale } from "./decimal.js"
 import type { Properties } from "./properties.js"
 
@@ -66,6 +66,17 @@ const decimal = (scale: number, bytes: EncodeBytes): Encode => {
   }
 }
 
+/** The number with the fewest digits that is the same in single precision. */
+const shortest = (value: number): number => {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === value) {
+      return short
+    }
+  }
+  return value
+}
+
 const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 const decfloat =
@@ -80,7 +91,13 @@ export const encoderOf = (type: Db2Type, properties: Properties, bytes: EncodeBy
     case "decfloat":
       return decfloat(bytes)
     case "float":
-      return (value) => (typeof value === "bigint" ? `${value}.0` : generic(value, bytes))
+      return (value) =>
+        typeof value === "bigint"
+          ? `${value}.0`
+          : generic(typeof value === "number" && type.single === true ? shortest(Math.fround(value)) : value, bytes)
+    case "binary":
+      return (value) =>
+        generic(type.name === "BINARY" && value instanceof Uint8Array ? padded(value, type.precision) : value, bytes)
     case "char":
       return text((value) => value.replace(/ +$/, ""), bytes)
     case "date":

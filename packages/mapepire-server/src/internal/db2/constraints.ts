@@ -59,7 +59,12 @@ const conditions = (column: string, type: Db2Type): Readonly<Record<string, stri
     case "decfloat":
       return { NUMBER: `${isNumberText(column)} OR ${isSpecial(column)}` }
     case "float":
-      return { NUMBER: isNumber(column) }
+      return {
+        NUMBER: isNumber(column),
+        ...(type.name === "REAL" ? { RANGE: `abs(${column}) < 3.4028235677973366e38` } : {})
+      }
+    case "binary":
+      return { LENGTH: `length(${column}) <= ${type.precision}` }
     case "date":
       return { SYNTAX: daySyntax(column), DATE: isDay(column) }
     case "time":

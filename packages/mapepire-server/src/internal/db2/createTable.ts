@@ -52,10 +52,14 @@ const column = (item: ReadonlyArray<Token>, environment: Environment, defaults: 
 
 /**
  * SQLite chooses how values are stored by the declared name: texts that look like numbers must stay texts, and decimals
- * beyond a double's digits, too. The prefix makes it so and is taken off where types are told (types.ts).
+ * beyond a double's digits, too. The prefix makes it so and is taken off where types are told (types.ts). SQLite's own REAL
+ * is a double, so Db2's goes by its other name.
  */
 const sqliteType = (declared: string): string => {
   const type = parseType(declared)!
+  if (type.name === "REAL") {
+    return "FLOAT(24)"
+  }
   const text = kindOf(type) === "char" || kindOf(type) === "text"
   return storedAsText(type) || (text && !/CHAR|CLOB|TEXT/.test(declared)) ? `TEXT_${declared}` : declared
 }

@@ -6,6 +6,8 @@ export interface Db2Type {
   readonly precision: number
   readonly scale: number
   readonly displaySize: number
+  /** REAL with no more digits than it has in Db2: a column that was made here, and not one of SQLite's. */
+  readonly single?: boolean | undefined
 }
 
 /** How a value of a type travels, and what is done to it on the way. */
@@ -97,6 +99,8 @@ export const makeType = (name: string, length?: number, scale?: number): Db2Type
   }
 }
 
+const single: Db2Type = { ...makeType("REAL"), single: true }
+
 /**
  * Reads a declared type, such as `DECIMAL(9, 2)`; undefined for what is none of Db2's. `TEXT_DECIMAL` is our name for
  * decimals that are stored as text (createTable.ts).
@@ -116,7 +120,7 @@ export const parseType = (declared: string): Db2Type | undefined => {
   }
   const length = match[2] === undefined ? undefined : Number(match[2])
   const type = makeType(name, length, match[3] === undefined ? undefined : Number(match[3]))
-  return name === "DOUBLE" && spelled === "FLOAT" && length !== undefined && length <= 24 ? makeType("REAL") : type
+  return name === "DOUBLE" && spelled === "FLOAT" && length !== undefined && length <= 24 ? single : type
 }
 
 /** A type in a statement, where only Db2's own are known. */
@@ -149,6 +153,16 @@ const kinds: Readonly<Record<string, Kind>> = {
 }
 
 export const kindOf = (type: Db2Type): Kind => kinds[type.name] ?? "text"
+
+/** BINARY is filled up with zeros. */
+export const padded = (bytes: Uint8Array, length: number): Uint8Array => {
+  if (bytes.length >= length) {
+    return bytes
+  }
+  const full = new Uint8Array(length)
+  full.set(bytes)
+  return full
+}
 
 /** Digits that a double holds exactly. */
 const exactDigits = 15
