@@ -45,7 +45,7 @@ export type Tls =
   | {
       /** Files `server.crt` and `server.key`, made when they are not there. Default: the certificate is in memory only. */
       readonly directory?: string | undefined
-      /** Default: `localhost` on a loopback address, else the machine's name. */
+      /** Of one that is made now. Default: `localhost` on a loopback address, else the machine's name. */
       readonly commonName?: string | undefined
     }
   | {
@@ -177,11 +177,11 @@ export interface MapepireServer {
   readonly port: number
   /** `wss://HOST:PORT/db/`. */
   readonly url: string
-  /** PEM, to be given to clients as `ca`; empty without TLS. Its only name is `commonName`. */
+  /** PEM, to be given to clients as `ca`; empty without TLS. One that was made here has no name but `commonName`. */
   readonly certificate: string
   /** SHA-256, upper-case hex with colons; empty without TLS. */
   readonly fingerprint: string
-  /** The name that clients must expect when they connect by an address. */
+  /** The name that clients must expect when they connect by an address: one that the certificate has. */
   readonly commonName: string
   /** Sockets that are open now. */
   readonly sockets: Effect.Effect<number>
@@ -219,7 +219,11 @@ const certificateOf = (
       : certificates.generated(name, tls?.directory)
   return Effect.flatMap(made, (certificate) =>
     Effect.try({
-      try: () => ({ certificate, fingerprint: certificates.fingerprintOf(certificate), commonName: name }),
+      try: () => ({
+        certificate,
+        fingerprint: certificates.fingerprintOf(certificate),
+        commonName: certificates.nameOf(certificate) ?? name
+      }),
       catch: (error) => error
     })
   ).pipe(

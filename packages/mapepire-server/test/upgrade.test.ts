@@ -3,7 +3,8 @@ import { X509Certificate } from "node:crypto"
 import { checkServerIdentity } from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { authorization, connected, get, open, serve } from "./support.js"
+import { generate } from "selfsigned"
+import { authorization, connected, get, open, serve, temporary } from "./support.js"
 
 const encoded = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`
 
@@ -122,6 +123,19 @@ describe("TLS", () => {
       expect(certificate.subject).toContain("CN=localhost")
       expect(certificate.subjectAltName).toBeUndefined()
       expect(certificate.fingerprint256).toBe(server.fingerprint)
+    })
+  )
+
+  it.scopedLive("tells the name of the certificate that it has, wherever that comes from", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const first = yield* serve({ tls: { directory, commonName: "first.example" } })
+      expect((yield* serve({ tls: { directory } })).commonName).toBe("first.example")
+      const { cert, private: key } = yield* Effect.promise(() =>
+        generate([{ name: "commonName", value: "db.example" }], { keySize: 2048 })
+      )
+      expect(first.commonName).toBe("first.example")
+      expect((yield* serve({ tls: { cert, key } })).commonName).toBe("db.example")
     })
   )
 

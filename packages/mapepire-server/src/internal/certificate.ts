@@ -79,3 +79,9 @@ export const fingerprintOf = ({ cert, key }: Certificate): string => {
   }
   return parsed.fingerprint256
 }
+
+/** The name that clients find in it: the first that is a host's, which hides the subject's, as it does for them. */
+export const nameOf = ({ cert }: Certificate): string | undefined => {
+  const { subject, subjectAltName } = new X509Certificate(cert)
+  return (/(?:^|, )DNS:([^,]+)/.exec(subjectAltName ?? "") ?? /^CN=(.+)$/m.exec(subject))?.[1]
+}
