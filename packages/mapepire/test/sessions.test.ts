@@ -70,6 +70,66 @@ describe("a session that nobody shares", () => {
   )
 })
 
+describe("a failure that leaves a transaction", () => {
+  const late = Effect.gen(function* () {
+    const daemon = yield* scriptedDaemon()
+    daemon.on(/^(rollback|commit)$/i, {}).on(/^values 1$/i, numbers(1))
+    let answer = () => {}
+    daemon.override((request, connection) => {
+      const insert = request.type === "prepare_sql_execute"
+      if (insert) {
+        answer = () => connection.reply(request, { has_results: false, update_count: 1, data: [], is_done: true })
+      }
+      return insert
+    })
+    daemon.cancel = () => answer()
+    const sql = yield* client(daemon)
+    return { daemon, sql, insert: SqlClient.withDeadline("1 seconds")(sql`insert into t (a) values (${1})`) }
+  })
+
+  it.scopedLive("has had no effect once that is rolled back, whatever its statement did", () =>
+    Effect.gen(function* () {
+      const { daemon, insert, sql } = yield* late
+      const failed = SqlFailure.from(yield* Effect.flip(sql.withTransaction(insert)))
+      assert.deepStrictEqual([failed.reason, failed.outcome], ["StatementTimeout", "notExecuted"])
+      assert.strictEqual(daemon.statements.at(-1), "ROLLBACK")
+    })
+  )
+
+  it.scopedLive("is inside it what it is: whoever goes on there commits what was done", () =>
+    Effect.gen(function* () {
+      const { daemon, insert, sql } = yield* late
+      const failed = yield* sql.withTransaction(Effect.flip(insert))
+      assert.strictEqual(SqlFailure.from(failed).outcome, "executed")
+      assert.strictEqual(daemon.statements.at(-1), "COMMIT")
+    })
+  )
+
+  it.scopedLive("is the same for a stream whose rows failed after the first", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon
+        .on(/^(rollback|commit)$/i, {})
+        .on(/final table/, {
+          ...numbers(3),
+          failAfter: 2,
+          error: "[SQL0901] It broke.",
+          sqlState: "58004",
+          sqlRc: -901
+        })
+      const sql = yield* client(daemon)
+      for (const prefetch of [1, 10]) {
+        const rows = sql`select * from final table (insert into t values (1), (2), (3))`.stream.pipe(
+          SqlClient.withPrefetch(prefetch),
+          Stream.runDrain
+        )
+        assert.strictEqual(SqlFailure.from(yield* Effect.flip(rows)).outcome, "unknown")
+        assert.strictEqual(SqlFailure.from(yield* Effect.flip(sql.withTransaction(rows))).outcome, "notExecuted")
+      }
+    })
+  )
+})
+
 describe("what a reserved session does by itself", () => {
   it.scopedLive("is not said to be done where its COMMIT failed: a stream fails like any other statement", () =>
     Effect.gen(function* () {

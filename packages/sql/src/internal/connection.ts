@@ -6,7 +6,7 @@ import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
 import type { BoundedRequest } from "./deadline.js"
 import type { Level } from "./level.js"
-import { failAfterLoss } from "./lost.js"
+import { failIn } from "./lost.js"
 import { pages, type TransformRows } from "./rows.js"
 import * as Stream from "effect/Stream"
 
@@ -40,7 +40,9 @@ export class LevelConnection implements Connection {
   ): Effect.Effect<A, SqlError, R> {
     return Effect.withFiberRuntime((fiber) => {
       const request = this.core.request(fiber, sql, params, shape, prepared, undefined)
-      return request instanceof SqlError ? Effect.fail(request) : Effect.catchAllCause(use(request), failAfterLoss)
+      return request instanceof SqlError
+        ? Effect.fail(request)
+        : Effect.catchAllCause(use(request), (cause) => failIn(this.level, cause))
     })
   }
 

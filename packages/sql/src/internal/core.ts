@@ -14,7 +14,7 @@ import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
 import type { Level } from "./level.js"
 import { bounded, boundedCursor, type BoundedRequest, timedOut, within } from "./deadline.js"
-import { failAfterLoss } from "./lost.js"
+import { failAfterLoss, failIn } from "./lost.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
 import { uninterruptibleMask } from "./primitives.js"
@@ -181,12 +181,12 @@ export class Core {
       return Effect.matchCauseEffect(level.run(request), {
         onFailure: (cause) => {
           timer?.failed(cause)
-          return failAfterLoss(cause)
+          return failIn(level, cause)
         },
         onSuccess: (answer) => {
           timer?.answered(answer)
           this.learn(request.text, answer)
-          return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
+          return answer.error === undefined ? Effect.succeed(use(answer)) : failIn(level, Cause.fail(answer.error))
         }
       })
     }
@@ -306,7 +306,7 @@ export class Core {
     if (level !== undefined) {
       return Effect.catchAllCause(
         Effect.tap(level.open(request), (cursor) => this.learn(request.text, cursor.first)),
-        failAfterLoss
+        (cause) => failIn(level, cause)
       )
     }
     const { cursor } = this.pools

@@ -44,6 +44,17 @@ export const rootOf = (facts: Pick<Root, "session" | "use" | "options" | "around
   spoiled: false
 })
 
+/** Failures of statements that may have had their effect: as long as their transaction is not undone. */
+const effective = new WeakMap<SqlError, Root>()
+
+/** Of a failure that leaves a transaction which has been undone: whatever its statement did is gone. */
+export const undoneIn =
+  (root: Root) =>
+  <E>(error: E): E | SqlError => {
+    const failure = error as E & SqlError
+    return effective.get(failure) === root ? SqlFailure.annotate(failure, { outcome: "notExecuted" }) : error
+  }
+
 /** The deadline of a `sql.transaction`'s own option, and the one around it, which is all that counts after the commit. */
 export interface Bound {
   readonly own: number
@@ -131,6 +142,13 @@ export class Level {
     return undefined
   }
 
+  /** Told of each failure of a statement, also of one that comes with the last rows. */
+  failed(error: SqlError): void {
+    if (this.root.use === "required" && SqlFailure.from(error).outcome !== "notExecuted") {
+      effective.set(error, this.root)
+    }
+  }
+
   /** Runs the effect in turn, if the level has not ended. */
   use<A, E, R>(
     request: Pick<BoundedRequest, "text" | "until">,
@@ -163,12 +181,28 @@ export class Level {
 
   /** The rest of a result whose level has ended would be of another state of the database. */
   private whileOpen({ columns, first, next }: SqlTransport.Cursor, text: string): SqlTransport.Cursor {
+    const came = ({ error }: SqlTransport.Page) => {
+      if (error !== undefined) {
+        this.failed(error)
+      }
+    }
+    came(first)
+    const noted = Effect.mapBoth(next, {
+      onFailure: (error) => {
+        this.failed(error)
+        return error
+      },
+      onSuccess: (page) => {
+        came(page)
+        return page
+      }
+    })
     return {
       columns,
       first,
       next: Effect.suspend(() => {
         const late = this.ended(text)
-        return late === undefined ? next : Effect.fail(late)
+        return late === undefined ? noted : Effect.fail(late)
       })
     }
   }

@@ -21,7 +21,7 @@ import { wrongOption } from "./beginOptions.js"
 import { LevelConnection } from "./connection.js"
 import type { AnyFiber, Core } from "./core.js"
 import { within } from "./deadline.js"
-import { type Bound, Level, type Root, rootOf } from "./level.js"
+import { type Bound, Level, type Root, rootOf, undoneIn } from "./level.js"
 import { failAfterLoss } from "./lost.js"
 import { thenAlways } from "./primitives.js"
 import { deadlineOf, withDeadline } from "./settings.js"
@@ -175,10 +175,11 @@ const onSession = <A, E, R>(
   const { session } = root
   const control = core.transport.transactions
   // A session that cannot be cleaned must not be lent again.
-  const clean = Effect.catchAllCause(
+  const cleaned = Effect.matchCauseEffect(
     Effect.suspend(() => control.rollback(session)),
-    () => retire
+    { onFailure: () => Effect.as(retire, false), onSuccess: () => Effect.succeed(true) }
   )
+  const clean = Effect.asVoid(cleaned)
   // A defect of the transport's in it is one of BEGIN: the session goes back all the same.
   const begin = boundedBy(deadline)("BEGIN")(Effect.suspend(() => control.begin(session, options)))
   return Effect.flatMap(
@@ -187,7 +188,11 @@ const onSession = <A, E, R>(
       const level = new Level(root, undefined, core.width, bounds, (level) => new LevelConnection(core, level))
       const undo = (exit: Exit.Exit<A, E | SqlError>) => {
         span?.event("db.transaction.rollback", spanTime(fiber))
-        return Effect.zipRight(clean, exit)
+        // Where it is over already, a COMMIT of its own may have ended it.
+        const open = session.inTransaction()
+        return Effect.flatMap(cleaned, (undone) =>
+          open && undone ? Exit.mapErrorCause(exit, Cause.map(undoneIn(root))) : exit
+        )
       }
       const keep = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError, R> => {
         const gone = level.ended()
