@@ -8,7 +8,8 @@ import * as UpstreamFiles from "@effect/sql/Migrator/FileSystem"
 import * as EffectSql from "@effect/sql/SqlClient"
 import { afterAll, assert, it } from "@effect/vitest"
 import { Migrator, SqlClient, SqlFailure } from "@sluice/sql"
-import { SqliteMigrator } from "@sluice/sqlite"
+import { SqliteMigrator as FromIndex } from "@sluice/sqlite"
+import * as SqliteMigrator from "@sluice/sqlite/SqliteMigrator"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { layerOf, leftovers, onEngines, tempDirectory, tempFile } from "./support.js"
 
@@ -232,7 +233,9 @@ onEngines("Migrator", (engine) => {
     Effect.gen(function* () {
       const loader = Upstream.fromRecord({ "1_people": Effect.asVoid(statement(people) as never) })
       yield* Upstream.make({})({ loader })
-      assert.deepStrictEqual(yield* SqliteMigrator.run({ loader }), [])
+      const options: SqliteMigrator.MigratorOptions = { loader }
+      assert.deepStrictEqual(yield* SqliteMigrator.run(options), [])
+      assert.deepStrictEqual(yield* FromIndex.run(options), [])
       assert.deepStrictEqual(yield* migrate({ "1_people": people, "2_ada": ada }), [[2, "ada"]])
       // The first one's checksum is known from now on.
       assert.isTrue((yield* appliedRows).every(({ checksum }) => checksum?.length === 64))
