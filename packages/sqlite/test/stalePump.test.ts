@@ -44,14 +44,14 @@ describe("a pump that was built from other sources", () => {
       Effect.map(run("auto", pump), ({ status, stdout, warnings }) => {
         assert.deepStrictEqual([status, stdout], [0, "portable"])
         assert.strictEqual(warnings.length, 1)
-        assert.match(warnings[0]!, /pump\.cjs was built from other sources.*npm run prepare.*portable/)
+        assert.match(warnings[0]!, /pump\.cjs was built from other sources.*npm run build.*npm run prepare.*portable/)
       })
     )
 
     it.scopedLive(`${name}: the typed open error, where the native engine is asked for`, () =>
       Effect.map(run("native", pump), ({ status, stdout, warnings }) => {
         assert.strictEqual(status, 0)
-        assert.match(stdout, /^Connection .*built from other sources.*npm run prepare/)
+        assert.match(stdout, /^Connection .*built from other sources.*npm run build.*npm run prepare/)
         assert.deepStrictEqual(warnings, [])
       })
     )

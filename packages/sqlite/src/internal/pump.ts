@@ -156,8 +156,8 @@ let stale: string | undefined
 export const stalePump = (): string | undefined =>
   stale === undefined
     ? undefined
-    : `the native pump ${stale} was built from other sources than this version: build it with "npm run prepare", ` +
-      "or install the package again"
+    : `the native pump ${stale} was built from other sources than this version: build both, with ` +
+      '"npm run build" and "npm run prepare", or install the package again'
 
 const loadFrom = (path: string, carrier: Pick<Carrier, "DatabaseSync">): LoadedPump | undefined => {
   try {
