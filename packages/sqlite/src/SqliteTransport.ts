@@ -72,11 +72,11 @@ export interface Config {
    * `Unsupported`.
    */
   readonly limits?: Limits | undefined
-  /** Set on every session when it opens, such as `{ synchronous: "normal" }`. */
+  /** Set on every session when it opens, such as `{ synchronous: "normal" }`. With readers, no exclusive `locking_mode`. */
   readonly pragmas?: Readonly<Record<string, string | number | boolean>> | undefined
   /** Databases to attach on every session: schema name to file name. Nothing is routed to readers then. */
   readonly attach?: Readonly<Record<string, string>> | undefined
-  /** Statements run on every session when it opens; the open fails with the first that fails. */
+  /** Statements run on every session when it opens; the open fails with the first that fails, or if they leave a transaction open. */
   readonly onOpen?: ReadonlyArray<string> | undefined
   /** Extensions loaded into every session. */
   readonly extensions?: ReadonlyArray<string> | undefined
@@ -236,6 +236,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       if (wrong !== undefined) {
         return Effect.fail(failure.wrongLimit(wrong))
       }
+      const { readers = 0 } = config
+      if (!(Number.isInteger(readers) && readers >= 0)) {
+        return Effect.fail(failure.wrongReaders(readers))
+      }
       const reads = profile.access === "read"
       const opening = openingOf(config, untrusted, extensions)
       const known = registry.latest
@@ -248,6 +252,9 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
         opened = true
         if (!reads) {
           readersPossible = !memory && made.journalMode === "wal"
+          if (readersPossible && readers > 0 && opening.onOpen.some(failure.locksExclusively)) {
+            return Effect.fail(failure.exclusiveLocking())
+          }
         }
         sessions.push(made)
         return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))

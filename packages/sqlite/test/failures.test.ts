@@ -30,6 +30,15 @@ describe("result codes of SQLite", () => {
       "RAISE() may only be used within a trigger-program",
       "unable to identify the object to be reindexed"
     ].map((message) => [1, message, "SqlSyntax", /./, false] as const),
+    ...[
+      "cannot VACUUM - SQL statements in progress",
+      "cannot change out of wal mode from within a transaction",
+      "database other is locked"
+    ].map((message) => [1, message, "LockTimeout", /end it first/, true] as const),
+    [1, "cannot start a transaction within a transaction", "Unsupported", /withTransaction/, false],
+    [1, "cannot VACUUM from within a transaction", "Unsupported", /outside/, false],
+    [1, "Safety level may not be changed inside a transaction", "Unsupported", /outside/, false],
+    [5, "cannot commit transaction - SQL statements in progress", "LockTimeout", /end its stream/, true],
     [3, "access permission denied", "Authorization", /denied/, false],
     [5, "database is locked", "LockTimeout", /busy timeout/, true],
     [6, "database table is locked", "LockTimeout", /end its stream/, true],
@@ -252,6 +261,72 @@ onEngines("failures say what is true, and what to do", (engine) => {
       assert.strictEqual(failure.reason, "TransactionGone")
       assert.match(failure.message, /was rolled back, which ended this result/)
       yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("the locking mode cannot be exclusive beside readers", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      for (const config of [
+        { pragmas: { locking_mode: "exclusive" } },
+        { pragmas: { LOCKING_MODE: "EXCLUSIVE" } },
+        { onOpen: ["pragma main.locking_mode(exclusive)"] }
+      ]) {
+        const failure = yield* reasonOf(
+          Effect.scoped(open(engine, { filename, readers: 1, busyTimeout: 50, ...config }))
+        )
+        assert.strictEqual(failure.reason, "Unsupported")
+        assert.include(failure.message, "readers: 0")
+      }
+      yield* Effect.gen(function* () {
+        const sql = yield* open(engine, { filename, readers: 1, busyTimeout: 50 })
+        for (const name of ["locking_mode", "main.locking_mode"]) {
+          assert.strictEqual((yield* reasonOf(sql.pragma(name, "exclusive"))).reason, "Unsupported")
+        }
+        assert.strictEqual(yield* sql.pragma("locking_mode"), "normal")
+        yield* sql`create table t (a)`
+      }).pipe(Effect.scoped)
+      const alone = yield* open(engine, { filename, pragmas: { locking_mode: "exclusive" } })
+      assert.strictEqual(yield* alone.pragma("locking_mode"), "exclusive")
+    })
+  )
+
+  it.scopedLive("a number of readers that is none", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      for (const readers of [NaN, 1.5, -1, Infinity]) {
+        const failure = yield* reasonOf(Effect.scoped(open(engine, { filename, readers })))
+        assert.strictEqual(failure.reason, "InvalidParameter")
+        assert.include(failure.message, "readers")
+      }
+    })
+  )
+
+  it.scopedLive("onOpen that leaves a transaction open", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      const left = yield* reasonOf(Effect.scoped(open(engine, { filename, onOpen: ["begin", "create table t (a)"] })))
+      assert.strictEqual(left.reason, "Unsupported")
+      assert.include(left.message, "transaction open")
+      const sql = yield* open(engine, { filename, onOpen: ["begin", "create table t (a)", "commit"] })
+      yield* sql`insert into t values (1)`
+    })
+  )
+
+  it.scopedLive("what wants the connection for itself, beside an open result and in a transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile })
+      yield* sql.unsafe(`create table t as ${countTo(200)}`)
+      const beside = yield* sql`select * from t`.stream.pipe(
+        SqlClient.withPrefetch(1),
+        Stream.mapEffect(() => reasonOf(sql`vacuum`)),
+        Stream.runHead
+      )
+      assert.strictEqual(Option.getOrThrow(beside).reason, "LockTimeout")
+      for (const text of ["begin", "vacuum"]) {
+        assert.strictEqual((yield* reasonOf(sql.withTransaction(sql.unsafe(text)))).reason, "Unsupported")
+      }
+      yield* sql`vacuum`
     })
   )
 

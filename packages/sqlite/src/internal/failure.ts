@@ -20,6 +20,9 @@ const refused = /^not authorized|^unsafe use of |prohibited|may not be modified$
 /** What SQLite says of every statement when it has parsed such a schema. Of code 11. */
 const unsafeSchema = /^malformed database schema [^]* - (?:unsafe use of |non-deterministic functions prohibited)/
 const tooLarge = /pattern too complex|too many levels of trigger/
+/** Of statements that want the connection for themselves; and of those of them that must not be in a transaction. */
+const besideResult = / - SQL statements in progress$|^cannot change (?:into|out of) wal mode|^database .* is locked$/
+const inTransaction = /\b(?:within|inside) (?:a )?transaction$/
 const badValue = /^integer overflow$|^malformed JSON|^bad JSON path/
 
 const reasonOf = (code: number, message: string): SqlFailure.Reason => {
@@ -30,11 +33,15 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
     case ResultCode.error:
       return refused.test(message)
         ? "Authorization"
-        : tooLarge.test(message) || badValue.test(message)
-          ? "InvalidParameter"
-          : notCompiled.test(message)
-            ? "SqlSyntax"
-            : "Unknown"
+        : besideResult.test(message)
+          ? "LockTimeout"
+          : inTransaction.test(message)
+            ? "Unsupported"
+            : tooLarge.test(message) || badValue.test(message)
+              ? "InvalidParameter"
+              : notCompiled.test(message)
+                ? "SqlSyntax"
+                : "Unknown"
     case ResultCode.corrupt:
       return unsafeSchema.test(message) ? "Authorization" : "Unknown"
     case ResultCode.abort:
@@ -96,11 +103,19 @@ const advice = (code: number, message: string): string | undefined => {
       return "the file was moved or replaced since it was opened; make the client anew"
   }
   switch (code & 0xff) {
+    case ResultCode.error:
+      return besideResult.test(message)
+        ? "a result or a transaction on the same session is open; end it first"
+        : /^cannot start a transaction/.test(message)
+          ? "inside of one use sql.withTransaction, which makes a savepoint"
+          : inTransaction.test(message)
+            ? "run it outside of transactions"
+            : undefined
     case ResultCode.busy:
       if (message.startsWith("the database cannot be replaced")) {
         return undefined
       }
-      return /^unable to delete\/modify/.test(message)
+      return /^unable to delete\/modify/.test(message) || besideResult.test(message)
         ? "a result on the same session is open; end its stream first"
         : "another connection kept its lock longer than the busy timeout"
     case ResultCode.locked:
@@ -355,6 +370,21 @@ export interface Holders {
 }
 
 const setsJournalMode = /\bpragma\s+(?:\S+\s*\.\s*)?["'`[]?journal_mode["'`\]]?\s*[=(]/i
+
+/** In a text, as the configuration makes them. */
+export const locksExclusively = (text: string): boolean =>
+  /\bpragma\s+(?:\S+\s*\.\s*)?["'`[]?locking_mode["'`\]]?\s*[=(]\s*["'`[]?exclusive\b/i.test(text)
+
+export const exclusiveLocking = (): SqlError =>
+  SqlFailure.make({
+    reason: "Unsupported",
+    message:
+      "The locking mode cannot be exclusive beside readers, as the client's own sessions would lock each other out: " +
+      "make a client with readers: 0"
+  })
+
+export const wrongReaders = (readers: number): SqlError =>
+  SqlFailure.make({ reason: "InvalidParameter", message: `readers must be a whole number from 0 on, not ${readers}` })
 
 /**
  * A lock that was not given may be held by a session that was given up: its statement runs until it ends by itself. The

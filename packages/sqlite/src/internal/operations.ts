@@ -16,6 +16,7 @@ import { makeSession } from "./changeset/session.js"
 import { countersOf, type StatementCounters } from "./counters.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
+import { exclusiveLocking, locksExclusively } from "./failure.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
@@ -100,7 +101,11 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
           value === undefined
             ? ""
             : `=${typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : Number(value)}`
-        return Effect.map(client.unsafe(`PRAGMA ${name}${assigned}`).values, (rows) => rows[0]?.[0])
+        const text = `PRAGMA ${name}${assigned}`
+        if (transport.limits.read > 0 && locksExclusively(text)) {
+          return Effect.fail(exclusiveLocking())
+        }
+        return Effect.map(client.unsafe(text).values, (rows) => rows[0]?.[0])
       }),
 
     attach: (filename: string, schema: string): Effect.Effect<void, SqlError> =>

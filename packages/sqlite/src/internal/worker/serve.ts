@@ -1,6 +1,6 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import { statSync } from "node:fs"
-import type { ErrorMessage, Opening, Start, ToLoop } from "../boundary.js"
+import { type ErrorMessage, type Opening, type Start, type ToLoop, unsupportedCode } from "../boundary.js"
 import { carrier } from "../carrier.js"
 import { openSeq, openSlot } from "../openSeq.js"
 import { adopt, load, stalePump } from "../pump.js"
@@ -48,6 +48,10 @@ const configure = (connection: Connection, opening: Opening): string => {
     } else {
       connection.exec(text)
     }
+  }
+  if (connection.inTransaction()) {
+    // What the client does next would become a part of it.
+    throw new EngineError(unsupportedCode, "onOpen leaves a transaction open: end it there")
   }
   if (opening.queryOnly) {
     connection.exec("PRAGMA query_only=ON")
