@@ -340,7 +340,9 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
           })
       )
     )
-    const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host
+    // The certificate that is made for all addresses has the machine's name.
+    const everywhere = secured === undefined ? "localhost" : certificates.commonNameOf(host)
+    const shown = host === "0.0.0.0" || host === "::" ? everywhere : host.includes(":") ? `[${host}]` : host
     return {
       host,
       port,

@@ -54,6 +54,9 @@ const command = Command.make("sluice-mapepire-server", options, serve).pipe(
 
 const program = Command.run(command, { name: "sluice-mapepire-server", version })(process.argv)
 
+// A terminal that is closed ends it as Ctrl-C does.
+process.once("SIGHUP", () => process.emit("SIGTERM"))
+
 program.pipe(
   // What the user can mend is told in a line; the command line's own errors have been printed already.
   Effect.catchAllCause((cause) => {

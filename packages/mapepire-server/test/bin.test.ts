@@ -94,6 +94,19 @@ describe("sluice-mapepire-server", () => {
   )
 
   it.scopedLive(
+    "leaves nothing when its terminal is closed",
+    () =>
+      Effect.gen(function* () {
+        const command = yield* started("--plain")
+        const folder = dirname(/database {5}(\S+)/.exec(command.output)![1]!)
+        command.process.kill("SIGHUP")
+        yield* exited(command)
+        expect(existsSync(folder)).toBe(false)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
     "keeps a file that it was given, and its users",
     () =>
       Effect.gen(function* () {
@@ -130,6 +143,7 @@ describe("sluice-mapepire-server", () => {
     ["the database would be one of a URI", ["--file", "file:x?mode=memory"], /path of a file/],
     ["the file is no database", ["--file", emptyUsers], /Cannot serve .*users: .*not a database/],
     ["the file's directory is not there", ["--file", "/nowhere/x.db"], /Cannot serve \/nowhere\/x\.db/],
+    ["there is no such port", ["--port", "99999"], /^--port must be from 0 to 65535$/m],
     ["an option is unknown", ["--colour", "blue"], /--colour/]
   ])("refuses when %s", ([, args, message]) =>
     Effect.gen(function* () {

@@ -139,6 +139,13 @@ describe("TLS", () => {
     })
   )
 
+  it.scopedLive("has the name of the address on all addresses, too", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ host: "0.0.0.0", tls: {} })
+      expect(server.url).toBe(`wss://${server.commonName}:${server.port}/db/`)
+    })
+  )
+
   it.scopedLive("is not trusted by those who were not given the certificate", () =>
     Effect.gen(function* () {
       const server = yield* serve({ tls: {} })

@@ -125,6 +125,9 @@ const tlsOf = (options: Options): Effect.Effect<MapepireServer.Tls | false, Usag
 /** Serves until it is interrupted. */
 export const serve = (options: Options) =>
   Effect.gen(function* () {
+    if (options.port < 0 || options.port > 65_535) {
+      return yield* usage("--port must be from 0 to 65535")
+    }
     const { shown, users } = yield* usersOf(options)
     const tls = yield* tlsOf(options)
     const directory = yield* temporary("sluice-mapepire-")
