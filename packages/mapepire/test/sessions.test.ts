@@ -108,15 +108,13 @@ describe("a failure that leaves a transaction", () => {
   it.scopedLive("is the same for a stream whose rows failed after the first", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
-      daemon
-        .on(/^(rollback|commit)$/i, {})
-        .on(/final table/, {
-          ...numbers(3),
-          failAfter: 2,
-          error: "[SQL0901] It broke.",
-          sqlState: "58004",
-          sqlRc: -901
-        })
+      daemon.on(/^(rollback|commit)$/i, {}).on(/final table/, {
+        ...numbers(3),
+        failAfter: 2,
+        error: "[SQL0901] It broke.",
+        sqlState: "58004",
+        sqlRc: -901
+      })
       const sql = yield* client(daemon)
       for (const prefetch of [1, 10]) {
         const rows = sql`select * from final table (insert into t values (1), (2), (3))`.stream.pipe(
