@@ -35,7 +35,9 @@ interface Started {
 const started = (...args: ReadonlyArray<string>): Effect.Effect<Started, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<Started>((resume) => {
-      const child = spawn(process.execPath, [bin, "--port", "0", ...args], { stdio: ["ignore", "pipe", "pipe"] })
+      const child = spawn(process.execPath, [bin, ...(args.includes("--port") ? [] : ["--port", "0"]), ...args], {
+        stdio: ["ignore", "pipe", "pipe"]
+      })
       let output = ""
       child.stdout.on("data", (part) => {
         output += String(part)

@@ -21,7 +21,10 @@ typedef struct Run {
 } Run;
 
 static int execute(Connection *connection, const char *sql) {
-  return connection->api->exec(connection->db, sql, NULL, NULL, NULL);
+  connection->brief = true;
+  int code = connection->api->exec(connection->db, sql, NULL, NULL, NULL);
+  connection->brief = false;
+  return code;
 }
 
 static void fail(Run *run, int code, int64_t row) {

@@ -167,6 +167,14 @@ int connection_load_extension(Connection *connection, const char *path, char **m
   return code != SQLITE_OK ? code : forgotten;
 }
 
+int connection_step(Connection *connection, sqlite3_stmt *stmt) {
+  sqlite3_stmt *around = connection->stepping;
+  connection->stepping = stmt;
+  int code = connection->api->step(stmt);
+  connection->stepping = around;
+  return code;
+}
+
 int64_t connection_total_changes(const Connection *connection) {
   const Api *api = connection->api;
   return api->total_changes64 != NULL ? api->total_changes64(connection->db) : api->total_changes(connection->db);

@@ -68,9 +68,15 @@ static bool terminated(Connection *connection) {
   return ends;
 }
 
+/* SQLite asks once more behind the last step of a statement, when what it has written is committed. */
+static bool is_over(const Connection *connection) {
+  return connection->brief || (connection->stepping != NULL && !connection->api->stmt_busy(connection->stepping));
+}
+
 static int on_progress(void *pointer) {
   Connection *connection = pointer;
   Control *control = &connection->control;
+  if (is_over(connection)) return 0;
   if (check_at(control, 0) != WHY_NONE) return 1;
   if (++control->looks % TERMINATION_LOOKS == 0 && terminated(connection)) return 1;
   if (!callback_stops(connection)) return 0;
@@ -108,7 +114,7 @@ void control_install(Connection *connection) {
 int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt) {
   const Api *api = connection->api;
   api->progress_handler(connection->db, 1, on_progress, connection);
-  int code = api->step(stmt);
+  int code = connection_step(connection, stmt);
   control_install(connection);
   return code;
 }

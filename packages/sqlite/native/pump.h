@@ -339,6 +339,10 @@ struct Connection {
   bool secluded;
   /* Its statements come from strangers: the authorizer lets them read, and nothing else. */
   bool restricted;
+  /* The statement that SQLite is stepping; NULL: none of ours. */
+  sqlite3_stmt *stepping;
+  /* A BEGIN, COMMIT or the like of our own: it is done at once or waits for a lock, and is stopped nowhere else. */
+  bool brief;
   Statement *statements;
   Backup *backups;
   Blob *blobs;
@@ -373,6 +377,8 @@ const char *connection_replace_obstacle(Connection *connection);
 int connection_replace(Connection *connection, const void *bytes, size_t length);
 int connection_load_extension(Connection *connection, const char *path, char **message);
 int64_t connection_total_changes(const Connection *connection);
+/* A step of a statement; callbacks may step others of the connection within it. */
+int connection_step(Connection *connection, sqlite3_stmt *stmt);
 int64_t connection_changes(const Connection *connection);
 uint32_t connection_flags(const Connection *connection);
 /* Its last error's message, or that of our stop. */

@@ -125,7 +125,7 @@ int statement_start(Statement *statement) {
   changes_begin(statement);
   Actions again = {0};
   connection->recording = &again;
-  int code = api->step(statement->stmt);
+  int code = connection_step(connection, statement->stmt);
   connection->recording = NULL;
   int reprepared = api->stmt_status(statement->stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
   if (reprepared != statement->reprepared) {
@@ -143,7 +143,7 @@ int statement_start(Statement *statement) {
 int statement_run(Statement *statement) {
   int code = statement_start(statement);
   while (code == SQLITE_ROW) {
-    code = statement->connection->api->step(statement->stmt);
+    code = connection_step(statement->connection, statement->stmt);
   }
   return code;
 }
@@ -172,7 +172,7 @@ void statement_end(Statement *statement, int code) {
 }
 
 static void advance(Statement *statement) {
-  int code = statement->running ? statement->connection->api->step(statement->stmt) : statement_start(statement);
+  int code = statement->running ? connection_step(statement->connection, statement->stmt) : statement_start(statement);
   if (code == SQLITE_ROW) {
     statement->held = HELD_ROW;
   } else {

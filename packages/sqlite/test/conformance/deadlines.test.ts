@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
-import { SqlClient } from "@sluice/sql"
-import { Effect, Fiber, Stream, TestClock } from "effect"
+import { SqlClient, SqlFailure } from "@sluice/sql"
+import { Cause, Effect, Exit, Fiber, Stream, TestClock } from "effect"
 import { countTo, onEngines, reasonOf, spinFor, tempFile } from "../support.js"
 import { assertIdle, endless, open, slowInsert, timed } from "./stopping.js"
 
@@ -22,6 +22,27 @@ onEngines("deadlines", (engine) => {
       )
       assert.deepStrictEqual(yield* sql`select * from t`, [])
     })
+  )
+
+  it.scopedLive(
+    "a deadline that passes in the last steps of a write: what was committed is not told as not executed",
+    () =>
+      Effect.gen(function* () {
+        for (const progressSteps of [1, 3, 5, 20]) {
+          const sql = yield* open(engine, { progressSteps })
+          yield* sql`create table t (n)`
+          for (let i = 0; i < 3; i++) {
+            const slow = sql`insert into t values (${i} + length(randomblob(100000000)) * 0)`
+            const exit = yield* Effect.exit(SqlClient.withDeadline("30 millis")(slow))
+            const done = (yield* sql`select n from t where n = ${i}`).length === 1
+            if (Exit.isSuccess(exit)) {
+              assert.isTrue(done)
+            } else {
+              assert.strictEqual(SqlFailure.from(Cause.squash(exit.cause)).outcome, done ? "executed" : "notExecuted")
+            }
+          }
+        }
+      })
   )
 
   it.scopedLive("row 80: a deadline that passes in the queue", () =>
