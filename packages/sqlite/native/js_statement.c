@@ -30,9 +30,9 @@ static napi_value describe(napi_env env, Statement *statement, const char *tail,
   return result;
 }
 
-/* prepare(connection, text) */
+/* prepare(connection, text, own): `own` asks no authorizer */
 static napi_value js_prepare(napi_env env, napi_callback_info info) {
-  ARGUMENTS(2);
+  ARGUMENTS(3);
   Connection *connection = js_connection(env, args[0]);
   if (connection == NULL) return NULL;
   size_t length = 0;
@@ -40,7 +40,9 @@ static napi_value js_prepare(napi_env env, napi_callback_info info) {
   if (text == NULL) return NULL;
   int code = SQLITE_OK;
   const char *tail = text;
+  connection->own = js_to_boolean(env, args[2]);
   Statement *statement = statement_prepare(connection, text, length, &tail, &code);
+  connection->own = false;
   napi_value result = NULL;
   if (statement != NULL) {
     result = describe(env, statement, tail, length - (size_t)(tail - text));

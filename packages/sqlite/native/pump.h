@@ -33,7 +33,7 @@ typedef struct Module Module;
 /* What the JavaScript side asks for when it loads the pump (`revision` in pump.ts). Raise both with every change of
    what the two share: exports and their parameters, control words, pages, numbers of kinds and hooks; and with what an
    older pump must not be used for any more, because it does not protect from it. */
-enum { REVISION = 8 };
+enum { REVISION = 9 };
 
 enum { WHY_NONE = 0, WHY_CANCELLED = 1, WHY_DEADLINE = 2, WHY_INTERRUPTED = 3, WHY_CALLBACK = 9 };
 

@@ -541,6 +541,41 @@ describe("untrusted", () => {
     })
   )
 
+  it.scopedLive("views count as what they stand for, whoever makes them and whatever an authorizer hides", () =>
+    Effect.gen(function* () {
+      const filename = yield* shop(false)
+      const sql = yield* openUntrusted(filename)
+      const writer = yield* open("native", { filename })
+      const fat = Array.from({ length: 2_000 }, (_, i) => i).join()
+      yield* writer.unsafe(`create view "the v" as select id as c from goods where id in (${fat})`)
+      yield* writer.unsafe(`create view v0(c) as with v1 as (select c from 'The V') select c from v1`)
+      for (let i = 1; i <= 12; i++) {
+        yield* writer.unsafe(`create view v${i} as select x.c from v${i - 1} x, "V${i - 1}" y where x.c = y.c`)
+      }
+      yield* writer.unsafe("create view round as select * from and_round")
+      yield* writer.unsafe("create view and_round as select * from round")
+      const check = Effect.gen(function* () {
+        yield* usable(sql)
+        assert.deepStrictEqual((yield* sql.query("select count(*) from v3")).rows, [[3]])
+        // A common table expression is not the view of that name.
+        assert.deepStrictEqual((yield* sql.query("with v12 as (select 7 as c) select c from v12")).rows, [[7]])
+        for (const name of ["v12", "main.v12", "[V12]", "(v12)", "goods, v12", "round"]) {
+          const failure = yield* reasonOf(sql.query(`select 1 from ${name}`))
+          assert.strictEqual(failure.reason, "InvalidParameter", name)
+        }
+        assert.strictEqual((yield* reasonOf(sql.query("select 1 in v12"))).reason, "InvalidParameter")
+      })
+      yield* check
+      yield* sql.authorizer(({ action, first }) =>
+        Effect.succeed(action === 20 && first === "sqlite_master" ? "deny" : "ok")
+      )
+      assert.strictEqual((yield* reasonOf(sql.query("select name from sqlite_schema"))).reason, "Authorization")
+      yield* check
+      yield* writer.unsafe("drop view v12; create view v12 as select 8 as c")
+      assert.deepStrictEqual((yield* sql.query("select c from v12")).rows, [[8]])
+    })
+  )
+
   it.scopedLive("a long text is measured in no time", () =>
     Effect.gen(function* () {
       const sql = yield* openUntrusted(yield* shop(), { maxText: 2_000_000 })

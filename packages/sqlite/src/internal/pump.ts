@@ -52,9 +52,11 @@ export interface Pump extends Signals {
   readonly serialize: (connection: ConnectionHandle) => ArrayBuffer
   readonly assertReplaceable: (connection: ConnectionHandle) => void
   readonly deserialize: (connection: ConnectionHandle, image: Uint8Array) => void
+  /** `own`: without asking an authorizer. */
   readonly prepare: (
     connection: ConnectionHandle,
-    text: string
+    text: string,
+    own: boolean
   ) =>
     | readonly [statement: StatementHandle, tail: string, parameterCount: number, readonly: boolean, routable: boolean]
     | undefined
@@ -147,7 +149,7 @@ const candidates = (): Array<string> => {
 }
 
 /** Of what this file shares with the pump (`REVISION` in native/pump.h): raise both with every change. */
-const revision = 8
+const revision = 9
 
 /** A pump that was built from other sources, as after a `git pull`. */
 let stale: string | undefined

@@ -34,8 +34,8 @@ export interface UntrustedConfig extends Omit<
   /** Characters (UTF-16 units) that a statement may have. Default 10,000. */
   readonly maxText?: number | undefined
   /**
-   * Characters that a statement may come to when each mention of a common table expression is replaced by what it stands
-   * for: SQLite copies them before it runs, where no deadline stops it. Default ten times `maxText`.
+   * Characters that a statement may come to when each mention of a common table expression or view is replaced by what it
+   * stands for: SQLite copies them before it runs, where no deadline stops it. Default ten times `maxText`.
    */
   readonly maxExpandedText?: number | undefined
 }

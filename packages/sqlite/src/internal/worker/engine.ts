@@ -37,6 +37,8 @@ export interface Connection {
   readonly check: () => number
   /** Prepares the first statement of the text; undefined when there is none in it. Throws `EngineError`. */
   readonly prepare: (text: string) => Prepared | undefined
+  /** The same for what the worker itself asks: no authorizer is. */
+  readonly prepareOwn: (text: string) => Prepared | undefined
   /** Runs statements whose rows nobody wants. Throws `EngineError`. */
   readonly exec: (text: string) => void
   /** From here on statements read, and do nothing else, for good. Throws `EngineError` where the engine cannot. */

@@ -1,6 +1,6 @@
 /**
- * How long a statement becomes with each mention of a common table expression replaced by its body. SQLite does just
- * that while it prepares, where nothing stops it: two mentions in each of twenty expressions make a million copies.
+ * How long a statement becomes with each mention of a common table expression or view replaced by its body. SQLite does
+ * just that while it prepares, where nothing stops it: two mentions in each of twenty make a million copies.
  *
  * Whether a name is a table's is told by what stands before it; in doubt it is one. Names are found in the innermost
  * parentheses that define them, as SQLite does it, or a harmless expression could stand in for one that is not.
@@ -8,7 +8,7 @@
 import { folded } from "../folded.js"
 import { Scanner, Token } from "../split.js"
 
-/** The body of a common table expression, or the statement itself. */
+/** The body of a common table expression, or the statement or view itself. */
 class Body {
   /** Behind its end; until that is known, it encloses all that comes. */
   end = Infinity
@@ -39,7 +39,7 @@ class Group {
   private name = ""
   private readonly bodies = new Map<string, Body>()
   /** Where names stand as tables that are not defined in here, as far as it is known. */
-  private mentions = new Map<string, Array<Body>>()
+  mentions = new Map<string, Array<Body>>()
 
   constructor(
     readonly body: Body,
@@ -120,19 +120,29 @@ class Group {
   }
 }
 
-/** In characters; infinite for expressions that mention each other in a circle. */
-export const expandedLength = (sql: string): number => {
+/** A statement or view, the bodies in it, and where it mentions tables that it does not define. */
+interface Scanned {
+  readonly statement: Body
+  readonly bodies: Array<Body>
+  readonly mentions: Array<readonly [name: string, from: Body]>
+}
+
+const scan = (sql: string): Scanned => {
   const scanner = new Scanner(sql)
   const statement = new Body(0)
   const bodies = [statement]
+  const mentions: Array<readonly [string, Body]> = []
   statement.length = sql.length
   let groups = [new Group(statement, false)]
   /** Whether a name would be a table's here. */
   let leads = false
-  /** A table's name, unless it is the schema's. */
+  /** A table's name, unless it is the schema's; behind a schema's it is that of no common table expression. */
   let table: string | undefined
+  let qualified = false
   const closeAll = () => {
+    const outermost = groups[0]!
     while (groups.length > 0) groups.pop()!.close(sql.length, groups.at(-1))
+    for (const [name, from] of outermost.mentions) for (const body of from) mentions.push([name, body])
   }
   for (let kind = scanner.next(); kind !== Token.end; kind = scanner.next()) {
     const text = sql.slice(scanner.start, scanner.end)
@@ -141,7 +151,9 @@ export const expandedLength = (sql: string): number => {
       kind === Token.word ? word : kind === Token.quoted || kind === Token.string ? unquoted(text) : undefined
     const character = kind === Token.other ? text : ""
     const group = groups.at(-1)!
-    if (table !== undefined && character !== ".") group.mention(table)
+    if (qualified && name !== undefined) mentions.push([name, group.body])
+    else if (table !== undefined && character !== ".") group.mention(table)
+    qualified = table !== undefined && character === "."
     table = leads ? name : undefined
     if (kind === Token.semicolon) {
       // The next statement's names are its own.
@@ -165,11 +177,36 @@ export const expandedLength = (sql: string): number => {
   }
   if (table !== undefined) groups.at(-1)!.mention(table)
   closeAll()
-  return lengthOf(statement, bodies)
+  return { statement, bodies, mentions }
+}
+
+/** In characters, with the lengths of views by their names; infinite for what mentions itself in a circle. */
+export const expandedLength = (sql: string, views: ReadonlyMap<string, number>): number => {
+  const { bodies, mentions, statement } = scan(sql)
+  for (const [name, from] of mentions) from.length += views.get(name) ?? 0
+  settle(bodies)
+  return lengthOf(statement)
+}
+
+/** The same of views, which mention one another. Of several that have the same name, in several files: the sum. */
+export const viewLengths = (
+  definitions: ReadonlyArray<readonly [name: string, sql: string]>
+): ReadonlyMap<string, number> => {
+  const views = definitions.map(([name, sql]) => ({ name: folded(name), ...scan(sql) }))
+  const named = new Map<string, Array<Body>>()
+  for (const { name, statement } of views) named.set(name, [...(named.get(name) ?? []), statement])
+  for (const [name, from] of views.flatMap(({ mentions }) => mentions)) {
+    for (const body of named.get(name) ?? []) {
+      from.waiting++
+      body.mentionedIn.push(from)
+    }
+  }
+  settle(views.flatMap(({ bodies }) => bodies))
+  return new Map([...named].map(([name, bodies]) => [name, bodies.reduce((sum, body) => sum + lengthOf(body), 0)]))
 }
 
 /** From those that mention nothing to those that mention them. */
-const lengthOf = (statement: Body, bodies: ReadonlyArray<Body>): number => {
+const settle = (bodies: ReadonlyArray<Body>): void => {
   const known = bodies.filter((body) => body.waiting === 0)
   for (let body = known.pop(); body !== undefined; body = known.pop()) {
     for (const from of body.mentionedIn) {
@@ -177,8 +214,9 @@ const lengthOf = (statement: Body, bodies: ReadonlyArray<Body>): number => {
       if (--from.waiting === 0) known.push(from)
     }
   }
-  return statement.waiting === 0 ? statement.length : Infinity
 }
+
+const lengthOf = (body: Body): number => (body.waiting === 0 ? body.length : Infinity)
 
 const unquoted = (text: string): string => {
   const quote = text.charAt(0)

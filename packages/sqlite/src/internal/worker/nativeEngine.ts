@@ -118,10 +118,15 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   end: () => pump.end(handle),
   check: () => pump.check(handle),
   prepare: (text) => {
-    const prepare = (text: string) => prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text)))
+    const prepare = (text: string) => prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text, false)))
     const prepared = prepareHead(text, prepare) ?? prepare(text)
     return prepared === undefined ? undefined : makePrepared(pump, prepared)
   },
+  prepareOwn: (text) =>
+    makePrepared(
+      pump,
+      attempt(() => pump.prepare(handle, text, true))!
+    ),
   restrict: () => {
     if (!pump.restrict(handle)) {
       throw new EngineError(

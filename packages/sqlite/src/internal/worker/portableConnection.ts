@@ -72,6 +72,11 @@ export class PortableConnection implements Connection {
     return prepareLimited(text, (text) => this.prepareFirst(text))
   }
 
+  /** There is no authorizer to leave out. */
+  prepareOwn(text: string): Prepared | undefined {
+    return this.prepare(text)
+  }
+
   private prepareFirst(text: string): Prepared | undefined {
     const statement = firstStatement(text)
     if (statement === undefined) return undefined

@@ -12,7 +12,7 @@ export class Query {
   private decoder: Decoder | undefined
   private page = new ArrayBuffer(pageBytes)
 
-  constructor(connection: Connection, text: string) {
+  constructor(connection: Pick<Connection, "prepare">, text: string) {
     this.prepared = connection.prepare(text)!
   }
 
@@ -56,7 +56,7 @@ export class Query {
 }
 
 export const queryRows = (
-  connection: Connection,
+  connection: Pick<Connection, "prepare">,
   text: string,
   params: ReadonlyArray<unknown> = []
 ): Array<ReadonlyArray<Value>> => {

@@ -3,7 +3,8 @@ import type { UntrustedRules } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import { emptyPage } from "./answer.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
-import { expandedLength } from "./expandedLength.js"
+import { expandedLength, viewLengths } from "./expandedLength.js"
+import { queryRows } from "./queryRows.js"
 
 /** SQLite's codes for what is not allowed, and for what is too large. */
 const denied = 23
@@ -12,17 +13,18 @@ const tooBig = 18
 /** Throws `EngineError` where the engine cannot do that. */
 export const restrict = (connection: Connection, rules: UntrustedRules): Connection => {
   connection.restrict()
+  const views = viewsOf(connection)
   return {
     ...connection,
     prepare: (text) => {
       if (text.length > rules.text) {
         throw new EngineError(tooBig, `the statement is longer than ${rules.text} characters`)
       }
-      if (expandedLength(text) > rules.expandedText) {
+      if (expandedLength(text, views()) > rules.expandedText) {
         throw new EngineError(
           tooBig,
-          `the statement is longer than ${rules.expandedText} characters with its common table expressions put in ` +
-            "wherever they are mentioned: mention them less often"
+          `the statement is longer than ${rules.expandedText} characters (maxExpandedText) with its common table ` +
+            "expressions and views put in wherever they are mentioned: mention them less often"
         )
       }
       const prepared = connection.prepare(text)
@@ -33,6 +35,29 @@ export const restrict = (connection: Connection, rules: UntrustedRules): Connect
       }
       return prepared === undefined ? undefined : bounded(prepared, rules)
     }
+  }
+}
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** What the views of the database come to now: other programs may change them meanwhile. */
+const viewsOf = (connection: Connection): (() => ReadonlyMap<string, number>) => {
+  const own: Pick<Connection, "prepare"> = { prepare: connection.prepareOwn }
+  const text = queryRows(own, "pragma database_list")
+    .map(([, schema]) => `select name, sql from ${quoted(schema as string)}.sqlite_schema where type = 'view'`)
+    .join(" union all ")
+  let known: ReadonlyArray<readonly [string, string]> = []
+  let lengths = viewLengths(known)
+  return () => {
+    const found = queryRows(own, text) as unknown as ReadonlyArray<readonly [string, string]>
+    if (
+      found.length !== known.length ||
+      found.some(([name, sql], i) => name !== known[i]![0] || sql !== known[i]![1])
+    ) {
+      known = found
+      lengths = viewLengths(found)
+    }
+    return lengths
   }
 }
 
