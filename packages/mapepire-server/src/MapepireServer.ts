@@ -83,6 +83,8 @@ export interface Limits {
 export type Fault = faultKinds.Fault
 
 /**
+ * What a fault is decided by.
+ *
  * @since 0.1.0
  * @category faults
  */
@@ -190,6 +192,8 @@ export interface MapepireServer {
 }
 
 /**
+ * The server that runs.
+ *
  * @since 0.1.0
  * @category tags
  */

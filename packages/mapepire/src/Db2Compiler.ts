@@ -20,6 +20,8 @@ import { rewrite } from "./internal/db2/rewrite.js"
 import { typeOf } from "./internal/db2/types.js"
 
 /**
+ * How names are written.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -66,6 +68,8 @@ export const escape = (name: string, identifiers: "fold" | "preserve" = "fold"):
 export const dialect = "db2"
 
 /**
+ * A compiler for Db2 for i: `?` markers, names in double quotes where they need them, RETURNING as FINAL TABLE.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -218,6 +218,8 @@ export const control: (endpoint: JobEndpoint, config: JobConfig) => Effect.Effec
 type Row = Readonly<Record<string, unknown>>
 
 /**
+ * What one statement may be told.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -320,6 +322,8 @@ export interface Prepared<A = Row> {
 }
 
 /**
+ * What a batch has done.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -329,6 +333,8 @@ export interface BatchResult {
 }
 
 /**
+ * What a CL command has answered.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -364,6 +370,8 @@ export interface TraceSettings {
 }
 
 /**
+ * What the daemon writes into its trace.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -495,6 +503,8 @@ export interface PoolSession extends SqlTransport.Session {
 }
 
 /**
+ * What a job counts; see `MapepireJob.stats`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -586,6 +596,8 @@ export const certificate = (options: {
 export type DaemonError = failure.DaemonError
 
 /**
+ * The daemon's own words for a failure, where it is one of the daemon's; undefined otherwise.
+ *
  * @since 0.1.0
  * @category errors
  */

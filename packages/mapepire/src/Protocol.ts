@@ -262,6 +262,8 @@ export const Request = Schema.Union(
 )
 
 /**
+ * Every request.
+ *
  * @since 0.1.0
  * @category requests
  */
@@ -378,6 +380,8 @@ export const ColumnMetadata = Schema.Struct({
 })
 
 /**
+ * A column of a result.
+ *
  * @since 0.1.0
  * @category responses
  */
@@ -398,6 +402,8 @@ export const ParameterMetadata = Schema.Struct({
 })
 
 /**
+ * A marker of a prepared statement.
+ *
  * @since 0.1.0
  * @category responses
  */
@@ -417,6 +423,8 @@ export const Metadata = Schema.Struct({
 })
 
 /**
+ * Columns, or markers, or both.
+ *
  * @since 0.1.0
  * @category responses
  */
@@ -440,6 +448,8 @@ export const OutputParameter = Schema.Struct({
 })
 
 /**
+ * A parameter of a CALL after it ran.
+ *
  * @since 0.1.0
  * @category responses
  */
@@ -473,6 +483,8 @@ const counts = { has_results: maybe(Schema.Boolean), update_count: maybe(Schema.
 export const Response = Schema.Struct(envelope)
 
 /**
+ * The fields that every response has.
+ *
  * @since 0.1.0
  * @category responses
  */

@@ -20,25 +20,7 @@ import * as loaders from "./internal/migrator/loaders.js"
 import * as internal from "./internal/migrator/run.js"
 import type { SqlClient } from "./SqlClient.js"
 
-export {
-  /**
-   * What a run fails with, beside a `SqlError` of the migrator's own statements.
-   *
-   * | reason | meaning | what to do |
-   * | --- | --- | --- |
-   * | `duplicates` | two migrations have one number | renumber one |
-   * | `bad-state` | a key without a number; a number that was applied under another name; one that comes too late | see the message |
-   * | `checksum` | an applied migration has changed since | undo the change, write a new migration |
-   * | `import-error` | a migration cannot be read or imported, or is no Effect; none was run | mend the file |
-   * | `failed` | a migration failed (`cause`) and was undone; those before it are kept | mend it, run again |
-   * | `locked` | somebody else kept the lock longer than `lockTimeout` | wait, run again |
-   * | `unsupported` | no lock is known for this kind of database | use `@effect/sql`'s Migrator |
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  MigrationError
-}
+export { MigrationError }
 
 /**
  * What a migration does. Its client is the one that the migrator was given; it is in a transaction.

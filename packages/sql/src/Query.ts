@@ -76,22 +76,7 @@ export interface WithoutRequest<A, IA, RA> {
   readonly execute: (sql: SqlClient) => Statement.Statement<unknown>
 }
 
-export {
-  /**
-   * There is no row where there must be one. `query` is the query's name.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  NotFound,
-  /**
-   * There are `rows` rows where there may be one. `query` is the query's name.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  TooManyRows
-}
+export { NotFound, TooManyRows }
 
 /** The types are the constructors' own; inside, a query is a query. */
 type Untyped = never
@@ -266,6 +251,24 @@ export const values: {
   return tagged(internal.values(definition), definition) as Untyped
 }
 
+/**
+ * A statement that is run for its effect.
+ *
+ * @example
+ * ```ts
+ * import { Query } from "@sluice/sql"
+ * import { Schema } from "effect"
+ *
+ * const deposit = Query.void({
+ *   name: "deposit",
+ *   Request: Schema.Struct({ id: Schema.Number, amount: Schema.Positive }),
+ *   execute: (sql, { amount, id }) => sql`update accounts set balance = balance + ${amount} where id = ${id}`
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 const void_: {
   (options: {
     readonly name: string
@@ -282,27 +285,7 @@ const void_: {
   return tagged(internal.discard(definition), definition) as Untyped
 }
 
-export {
-  /**
-   * A statement that is run for its effect.
-   *
-   * @example
-   * ```ts
-   * import { Query } from "@sluice/sql"
-   * import { Schema } from "effect"
-   *
-   * const deposit = Query.void({
-   *   name: "deposit",
-   *   Request: Schema.Struct({ id: Schema.Number, amount: Schema.Positive }),
-   *   execute: (sql, { amount, id }) => sql`update accounts set balance = balance + ${amount} where id = ${id}`
-   * })
-   * ```
-   *
-   * @since 0.1.0
-   * @category constructors
-   */
-  void_ as void
-}
+export { void_ as void }
 
 /**
  * How many rows a request of a batched query has: exactly one (`NotFound` and `TooManyRows` are failures), one or none

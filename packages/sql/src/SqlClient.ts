@@ -18,19 +18,7 @@ import type { TransactionOptions } from "./internal/transaction.js"
 import type * as SessionPool from "./SessionPool.js"
 import * as SqlTransport from "./SqlTransport.js"
 
-export type {
-  /**
-   * Options of `sql.transaction`: locking `mode` (SQLite), `isolation` and `readOnly` (where the database has them), a
-   * `deadline` for waiting, beginning and the statements of the body, and a `retry` schedule that is followed on
-   * `Serialization`, `Deadlock` and `LockTimeout` only, and not after a commit that may have been done. What the body
-   * does beside statements is not interrupted when the deadline passes; its next statement fails. `Effect.timeout`
-   * around the transaction bounds that, too.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  TransactionOptions
-} from "./internal/transaction.js"
+export type { TransactionOptions } from "./internal/transaction.js"
 
 /**
  * An `@effect/sql` client and more. Everything written for `@effect/sql` (SqlSchema, SqlResolver, Model, Migrator, kysely

@@ -169,15 +169,7 @@ export type { BackupDestination, BackupOptions, BackupProgress } from "./interna
 export type { UntrustedConfig, UntrustedFace, UntrustedResult } from "./internal/untrusted.js"
 export type { StatementCounters } from "./internal/counters.js"
 export type { PlanNode } from "./internal/explain.js"
-export {
-  /**
-   * What code in the worker threw, as the cause of a `SqlFailure`.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  WorkerError
-} from "./internal/modules/model.js"
+export { WorkerError } from "./internal/modules/model.js"
 export type {
   AnyModule,
   Modules,

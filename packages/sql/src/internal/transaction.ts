@@ -28,7 +28,16 @@ import { deadlineOf, withDeadline } from "./settings.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
 import type { Restore } from "./turn.js"
 
-/** What `sql.transaction` may be told. */
+/**
+ * Options of `sql.transaction`: locking `mode` (SQLite), `isolation` and `readOnly` (where the database has them), a
+ * `deadline` for waiting, beginning and the statements of the body, and a `retry` schedule that is followed on
+ * `Serialization`, `Deadlock` and `LockTimeout` only, and not after a commit that may have been done. What the body
+ * does beside statements is not interrupted when the deadline passes; its next statement fails. `Effect.timeout`
+ * around the transaction bounds that, too.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface TransactionOptions extends SqlTransport.BeginOptions {
   /** Bounds waiting, beginning and the statements of the body; not commit or rollback. */
   readonly deadline?: Duration.DurationInput | undefined

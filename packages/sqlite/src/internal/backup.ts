@@ -16,6 +16,7 @@ export interface BackupProgress {
   readonly pageCount: number
 }
 
+/** How a backup is made. */
 export interface BackupOptions {
   /** Pages that one step copies; other statements run between steps. Default 256. */
   readonly pages?: number | undefined

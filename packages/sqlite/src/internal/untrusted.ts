@@ -52,6 +52,7 @@ export interface UntrustedResult {
   readonly bytes: number
 }
 
+/** What a client for SQL from strangers has beside the others. */
 export interface UntrustedFace {
   /**
    * Runs one statement that reads. What it may not do fails with reason `Authorization`, what is too large with

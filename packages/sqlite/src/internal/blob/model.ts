@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
+/** Which value is opened, and for what. */
 export interface BlobOptions {
   readonly table: string
   readonly column: string
@@ -15,6 +16,7 @@ export interface BlobOptions {
   readonly write?: boolean | undefined
 }
 
+/** What part of a value is read, and how. */
 export interface BlobStreamOptions {
   /** Where it begins, in bytes. Default 0. */
   readonly offset?: number | undefined
@@ -46,6 +48,7 @@ export interface Blob {
   readonly sink: (offset?: number) => Sink.Sink<number, Uint8Array, never, SqlError>
 }
 
+/** The part of a client that reads and writes parts of values. */
 export interface Blobs {
   /**
    * Opens a value, a blob or a text, until the scope closes. It belongs to the writer's session: inside a transaction

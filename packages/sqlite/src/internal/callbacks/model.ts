@@ -7,6 +7,7 @@ import type { SqlValue } from "../parameterReader.js"
 /** What SQLite can store: a boolean as 1 or 0, undefined as NULL; a number that is whole as an integer. */
 export type Storable = SqlValue | boolean | undefined
 
+/** How a SQL function is registered. */
 export interface FunctionOptions {
   /** Arguments; −1: any number. Default: those of the function, or any number when it takes none by name. */
   readonly arity?: number | undefined
@@ -21,6 +22,7 @@ export interface FunctionOptions {
   readonly innocuous?: boolean | undefined
 }
 
+/** A SQL function as an Effect: the arguments of one call to its value. */
 export interface ScalarFunction<E, R> {
   (...args: ReadonlyArray<SqlValue>): Effect.Effect<Storable, E, R>
 }
@@ -40,6 +42,7 @@ export interface Window<S, E, R> extends Aggregate<S, E, R> {
   readonly value: (state: S) => Effect.Effect<Storable, E, R>
 }
 
+/** How a table-valued function is registered. */
 export interface TableFunctionOptions<Name extends string = string> {
   /** Names of the result's columns, at least one. */
   readonly columns: ReadonlyArray<string>

@@ -15,6 +15,7 @@ export interface UnknownChange {
 /** A row that a committed transaction has changed, or that there was more than rows can tell. */
 export type Change = RowChange | UnknownChange
 
+/** How changes wait for whoever reads them. */
 export interface ChangesOptions {
   /**
    * Changes that wait for one subscriber. What comes while so many wait is not kept: the subscriber gets one

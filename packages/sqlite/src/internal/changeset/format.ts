@@ -22,6 +22,7 @@ export type Row = ReadonlyArray<Value | undefined>
 
 export type Operation = "insert" | "update" | "delete"
 
+/** A table as a changeset describes it. */
 export interface Table {
   readonly name: string
   /** A column each: its place in the primary key from 1, 0 outside of it. */
@@ -29,6 +30,7 @@ export interface Table {
   readonly patchset: boolean
 }
 
+/** A row that was changed, as a changeset holds it. */
 export interface Change {
   readonly table: Table
   readonly operation: Operation

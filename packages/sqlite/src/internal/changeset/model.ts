@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { SqlValue } from "../parameterReader.js"
 
+/** What is recorded. */
 export interface ChangeSessionOptions {
   /** Tables whose changes are recorded; each must have a declared primary key. Default: all that have one by then. */
   readonly tables?: ReadonlyArray<string> | undefined
@@ -14,6 +15,7 @@ export interface ChangeSessionOptions {
   readonly indirect?: boolean | undefined
 }
 
+/** How changes are cut into elements of a stream. */
 export interface BlockOptions {
   /** Bytes of an element, but for the last. Default 65,536. */
   readonly blockSize?: number | undefined
@@ -65,6 +67,7 @@ export interface Conflict {
  */
 export type Resolution = "omit" | "replace" | "abort"
 
+/** How changes are applied. */
 export interface ApplyOptions<E = never, R = never> {
   /** Asked for each conflict, within the transaction that applies the changes. A failure undoes all. Default: `abort`. */
   readonly onConflict?: ((conflict: Conflict) => Effect.Effect<Resolution, E, R>) | undefined
@@ -83,6 +86,7 @@ export interface Applied {
   readonly omitted: number
 }
 
+/** The part of a client that records changes and applies them. */
 export interface Changesets {
   /**
    * Begins to record changes of the writer as changesets: the format of SQLite's session extension, which all its

@@ -26,6 +26,7 @@ const wordsOf = (text: string): Array<string> =>
 /** Side by side means AND, but leaves out words without tokens, such as a dash: after AND these would match nothing. */
 const together = (quoted: ReadonlyArray<string>): string => (quoted.length === 0 ? nothing : quoted.join(" "))
 
+/** How words become a query. */
 export interface WordsOptions {
   /** The last word is the beginning of one: search as you type. Default false. */
   readonly prefix?: boolean | undefined

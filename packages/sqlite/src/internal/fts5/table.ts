@@ -9,6 +9,7 @@ export interface ExternalContent {
   readonly triggers?: boolean | undefined
 }
 
+/** What an FTS5 table is made with. */
 export interface TableOptions<Column extends string = string> {
   /** At least one. With external content by the names that they have there. */
   readonly columns: ReadonlyArray<Column>

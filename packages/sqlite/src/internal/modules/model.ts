@@ -5,7 +5,12 @@ import type * as Effect from "effect/Effect"
 import type { FunctionOptions, Storable } from "../callbacks/model.js"
 import type { SqlValue } from "../parameterReader.js"
 
-/** What an exported function threw in the worker. Its own object stays there: this is what is known of it. */
+/**
+ * What code in the worker threw, as the cause of a `SqlFailure`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class WorkerError extends Data.TaggedError("WorkerError")<{
   /** The name of its class, such as "TypeError". */
   readonly className: string
@@ -95,6 +100,7 @@ export interface WorkerFunctionOptions extends FunctionOptions {
   readonly name?: string | undefined
 }
 
+/** What of a module becomes SQL functions and aggregates. */
 export interface WorkerModuleOptions<M> {
   /** Exports that become SQL functions: names, or names with options. Arity by default: the function's `length`. */
   readonly functions?: Chosen<WorkerFunctionNames<M>> | undefined
