@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -106,6 +107,36 @@ describe("SessionPool: health", () => {
       yield* settle
       yield* Effect.scoped(pool.scoped("exclusive", "c"))
       assert.strictEqual(db.sessions[0]!.checks, 4)
+    })
+  )
+
+  it.scoped("a change of the wall clock makes no session old, and none fresh", () =>
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      let moved = 0
+      const wall: Clock.Clock = {
+        ...clock,
+        unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + moved,
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const db = new FakeDatabase()
+      const pool = yield* db
+        .pool({ max: 2, min: 1, idleTimeout: "1 minute", maxLifetime: "1 hour" })
+        .pipe(Effect.withClock(wall))
+      const [a, b] = yield* Effect.all([pool.lease("exclusive", "a"), pool.lease("exclusive", "b")])
+      yield* b.release
+      yield* a.release
+      moved = 2 * 3_600_000
+      yield* TestClock.adjust("2 minutes") // the cold one goes, and the other is looked at, too
+      yield* settle
+      assert.deepStrictEqual(
+        db.open.map((session) => session.id),
+        ["s1"]
+      )
+      moved = -3_600_000
+      yield* Effect.scoped(pool.scoped("exclusive", "c"))
+      assert.strictEqual(db.sessions[0]!.checks, 1)
     })
   )
 

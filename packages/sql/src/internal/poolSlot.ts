@@ -26,7 +26,7 @@ export class Slot {
   touched = false
   /** Past its lifetime. */
   expired = false
-  /** When it was last given back. All times are milliseconds of the pool's clock. */
+  /** When it was last given back. All times are milliseconds of the pool's clock that no change of the wall clock moves. */
   usedAt: number
   /** When it last proved to be alive. */
   aliveAt: number

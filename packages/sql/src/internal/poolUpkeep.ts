@@ -3,6 +3,7 @@ import type * as Clock from "effect/Clock"
 import type { PoolSettings } from "./poolSettings.js"
 import type { Slot } from "./poolSlot.js"
 import { after } from "./poolTimer.js"
+import { nowOf } from "./settings.js"
 
 /** How soon to look again at a session that is too old and in use without a lease. */
 const expiredAgainMillis = 1_000
@@ -31,9 +32,10 @@ export class Upkeep {
     const cools = this.slots.length > min && idleTimeout !== Infinity
     const ages = this.slots.length > 0 && maxLifetime !== Infinity
     if (this.cancel === undefined && (cools || ages)) {
-      const now = this.clock.unsafeCurrentTimeMillis()
+      const now = nowOf(this.clock)
       const due = this.slots.reduce((due, slot) => Math.min(due, this.dueAt(slot, now)), Infinity)
-      this.cancel = after(this.clock, due - now, () => this.look(), true)
+      // Timers count whole milliseconds; one that rings a fraction too soon would look for nothing.
+      this.cancel = after(this.clock, Math.ceil(due - now), () => this.look(), true)
     }
   }
 
@@ -51,7 +53,7 @@ export class Upkeep {
   /** The coldest first, so that the warmest are the ones that stay. */
   private look(): void {
     const { idleTimeout, maxLifetime, min } = this.settings
-    const now = this.clock.unsafeCurrentTimeMillis()
+    const now = nowOf(this.clock)
     this.cancel = undefined
     for (const slot of this.slots.toSorted((a, b) => a.warmth - b.warmth)) {
       if (slot.touched || !slot.quiet) {

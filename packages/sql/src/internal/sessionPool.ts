@@ -23,7 +23,7 @@ import { PoolSlots } from "./poolSlots.js"
 import { after } from "./poolTimer.js"
 import { Upkeep } from "./poolUpkeep.js"
 import { type Wait, type Waiter, Waiters } from "./poolWaiters.js"
-import { clockOf } from "./settings.js"
+import { clockOf, nowOf } from "./settings.js"
 
 class Pool implements SessionPool, Lender {
   readonly name: string
@@ -361,7 +361,7 @@ class Pool implements SessionPool, Lender {
   }))
 
   private now(): number {
-    return this.clock.unsafeCurrentTimeMillis()
+    return nowOf(this.clock)
   }
 }
 
