@@ -184,6 +184,27 @@ describe("sessions", () => {
     })
   )
 
+  for (const end of ["commit", "/* done */ commit", "COMMIT HOLD"]) {
+    it.scopedLive(`a transaction knows that ${JSON.stringify(end)} has ended it`, () =>
+      Effect.gen(function* () {
+        const { sql } = yield* connected()
+        yield* sql`create table t (n integer)`
+        // What follows on a reserved session is a transaction by itself.
+        yield* Effect.scoped(
+          Effect.flatMap(sql.reserve, (session) =>
+            Effect.forEach(["begin", "insert into t values (1)", end, "insert into t values (2)"], (text) =>
+              session.execute(text, [], undefined)
+            )
+          )
+        )
+        const more = Effect.zipRight(sql.unsafe(end), sql`insert into t values (4)`)
+        const failure = yield* failureOf(sql.withTransaction(Effect.zipRight(sql`insert into t values (3)`, more)))
+        assert.strictEqual(failure.reason, "TransactionGone")
+        assert.deepStrictEqual(yield* sql`select n from t order by n`.values, [[1], [2], [3]])
+      })
+    )
+  }
+
   it.scopedLive("a job that has used up its statements is replaced; no statement fails, no transaction is cut", () =>
     Effect.gen(function* () {
       const { jobs, sql } = yield* connected(

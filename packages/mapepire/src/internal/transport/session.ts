@@ -7,17 +7,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PoolSession } from "../../MapepireJob.js"
 import { plainRequest } from "../job/session.js"
+import { type Control, controlOf } from "./control.js"
 import type { Jobs, Lent } from "./jobs.js"
 import { staysWithJob, wouldStay } from "./state.js"
-
-/** BEGIN, COMMIT and ROLLBACK alone: `BEGIN … END` is a compound statement, `ROLLBACK TO` something else. */
-const transactionWord = /^\s*(begin|commit|rollback)(?:\s+(?:work|transaction))?\s*;?\s*$/i
-
-const wordOf = (text: string): "BEGIN" | "COMMIT" | "ROLLBACK" | undefined =>
-  transactionWord.exec(text)?.[1]?.toUpperCase() as "BEGIN" | undefined
-
-/** What ends a savepoint, or undoes what was done since. */
-const savepointEnd = /^\s*(?:rollback\s+(?:work\s+)?to|release)\s+savepoint\b/i
 
 const gone = (statement: string): SqlError =>
   SqlFailure.make({
@@ -65,13 +57,13 @@ export class TransportSession implements SqlTransport.Session {
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
     Effect.suspend(() => {
-      const word = wordOf(request.text)
-      if (word !== undefined) {
-        return this.control(word, request)
+      const control = controlOf(request.text)
+      if (control !== undefined && control !== "SAVEPOINT") {
+        return this.control(control, request)
       }
       return this.transactional
         ? this.within(request, (session) =>
-            savepointEnd.test(request.text) ? session.runInGrace(request) : session.run(request)
+            control === "SAVEPOINT" ? session.runInGrace(request) : session.run(request)
           )
         : this.plainly(request)
     })
@@ -205,7 +197,7 @@ export class TransportSession implements SqlTransport.Session {
   }
 
   private control(
-    word: "BEGIN" | "COMMIT" | "ROLLBACK",
+    word: Exclude<Control, "SAVEPOINT">,
     request: SqlTransport.SqlRequest
   ): Effect.Effect<SqlTransport.Answer, SqlError> {
     if (word === "BEGIN") {
