@@ -26,7 +26,7 @@ export class Jobs {
   private wanted: number
   private connecting = false
   /** Replaced, and without users: to be closed when there is time. */
-  private leaving: Lent | undefined
+  private readonly leaving: Array<Lent> = []
 
   private constructor(
     first: Lent,
@@ -76,7 +76,7 @@ export class Jobs {
       const old = this.current
       old.replaced = true
       if (old.users === 0) {
-        this.leaving = old
+        this.leaving.push(old)
       }
       this.current = this.next
       this.next = undefined
@@ -90,19 +90,19 @@ export class Jobs {
     return Effect.suspend(() => {
       lent.users--
       if (lent.replaced && lent.users === 0) {
-        this.leaving = lent
+        this.leaving.push(lent)
       }
-      return this.leaving !== undefined ? this.leave : this.mustReplace() ? this.replace : Effect.void
+      return this.leaving.length > 0 ? this.leave : this.mustReplace() ? this.replace : Effect.void
     })
   }
 
   /** In the background: a goodbye is a round trip, and nobody has to wait for it. */
   private get leave(): Effect.Effect<void> {
-    const { leaving } = this
-    this.leaving = undefined
-    return leaving === undefined
-      ? Effect.void
-      : Effect.asVoid(Effect.forkIn(Scope.close(leaving.scope, Exit.void), this.scope))
+    return Effect.forEach(
+      this.leaving.splice(0),
+      (lent) => Effect.forkIn(Scope.close(lent.scope, Exit.void), this.scope),
+      { discard: true }
+    )
   }
 
   private mustReplace(): boolean {
