@@ -106,7 +106,7 @@ export const make = (
       statementTimeout: config.statementTimeout,
       telemetry: config.telemetry,
       pool: config.pool,
-      prefetch: config.prefetch ?? 1_000,
+      prefetch: config.prefetch,
       transformRows:
         config.transformResultNames === undefined
           ? undefined

@@ -138,6 +138,8 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
         write: Math.max(1, config.sessions ?? 4),
         transaction: Math.max(1, config.transactions ?? 4)
       },
+      // A page is a round trip.
+      prefetch: 1_000,
       sharing: shared ? { multiplex: config.multiplex } : "exclusive",
       grace: Duration.decode(config.grace ?? "10 seconds"),
       connect,

@@ -22,6 +22,12 @@ const noting = () => {
   return { session, texts, params }
 }
 
+it.scoped("wishes for pages that are worth a round trip, whoever makes the client", () =>
+  Effect.gen(function* () {
+    assert.strictEqual((yield* MapepireTransport.make(config)).prefetch, 1_000)
+  })
+)
+
 describe("transactions", () => {
   const texts = (
     config: MapepireTransport.Config,

@@ -284,6 +284,8 @@ export interface SqlTransport {
    * `sql.many` in a savepoint there, also one that is a single batch. Default: it does not.
    */
   readonly atomicBatches?: boolean | undefined
+  /** Rows per page of a stream, where neither a statement nor the client says otherwise. Default 64. */
+  readonly prefetch?: number | undefined
   /** How long an interrupted request may take to be quiet before its session is retired. Default 2 seconds. */
   readonly grace?: Duration.DurationInput | undefined
   readonly connect: (profile: Profile) => Effect.Effect<Session, SqlError, Scope.Scope>

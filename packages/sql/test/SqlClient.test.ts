@@ -114,25 +114,33 @@ describe("SqlClient", () => {
       )
     )
 
-    it.effect("is taken from the statement, else from the context, else from the client, else 64", () =>
-      using(
-        {},
-        (sql, seen) =>
-          Effect.gen(function* () {
-            const run = Stream.runDrain(sql`select 1`.stream)
-            yield* run
-            yield* run.pipe(SqlClient.withPrefetch(20))
-            yield* Stream.runDrain(sql`select 1`.pipe(SqlClient.withPrefetch(30)).stream).pipe(
-              SqlClient.withPrefetch(20)
-            )
-            assert.deepStrictEqual(
-              seen.requests.map((request) => request.prefetch),
-              [10, 20, 30]
-            )
-          }),
-        { prefetch: 10 }
+    for (const [client, transport, used] of [
+      [10, 1_000, 10],
+      [undefined, 1_000, 1_000],
+      [undefined, undefined, 64]
+    ] as const) {
+      it.effect(
+        `is the statement's, the context's, the client's (${client}), the transport's (${transport}), or 64`,
+        () =>
+          using(
+            { prefetch: transport },
+            (sql, seen) =>
+              Effect.gen(function* () {
+                const run = Stream.runDrain(sql`select 1`.stream)
+                yield* run
+                yield* run.pipe(SqlClient.withPrefetch(20))
+                yield* Stream.runDrain(sql`select 1`.pipe(SqlClient.withPrefetch(30)).stream).pipe(
+                  SqlClient.withPrefetch(20)
+                )
+                assert.deepStrictEqual(
+                  seen.requests.map((request) => request.prefetch),
+                  [used, 20, 30]
+                )
+              }),
+            { prefetch: client }
+          )
       )
-    )
+    }
 
     it.effect("said twice counts as it was said first, for statements, streams and Effects alike", () =>
       using({}, (sql, seen) =>

@@ -51,6 +51,7 @@ export interface FakeOptions {
   readonly limits?: SqlTransport.Limits
   readonly sharing?: SqlTransport.Sharing
   readonly keepsContract?: boolean
+  readonly prefetch?: number | undefined
 }
 
 const control = (text: string) => (session: SqlTransport.Session) =>
@@ -121,6 +122,7 @@ export const fake = (options: FakeOptions = {}) => {
     },
     limits: options.limits ?? { read: 0, write: 1, transaction: 0 },
     sharing: options.sharing ?? "fifo",
+    prefetch: options.prefetch,
     connect: () =>
       Effect.acquireRelease(Effect.sync(connect), (session) =>
         Effect.zipRight(

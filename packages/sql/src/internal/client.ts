@@ -83,7 +83,7 @@ export const make = (
       transport,
       pools,
       timeout,
-      options.prefetch,
+      options.prefetch ?? transport.prefetch ?? 64,
       telemetry,
       Deferred.await(closed),
       `@sluice/sql/Transaction/${++clients}`

@@ -76,7 +76,8 @@ export class Core {
     readonly transport: SqlTransport.SqlTransport,
     readonly pools: Pools,
     readonly statementTimeout: number,
-    readonly prefetch: number | undefined,
+    /** Rows per page where the fiber says nothing. */
+    readonly prefetch: number,
     readonly telemetry: Telemetry,
     /** Fails when the client is closed: for whoever waits for something else than a session. */
     readonly closed: Effect.Effect<never, SqlError>,
@@ -129,7 +130,7 @@ export class Core {
     span?: Tracer.AnySpan | undefined
   ): BoundedRequest | SqlError {
     const said = this.said(fiber.currentContext)
-    const wished = overrides?.prefetch ?? said.prefetch ?? this.prefetch ?? 64
+    const wished = overrides?.prefetch ?? said.prefetch ?? this.prefetch
     const prefetch = clampPrefetch(wished)
     if (prefetch === undefined) {
       return SqlFailure.make({

@@ -180,6 +180,7 @@ export const make: Effect.Effect<SqlTransport.SqlTransport, SqlError, Scope.Scop
       sharing: "exclusive",
       grace: inner.grace,
       atomicBatches: inner.atomicBatches,
+      prefetch: inner.prefetch,
       connect: () =>
         Effect.suspend(() =>
           connected

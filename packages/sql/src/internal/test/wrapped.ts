@@ -17,6 +17,7 @@ export const transport = (
   sharing: inner.sharing,
   grace: inner.grace,
   atomicBatches: inner.atomicBatches,
+  prefetch: inner.prefetch,
   ...own
 })
 
