@@ -144,6 +144,32 @@ describe("Migrator, on other databases", () => {
     )
   })
 
+  for (const [outcome, told] of [
+    ["unknown", "whether it has been committed is not known"],
+    ["notExecuted", "failed and was undone"]
+  ] as const) {
+    it.effect(`a COMMIT that fails as ${outcome}: ${told}`, () => {
+      const { run } = empty()
+      const commit = Effect.fail(SqlFailure.make({ reason: "SessionLost", message: "gone", outcome }))
+      let migrates = false
+      return using(
+        "pg",
+        {
+          run: (request) => {
+            migrates ||= request.text.startsWith("create table one")
+            return migrates && request.text === "COMMIT" ? commit : run(request)
+          }
+        },
+        () =>
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(Migrator.run({ loader }))
+            assert.strictEqual(error instanceof Migrator.MigrationError && error.reason, "failed")
+            assert.include(error.message, told)
+          })
+      )
+    })
+  }
+
   it("paths with what has a meaning in a URL", () => {
     for (const path of ["/tmp/100% #odd? name/1_a.mjs", "/tmp/ü/1_ä.js"]) {
       assert.strictEqual(urlOf(path), pathToFileURL(path).href)

@@ -41,14 +41,17 @@ const waiting = <A, E>(
       })
   )
 
-const failed = (migration: Listed, error: unknown) =>
+/** `done`: all of it was run, and what failed is its COMMIT. */
+const failed = (migration: Listed, error: unknown, done: boolean) =>
   new MigrationError({
     reason: "failed",
     message:
-      `Migration ${called(migration)} failed` +
-      (SqlFailure.is("TransactionGone")(error)
-        ? ", since its transaction ended before it did. If it has a COMMIT of its own, take that out, and look what it did"
-        : " and was undone; those before it are kept. Mend it and run the migrator again") +
+      `Migration ${called(migration)} ` +
+      (done && SqlFailure.from(error).outcome !== "notExecuted"
+        ? "was run, and whether it has been committed is not known. Run the migrator again: it sees whether it has"
+        : SqlFailure.is("TransactionGone")(error)
+          ? "failed, since its transaction ended before it did. If it has a COMMIT of its own, take that out, and look what it did"
+          : "failed and was undone; those before it are kept. Mend it and run the migrator again") +
       (error instanceof Error && error.message !== "" ? `: ${error.message}` : ""),
     migration: { id: migration.id, name: migration.name },
     cause: error
@@ -68,6 +71,7 @@ const apply = (
   Effect.suspend(() => {
     // What fails before is the migrator's own and may be tried again; what fails from here on is the migration's.
     let begun = false
+    let done = false
     const inside = Effect.gen(function* () {
       yield* table.lock
       const row = yield* table.row(migration.id)
@@ -79,6 +83,7 @@ const apply = (
       begun = true
       yield* provided(step, sql)
       yield* table.insert(migration)
+      done = true
       return true
     })
     return Effect.catchAllCause(
@@ -87,7 +92,7 @@ const apply = (
         if (!begun || Cause.isInterruptedOnly(cause)) {
           return Effect.failCause(cause as Cause.Cause<SqlError | MigrationError>)
         }
-        return Effect.fail(failed(migration, Cause.squash(cause)))
+        return Effect.fail(failed(migration, Cause.squash(cause), done))
       }
     )
   }).pipe(Effect.annotateLogs({ migration_id: migration.id, migration_name: migration.name }))
