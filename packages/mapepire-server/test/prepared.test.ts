@@ -1,8 +1,11 @@
 /** Prepared statements, batches, procedures. */
 import { describe, expect, it } from "@effect/vitest"
-import type { MapepireServer } from "@sluice/mapepire-server"
-import { Effect } from "effect"
-import { connected, serve } from "./support.js"
+import { join } from "node:path"
+import { MapepireServer } from "@sluice/mapepire-server"
+import { SqlTransport } from "@sluice/sql"
+import { SqliteTransport } from "@sluice/sqlite"
+import { Effect, Layer } from "effect"
+import { connected, serve, temporary } from "./support.js"
 
 const table = "create table bt (id int not null primary key, name varchar(10))"
 
@@ -306,4 +309,39 @@ describe("CALL", () => {
       expect(yield* client.run("call qsys2.qcmdexc(?)", ["NOPE"])).toMatchObject({ sql_rc: -443, sql_state: "38501" })
     })
   )
+})
+
+describe("sqlclose", () => {
+  for (const type of ["prepare_sql", "prepare_sql_execute"]) {
+    it.scopedLive(`of what ${type} has made closes what execute has opened, too`, () =>
+      Effect.gen(function* () {
+        let open = 0
+        const counting = (session: SqlTransport.Session): SqlTransport.Session =>
+          Object.assign(Object.create(session) as SqlTransport.Session, {
+            open: (request: SqlTransport.SqlRequest) =>
+              Effect.zipRight(
+                Effect.acquireRelease(
+                  Effect.sync(() => open++),
+                  () => Effect.sync(() => open--)
+                ),
+                session.open(request)
+              )
+          })
+        const transport = Layer.effect(
+          SqlTransport.SqlTransport,
+          Effect.map(SqlTransport.SqlTransport, (transport) => ({
+            ...transport,
+            connect: (profile: SqlTransport.Profile) => Effect.map(transport.connect(profile), counting)
+          }))
+        ).pipe(Layer.provide(SqliteTransport.layer({ filename: join(yield* temporary, "test.db") })))
+        const client = yield* connected(yield* serve({ seed: MapepireServer.sample }, transport))
+        const sql = "select empno from employee"
+        const { id } = yield* client.ask({ type, sql, parameters: [], rows: 1 })
+        const answer = yield* client.ask({ type: "execute", cont_id: id, parameters: [], rows: 1 })
+        expect([answer.is_done, open]).toEqual([false, 1])
+        expect((yield* client.ask({ type: "sqlclose", cont_id: id })).success).toBe(true)
+        expect(open).toBe(0)
+      })
+    )
+  }
 })

@@ -1,5 +1,5 @@
 /** What one socket has: its login, its connection, and what its requests have opened. */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { Connection } from "./connection.js"
 import { type Described, RowWriter } from "./columns.js"
 import type { ResultCursor } from "./cursor.js"
@@ -22,6 +22,13 @@ export interface Entry {
   /** The statement's handle has not been closed. */
   handle: boolean
 }
+
+/** The results of a handle: of the first execution, and of the last. */
+export const resultsOf = ({ cursor, last }: Entry): ReadonlyArray<ResultCursor> =>
+  [cursor, last].filter((result) => result !== undefined)
+
+export const closeResults = (entry: Entry): Effect.Effect<void> =>
+  Effect.forEach(resultsOf(entry), (result) => result.close, { discard: true })
 
 export class Client {
   connection: Connection | undefined

@@ -1,7 +1,16 @@
 /** `sqlmore` and `sqlclose`. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
+import {
+  type Client,
+  closeResults,
+  defaultRows,
+  type Entry,
+  type Fields,
+  integerField,
+  resultsOf,
+  textField
+} from "../client.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { field, rawField } from "../json.js"
@@ -62,7 +71,7 @@ export const sqlCloseNow = (client: Client, request: Fields): Reply | undefined 
   if (entry === undefined) {
     return invalidId
   }
-  if (entry.cursor?.complete === false) {
+  if (resultsOf(entry).some((result) => !result.complete)) {
     return undefined
   }
   forget(client, of, entry)
@@ -79,5 +88,5 @@ export const sqlClose = (client: Client, _id: string, request: Fields): Effect.E
       return Effect.succeed(of === undefined ? noId : invalidId)
     }
     forget(client, of, entry)
-    return Effect.as(entry.cursor === undefined ? Effect.void : entry.cursor.close, closed)
+    return Effect.as(closeResults(entry), closed)
   })

@@ -1,7 +1,16 @@
 /** `prepare_sql`, `prepare_sql_execute`, `execute`: statements with parameters. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { booleanField, type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
+import {
+  booleanField,
+  type Client,
+  closeResults,
+  defaultRows,
+  type Entry,
+  type Fields,
+  integerField,
+  textField
+} from "../client.js"
 import { columnsJson, describeColumns } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
@@ -152,7 +161,7 @@ export const execute = (client: Client, _id: string, request: Fields): Effect.Ef
       const verb = verbOf(prepared)
       // The driver closes the result that the same statement had before.
       const opened: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
-      return Effect.forEach([entry.cursor, entry.last], (open) => open?.close ?? Effect.void, { discard: true }).pipe(
+      return closeResults(entry).pipe(
         Effect.zipRight(
           // Read again where its tables were changed since.
           Effect.flatMap(connection.known(prepared), (known) =>
