@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
+import { guard } from "../src/internal/guard.js"
 import { broken, CountingSession, FakeDatabase, reasonOf, settle, taker } from "./fakeSessions.js"
 
 describe("SessionPool: connecting", () => {
@@ -168,6 +169,33 @@ describe("SessionPool: health", () => {
       session.requests = 0
       yield* pool.lease("shared", "b") // held by a
       yield* lease.release
+    })
+  )
+
+  it.scoped("nor one that is guarded, and closes none as idle while it works", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      db.create = (id) => new CountingSession(id)
+      const connect = Effect.flatMap(db.connect, (session) => guard(session, "2 seconds"))
+      const pool = yield* db.pool({
+        connect,
+        max: 2,
+        min: 0,
+        sharing: "fifo",
+        idleTimeout: "1 minute",
+        bypassWindow: 0
+      })
+      const lease = yield* pool.lease("shared", "a")
+      yield* lease.release
+      const session = db.sessions[0] as CountingSession
+      session.requests = 1
+      yield* TestClock.adjust("10 minutes")
+      assert.isFalse(session.closed)
+      yield* Effect.scoped(pool.scoped("shared", "b"))
+      assert.strictEqual(session.checks, 0)
+      session.requests = 0
+      yield* TestClock.adjust("10 minutes")
+      assert.isTrue(session.closed)
     })
   )
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as SqlFailure from "../SqlFailure.js"
 import { poolHears } from "./lost.js"
+import { type Pending, pendingOf } from "./poolSlot.js"
 import type * as SqlTransport from "../SqlTransport.js"
 
 const poisoned = (statement: string) =>
@@ -23,7 +24,7 @@ const poisoned = (statement: string) =>
 export const guard = (
   session: SqlTransport.Session,
   grace: Duration.DurationInput
-): Effect.Effect<SqlTransport.Session> =>
+): Effect.Effect<SqlTransport.Session & Pending> =>
   Effect.map(Deferred.make<SqlError>(), (lost) => {
     const stuck = SqlFailure.make({
       reason: "SessionLost",
@@ -77,6 +78,7 @@ export const guard = (
       id: session.id,
       keepsContract: false,
       inTransaction: () => session.inTransaction(),
+      pending: pendingOf(session),
       altered: () => session.altered?.() === true,
       run: (request) => bounded(session.run(request)),
       batch: (request, rows) => bounded(session.batch(request, rows)),

@@ -11,7 +11,11 @@ import type { Session } from "../SqlTransport.js"
 export type State = "ready" | "preparing" | "leaving" | "gone"
 
 /** Sessions that queue requests may tell how many they have; it is how a pool knows that one is busy without a lease. */
-const pendingOf = (session: Session & { readonly pending?: () => number }): (() => number) | undefined =>
+export interface Pending {
+  readonly pending?: (() => number) | undefined
+}
+
+export const pendingOf = (session: Session & Pending): (() => number) | undefined =>
   typeof session.pending === "function" ? session.pending.bind(session) : undefined
 
 export class Slot {
