@@ -564,6 +564,27 @@ describe("SqlClient", () => {
     })
   })
 
+  for (const how of ["fails", "answers with a failure"]) {
+    it.effect(`many that ${how} of which nobody knows what it did: nothing, once its transaction was undone`, () => {
+      const error = SqlFailure.make({ reason: "StatementTimeout", message: "late", outcome: "unknown" })
+      const { layer } = fake()
+      const batch = how === "fails" ? Effect.fail(error) : Effect.succeed(answer([], { error, inTransaction: true }))
+      const transport = Layer.project(layer, SqlTransport.SqlTransport, SqlTransport.SqlTransport, (transport) => ({
+        ...transport,
+        atomicBatches: true,
+        connect: (profile: SqlTransport.Profile) =>
+          Effect.map(transport.connect(profile), (session) => ({ ...session, batch: () => batch }))
+      }))
+      return Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const many = sql.many("insert", [[1], [2]])
+        const alone = SqlFailure.from(yield* Effect.flip(many))
+        const undone = SqlFailure.from(yield* Effect.flip(sql.withTransaction(many)))
+        assert.deepStrictEqual([alone.outcome, undone.outcome], ["unknown", "notExecuted"])
+      }).pipe(Effect.provide(Layer.provide(SqlClient.layer, transport)))
+    })
+  }
+
   it.effect("a failure of afterCommit, and a savepoint that cannot be undone, are told of as warnings", () => {
     const logged: Array<string> = []
     const Captured = Logger.replace(

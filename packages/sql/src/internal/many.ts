@@ -146,11 +146,16 @@ const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: S
       return Effect.fail(ofAll(request, sum))
     }
     const sent = core.telemetry.batch(fiber, [text], rows.length, core.batch(fiber, request, rows), (answer) => answer)
+    const failed = (error: SqlError) => {
+      const whole = ofAll(error, sum)
+      core.levelOf(fiber.currentContext)?.failed(whole)
+      return Effect.fail(whole)
+    }
     return Effect.matchEffect(sent, {
-      onFailure: (error) => Effect.fail(ofAll(error, sum)),
+      onFailure: failed,
       onSuccess: (answer) => {
         if (answer.error !== undefined) {
-          return Effect.fail(ofAll(answer.error, sum))
+          return failed(answer.error)
         }
         sum.rows += rows.length
         sum.changes =
