@@ -191,8 +191,9 @@ const isRecord = (row: unknown): row is Record<string, unknown> =>
 
 const field = (row: unknown, name: string): unknown => (isRecord(row) ? row[name] : undefined)
 
+/** What it says elsewhere may be as it should: the job goes on. */
 export const unreadable: SqlError = SqlFailure.make({
-  reason: "SessionLost",
+  reason: "Unknown",
   message: "The daemon sent rows that are no JSON",
   outcome: "unknown"
 })
