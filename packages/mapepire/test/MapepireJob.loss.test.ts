@@ -5,6 +5,7 @@ import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { randomOf, ScriptedDaemon, scriptedDaemon, wss } from "./scriptedDaemon.js"
 import { duplexPair, numbers, until } from "./support.js"
 
@@ -485,6 +486,42 @@ describe("MapepireJob: other links", () => {
       theirs.end()
       assert.strictEqual(SqlFailure.from(yield* Fiber.join(waiting)).reason, "SessionLost")
       assert.isDefined(connection)
+    })
+  )
+})
+
+describe("an interrupt that comes with the answer", () => {
+  it.scopedLive("leaves no prepared statement open", () =>
+    Effect.gen(function* () {
+      const closed: Array<string> = []
+      let interrupt = () => {}
+      const transport: MapepireJob.MessageTransport = {
+        address: "here",
+        open: (events) =>
+          Effect.succeed({
+            unsent: () => 0,
+            ping: undefined,
+            send: (message) => {
+              const { cont_id, id, type } = JSON.parse(message) as Record<string, string>
+              if (type === "sqlclose") {
+                closed.push(cont_id!)
+              }
+              setTimeout(() => {
+                events.message(JSON.stringify({ id, success: true, job: "1/A/B", metadata: {}, parameter_count: 0 }))
+                if (type === "prepare_sql") {
+                  interrupt()
+                }
+              })
+              return true
+            }
+          })
+      }
+      const job = yield* MapepireJob.makeOver(transport)
+      yield* job.job
+      const preparing = yield* Effect.fork(Effect.scoped(job.prepare("update t set n = 1")))
+      interrupt = () => preparing.unsafeInterruptAsFork(FiberId.none)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(preparing)))
+      yield* until(() => closed.length === 1)
     })
   )
 })

@@ -151,8 +151,9 @@ export const prepare = <A extends object>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const statement = new PreparedStatement(session, request.text)
-      const described = yield* restore(statement.prepare(request))
+      // First: an interrupt may come with the answer, and then nothing follows it.
       yield* Effect.addFinalizer(() => statement.close)
+      const described = yield* restore(statement.prepare(request))
       /** Captured when an execution starts: it is for the fiber that executes. */
       const started = <B>(
         parameters: ReadonlyArray<unknown>,
