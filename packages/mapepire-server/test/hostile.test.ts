@@ -1,10 +1,10 @@
 /** Clients that do harm, by mistake or not: they must harm nobody else, and the server ends clean. */
-import { createConnection } from "node:net"
+import { type AddressInfo, createConnection, Server } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { MapepireServer } from "@sluice/mapepire-server"
 import { SqliteTransport } from "@sluice/sqlite"
 import { SqlTransport, TestTransport } from "@sluice/sql"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Layer, Logger, Scope } from "effect"
 import { connected, open, serve, spin, spinFor, temporary } from "./support.js"
 
 const alive = (server: MapepireServer.MapepireServer) =>
@@ -27,7 +27,26 @@ const raw = (port: number, text: string) =>
     (socket) => Effect.sync(() => socket.destroy())
   )
 
+/** The listening half of a server in this process. */
+const listenerOf = (port: number): Server =>
+  (process as unknown as { _getActiveHandles: () => ReadonlyArray<unknown> })
+    ._getActiveHandles()
+    .find((handle): handle is Server => handle instanceof Server && (handle.address() as AddressInfo)?.port === port)!
+
 describe("the server survives", () => {
+  it.scopedLive("a connection that it cannot accept, and tells of it", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        logged.push(`${logLevel.label} ${String(message)}`)
+      })
+      const server = yield* Effect.provide(serve(), Logger.replace(Logger.defaultLogger, logger))
+      listenerOf(server.port).emit("error", Object.assign(new Error("accept ENFILE"), { code: "ENFILE" }))
+      yield* alive(server)
+      expect(logged).toEqual([expect.stringContaining("WARN A connection could not be accepted")])
+    })
+  )
+
   it.scopedLive("garbage instead of HTTP, of TLS, of WebSocket frames", () =>
     Effect.gen(function* () {
       for (const server of [yield* serve(), yield* serve({ tls: {} })]) {

@@ -103,6 +103,8 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
         listener.once("error", failed)
         listener.listen(options.port, options.host, () => {
           listener.off("error", failed)
+          // A client that could not be taken in, for want of file descriptors perhaps: the others are as well as before.
+          listener.on("error", (error) => run(Effect.logWarning("A connection could not be accepted", error)))
           resume(Effect.void)
         })
       }),
