@@ -82,7 +82,7 @@ export class Timer {
     }
   }
 
-  /** Without an answer. */
+  /** Without an answer. 0 where no clock was looked at: that it failed is worth more than how long it took. */
   failed(cause: Cause.Cause<unknown>): void {
     const seconds = this.started === 0 ? 0 : (performance.now() - this.started) / 1000
     this.metrics.failure(this.operation, seconds, cause)

@@ -9,7 +9,10 @@ import type * as MapepireJob from "../../MapepireJob.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-/** When the fiber's own deadline passes, in milliseconds of `performance.now()`. */
+/**
+ * When the fiber's own deadline passes, in milliseconds of `performance.now()`: with a TestClock after as much time of the
+ * machine as is left by its clock. What waits for a daemon waits in real time.
+ */
 export const deadlineOf = (fiber: AnyFiber): number => {
   const given = fiber.currentContext.unsafeMap.get(SqlClient.Deadline.key) as number | undefined
   if (given === undefined) {
