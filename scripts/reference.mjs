@@ -17,7 +17,8 @@ if (status !== 0) {
 
 const modules = new Set([2, 4])
 /** A package with one module has its exports at once. */
-const exportsOf = (node) => (node.children ?? []).flatMap((child) => (modules.has(child.kind) ? exportsOf(child) : child))
+const exportsOf = (node) =>
+  (node.children ?? []).flatMap((child) => (modules.has(child.kind) ? exportsOf(child) : child))
 
 /** Of a function it stands with its signatures. */
 const isDescribed = ({ comment, signatures = [], type }) =>

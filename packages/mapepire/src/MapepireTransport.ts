@@ -87,8 +87,8 @@ export interface MapepireTransport extends SqlTransport.SqlTransport {
 }
 
 /**
- * A transport. It connects nothing by itself; for the time of the scope it keeps the job that stops statements, once one
- * has had to be stopped, and remembers which credentials were refused.
+ * A transport. It connects nothing by itself; for the time of the scope it keeps the job that stops statements, from the
+ * first that takes longer than a second on, and remembers which credentials were refused.
  *
  * @since 0.1.0
  * @category constructors
