@@ -18,6 +18,7 @@ import { wrongRegistration } from "./internal/callbacks/check.js"
 import type { Enlist, Register } from "./internal/callbacks/make.js"
 import {
   type ChangesMessage,
+  type Command,
   limitNames,
   type Opening,
   type Registration,
@@ -224,6 +225,32 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
 
   const isOpen = Effect.suspend(() => (closed ? Effect.fail(failure.closed()) : Effect.void))
 
+  /**
+   * Adds a session that has what was registered up to `known` and these extensions. It is told what came while it opened,
+   * and what comes meanwhile, until there is no more: from then on it is among those that are told at once.
+   */
+  const join = (
+    made: Opened,
+    known: number,
+    loaded: ReadonlyArray<string>
+  ): Effect.Effect<void, SqlError, Scope.Scope> =>
+    Effect.suspend(() => {
+      const missed: ReadonlyArray<Command> = [
+        ...extensions
+          .filter((path) => !loaded.includes(path))
+          .map((path) => ({ _tag: "LoadExtension" as const, path })),
+        ...registry.since(known).map((registration) => ({ _tag: "Register" as const, registration }))
+      ]
+      if (missed.length > 0) {
+        const [latest, all] = [registry.latest, [...extensions]]
+        const told = Effect.forEach(missed, (command) => made.session.command(command), { discard: true })
+        return Effect.zipRight(told, join(made, latest, all))
+      }
+      opened = true
+      sessions.push(made)
+      return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))
+    })
+
   const open = (profile: SqlTransport.Profile): Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope> =>
     Effect.suspend(() => {
       if (memory && opened) {
@@ -241,23 +268,20 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
         return Effect.fail(failure.wrongReaders(readers))
       }
       const reads = profile.access === "read"
-      const opening = openingOf(config, untrusted, extensions)
+      const loaded = [...extensions]
+      const opening = openingOf(config, untrusted, loaded)
       const known = registry.latest
       const connected = connect(
         connectOptions(config, reads ? { ...opening, queryOnly: true, wal: false } : opening, registry, givenUp)
       )
-      const complete = ({ session }: Opened) =>
-        Effect.forEach(registry.since(known), (registration) => session.command({ _tag: "Register", registration }))
-      return Effect.tap(Effect.tap(connected, complete), (made) => {
-        opened = true
+      return Effect.tap(connected, (made) => {
         if (!reads) {
           readersPossible = !memory && made.journalMode === "wal"
           if (readersPossible && readers > 0 && opening.onOpen.some(failure.locksExclusively)) {
             return Effect.fail(failure.exclusiveLocking())
           }
         }
-        sessions.push(made)
-        return Effect.addFinalizer(() => Effect.sync(() => void sessions.splice(sessions.indexOf(made), 1)))
+        return join(made, known, loaded)
       })
     }).pipe(Effect.map((made) => made.session))
 

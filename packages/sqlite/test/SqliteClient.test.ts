@@ -6,10 +6,11 @@ import { inspect } from "node:util"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as EffectSql from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
-import { afterAll, assert, it } from "@effect/vitest"
+import { afterAll, assert, it, vi } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Config, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Queue, Stream, Tracer } from "effect"
+import { WorkerSession } from "../src/internal/session.js"
 import {
   eventually,
   layerOf,
@@ -19,7 +20,8 @@ import {
   reasonOf,
   spinFor,
   tempDirectory,
-  tempFile
+  tempFile,
+  workersAlive
 } from "./support.js"
 
 const pump = fileURLToPath(new URL("../native/build/pump.node", import.meta.url))
@@ -209,6 +211,29 @@ onEngines("SqliteClient", (engine) => {
       assert.deepStrictEqual(yield* sql`SELECT count(*) AS n FROM t`, [{ n: 0 }])
       const failure = yield* reasonOf(sql`SELECT load_extension(${pump})`)
       assert.match(failure.message, /not authorized|no such function/)
+    })
+  )
+
+  it.scopedLive("what is loaded and registered while a session opens is there, too", () =>
+    Effect.gen(function* () {
+      const others = workersAlive()
+      const sql = yield* make({ filename: yield* tempFile, readers: 1 })
+      // The first run of a text goes to the writer.
+      yield* sql`SELECT 1 AS one`
+      const before = workersAlive()
+      const submit = yield* Effect.acquireRelease(
+        Effect.sync(() => vi.spyOn(WorkerSession.prototype, "submit")),
+        (spy) => Effect.sync(() => spy.mockRestore())
+      )
+      const stream = yield* Effect.fork(Stream.runCollect(sql`SELECT 1 AS one`.stream))
+      yield* eventually("a session is opening", () => workersAlive() > before)
+      yield* sql.loadExtension(pump)
+      yield* sql.function("twice", (n) => Effect.succeed(Number(n) * 2))
+      assert.deepStrictEqual(yield* Fiber.join(stream), Chunk.of({ one: 1 }))
+      for (const tag of ["LoadExtension", "Register"]) {
+        const told = submit.mock.contexts.filter((_, i) => submit.mock.calls[i]![0].command?._tag === tag)
+        assert.strictEqual(new Set(told).size, workersAlive() - others, tag)
+      }
     })
   )
 
