@@ -6,6 +6,7 @@
 #include "pump.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct Blob {
   Connection *connection;
@@ -85,6 +86,31 @@ static int finish(Blob *blob, int code, bool keep) {
   return code != SQLITE_OK ? code : last;
 }
 
+/* Only the case can differ. */
+static void respell(char *name, const char *spelling) {
+  if (spelling != NULL && strlen(spelling) == strlen(name)) strcpy(name, spelling);
+}
+
+/* Names are found in any case; changes are told with the names as the schema has them. */
+static void spell(Blob *blob) {
+  Connection *connection = blob->connection;
+  const Api *api = connection->api;
+  /* Carriers' SQLite is built with both (SQLITE_ENABLE_COLUMN_METADATA). */
+  if (api->column_table_name == NULL || api->column_database_name == NULL) return;
+  char *text = api->mprintf("SELECT \"%w\" FROM \"%w\".\"%w\"", blob->column, blob->schema, blob->table);
+  sqlite3_stmt *stmt = NULL;
+  connection->own = true;
+  connection->control.shielded++;
+  if (text != NULL && api->prepare_v2(connection->db, text, -1, &stmt, NULL) == SQLITE_OK) {
+    respell(blob->schema, api->column_database_name(stmt, 0));
+    respell(blob->table, api->column_table_name(stmt, 0));
+  }
+  api->finalize(stmt);
+  connection->control.shielded--;
+  connection->own = false;
+  api->free(text);
+}
+
 Blob *blob_open(Connection *connection, const char *schema, const char *table, const char *column, int64_t rowid,
                 bool write, int *code) {
   Blob *blob = calloc(1, sizeof *blob);
@@ -109,6 +135,7 @@ Blob *blob_open(Connection *connection, const char *schema, const char *table, c
     blob_release(blob);
     return NULL;
   }
+  if (write) spell(blob);
   callback_refresh(connection, HOOK_UPDATE);
   return blob;
 }

@@ -337,6 +337,34 @@ describe("blob handles", () => {
     }).pipe(Effect.timeout("20 seconds"))
   )
 
+  it.scopedLive("its writes are told under the names that the schema has, in whatever case it was opened", () =>
+    Effect.gen(function* () {
+      const [filename, attached] = [yield* tempFile, yield* tempFile]
+      const sql = yield* open("native", { filename, attach: { Other: attached } })
+      for (const place of ['"Us""ers"', 'Other."Us""ers"']) {
+        yield* sql.unsafe(`create table ${place} (id integer primary key, "a""B" blob)`)
+        yield* sql.unsafe(`insert into ${place} values (1, zeroblob(10))`)
+      }
+      // What our own look at the schema does concerns nobody.
+      const asked: Array<unknown> = []
+      yield* sql.authorizer((action) => Effect.sync(() => (asked.push(action), "ok")))
+      const listening = yield* Effect.fork(Stream.runCollect(Stream.take(sql.changes, 3)))
+      yield* Effect.sleep(100)
+      asked.length = 0
+      for (const schema of ["MAIN", "OTHER"]) {
+        const blob = yield* sql.blob({ schema, table: 'US"ERS', column: 'A"b', rowid: 1, write: true })
+        yield* blob.write(0, bytesOf(1))
+      }
+      assert.deepStrictEqual(asked, [])
+      yield* sql`update main."US""ERS" set id = 2`
+      const changes = Chunk.toReadonlyArray(yield* Fiber.join(listening))
+      const table = 'Us"ers'
+      assert.deepInclude(changes[0], { operation: "update", database: "main", table, rowid: 1 })
+      assert.deepInclude(changes[1], { operation: "update", database: "Other", table, rowid: 1 })
+      assert.deepInclude(changes[2], { operation: "update", database: "main", table })
+    }).pipe(Effect.timeout("20 seconds"))
+  )
+
   it.scopedLive("is released with its scope, on failure and on interruption, and of no use after it", () =>
     Effect.gen(function* () {
       const sql = yield* open("native", { filename: yield* tempFile })
