@@ -18,12 +18,6 @@ enum { MAX_ARGUMENTS = 1000, MOST_ARGUMENTS = MAX_ARGUMENTS + 2 };
 /* What a WAL file is checkpointed at, in pages, as without a hook (SQLITE_DEFAULT_WAL_AUTOCHECKPOINT). */
 enum { CHECKPOINT_PAGES = 1000 };
 
-#if defined(_MSC_VER)
-#define THREAD_LOCAL __declspec(thread)
-#else
-#define THREAD_LOCAL _Thread_local
-#endif
-
 /* Whom to ask what a function's context belongs to. A thread's connections are all of one library: a worker has one. */
 static THREAD_LOCAL const Api *library;
 
@@ -289,7 +283,8 @@ bool callback_stops(Connection *connection) {
   return stops;
 }
 
-/* The hooks below tell of what has happened: their failure must not stop the statement. */
+/* Calls a hook, whose failure does not stop the statement: most tell of what has happened. Of what is asked before it happens,
+   `otherwise` is then the answer. */
 static int32_t tell(Connection *connection, Hook hook, size_t count, napi_value *args, int32_t otherwise) {
   napi_value result = NULL;
   Callback *callback = connection->hooks[hook];

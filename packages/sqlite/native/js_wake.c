@@ -161,7 +161,7 @@ static napi_value js_send(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* close_async(handle): once, by the thread that has it, when nobody rings it any more */
+/* closeAsync(handle): once, by the thread that has it, when nobody rings it any more */
 static napi_value js_close_async(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   Async *handle = handle_of(env, args[0]);

@@ -3,12 +3,6 @@
 
 #include <stdlib.h>
 
-#if defined(_MSC_VER)
-#define THREAD_LOCAL __declspec(thread)
-#else
-#define THREAD_LOCAL _Thread_local
-#endif
-
 #if defined(_WIN32)
 #define EXPORT __declspec(dllexport)
 #else

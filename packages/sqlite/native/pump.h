@@ -14,6 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(_MSC_VER)
+#define THREAD_LOCAL __declspec(thread)
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+
 /* Exported by the runtime: the clock of process.hrtime, and a sleep in milliseconds, on every platform. */
 extern uint64_t uv_hrtime(void);
 extern void uv_sleep(unsigned int milliseconds);
