@@ -15,7 +15,7 @@ enum { AGGREGATE_STEP, AGGREGATE_FINAL, AGGREGATE_VALUE, AGGREGATE_INVERSE };
 /* SQLite's own limit of a function's arguments is lower (SQLITE_MAX_FUNCTION_ARG is 127, or 1,000 since 3.48). */
 enum { MAX_ARGUMENTS = 1000, MOST_ARGUMENTS = MAX_ARGUMENTS + 2 };
 
-/* What a WAL file is checkpointed at, in pages, as without a hook (SQLITE_DEFAULT_WAL_AUTOCHECKPOINT). */
+/* What a WAL file is checkpointed at, in pages, where SQLite does not say (SQLITE_DEFAULT_WAL_AUTOCHECKPOINT). */
 enum { CHECKPOINT_PAGES = 1000 };
 
 /* Whom to ask what a function's context belongs to. A thread's connections are all of one library: a worker has one. */
@@ -325,7 +325,7 @@ static void on_rollback(void *pointer) {
   napi_close_handle_scope(connection->env, scope);
 }
 
-/* Whoever sets this hook takes the place of SQLite's own, which checkpoints. */
+/* Checkpoints where SQLite's own hook would have. */
 static int on_wal(void *pointer, sqlite3 *db, const char *database, int pages) {
   Connection *connection = pointer;
   napi_env env = connection->env;
@@ -334,10 +334,34 @@ static int on_wal(void *pointer, sqlite3 *db, const char *database, int pages) {
   napi_value args[] = {text_or_nothing(env, database), js_integer(env, pages)};
   tell(connection, HOOK_WAL, 2, args, 0);
   napi_close_handle_scope(env, scope);
-  if (pages >= CHECKPOINT_PAGES) {
+  if (connection->checkpointPages > 0 && pages >= connection->checkpointPages) {
     connection->api->wal_checkpoint_v2(db, database, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   }
   return SQLITE_OK;
+}
+
+/* At how many pages SQLite's own hook checkpoints; 0: it does not, or another hook is in its place. */
+static int autocheckpoint(Connection *connection) {
+  const Api *api = connection->api;
+  sqlite3_stmt *stmt = NULL;
+  int pages = CHECKPOINT_PAGES;
+  connection->own = true;
+  connection->control.shielded++;
+  int code = api->prepare_v2(connection->db, "PRAGMA wal_autocheckpoint", -1, &stmt, NULL);
+  if (code == SQLITE_OK && api->step(stmt) == SQLITE_ROW) pages = api->column_int(stmt, 0);
+  api->finalize(stmt);
+  connection->control.shielded--;
+  connection->own = false;
+  return pages;
+}
+
+/* Whoever sets this hook takes the place of SQLite's own. `PRAGMA wal_autocheckpoint=n` takes it back: then that stands. */
+static void set_wal_hook(Connection *connection, bool on) {
+  const Api *api = connection->api;
+  int pages = autocheckpoint(connection);
+  bool ours = api->wal_hook(connection->db, on ? on_wal : NULL, connection) == connection;
+  if (!ours) connection->checkpointPages = pages;
+  if (!on) api->wal_autocheckpoint(connection->db, connection->checkpointPages);
 }
 
 static int on_trace(unsigned event, void *pointer, void *stmt, void *detail) {
@@ -404,11 +428,7 @@ void callback_refresh(Connection *connection, Hook hook) {
       api->rollback_hook(db, on || listening ? on_rollback : NULL, connection);
       break;
     case HOOK_WAL:
-      if (on) {
-        api->wal_hook(db, on_wal, connection);
-      } else {
-        api->wal_autocheckpoint(db, CHECKPOINT_PAGES);
-      }
+      set_wal_hook(connection, on);
       break;
     case HOOK_COLLATION_NEEDED:
       api->collation_needed(db, connection, on ? on_collation_needed : NULL);

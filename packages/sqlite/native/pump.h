@@ -356,6 +356,8 @@ struct Connection {
   Module *modules;
   /* The program's own; NULL: none. */
   Callback *hooks[HOOK_COUNT];
+  /* What our WAL hook checkpoints at, as SQLite's own did before it; 0: never. */
+  int checkpointPages;
   /* NULL: nobody listens. */
   Changes *changes;
   /* Groups of aggregates, and scans of table functions, that have had a number. */

@@ -283,6 +283,52 @@ describe("windows, collations and hooks as Effects (native)", () => {
     })
   )
 
+  it.scopedLive("a WAL hook checkpoints where the connection was told to, and leaves it so", () =>
+    Effect.gen(function* () {
+      const fill = 2_000 * 4_096
+      for (const [pages, filled] of [
+        [0, 4_000],
+        [100, 2_000]
+      ] as const) {
+        const filename = yield* tempFile
+        const sql = yield* open("native", { filename, pragmas: { wal_autocheckpoint: pages } })
+        yield* sql`create table t (n)`
+        const heard: Array<number> = []
+        const insert = sql`insert into t values (zeroblob(${fill}))`
+        const hear = sql.walHook((written) => Effect.sync(() => heard.push(written.pages)))
+        // A second hook takes the place of the first, and gives it back.
+        const first = yield* hear
+        yield* insert
+        const second = yield* hear
+        yield* insert
+        yield* second.remove
+        assert.isAtLeast(heard.at(-1)!, filled)
+        if (pages > 0) {
+          assert.isBelow(heard.at(-1)!, 2 * filled)
+        }
+        yield* first.remove
+        assert.strictEqual(yield* sql.pragma("wal_autocheckpoint"), pages)
+        yield* insert
+        assert.lengthOf(heard, 2)
+      }
+    })
+  )
+
+  it.scopedLive("a WAL hook's place is taken by a pragma, which then stands", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { filename: yield* tempFile })
+      yield* sql`create table t (n)`
+      const heard: Array<number> = []
+      const hook = yield* sql.walHook((written) => Effect.sync(() => heard.push(written.pages)))
+      yield* sql`insert into t values (1)`
+      yield* sql.pragma("wal_autocheckpoint", 50)
+      yield* sql`insert into t values (1)`
+      yield* hook.remove
+      assert.lengthOf(heard, 1)
+      assert.strictEqual(yield* sql.pragma("wal_autocheckpoint"), 50)
+    })
+  )
+
   it.scopedLive("row 59: a busy handler that gives up after n tries has been asked n + 1 times", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile

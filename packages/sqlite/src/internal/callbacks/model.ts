@@ -173,7 +173,11 @@ export interface Callbacks {
   readonly commitHook: <E, R>(refuse: Effect.Effect<boolean, E, R>) => Registering<R>
   /** Told of each rollback. */
   readonly rollbackHook: <E, R>(run: Effect.Effect<void, E, R>) => Registering<R>
-  /** Told of each commit to a file in WAL mode, with the pages in the WAL file. SQLite goes on checkpointing. */
+  /**
+   * Told of each commit to a file in WAL mode, with the pages in the WAL file. SQLite goes on checkpointing as the
+   * `wal_autocheckpoint` of the session says. It has one place for both: that pragma reads 0 while the hook is there, and
+   * setting it then takes the hook away; set it in `pragmas`.
+   */
   readonly walHook: <E, R>(
     run: (written: { readonly database: string; readonly pages: number }) => Effect.Effect<void, E, R>
   ) => Registering<R>
