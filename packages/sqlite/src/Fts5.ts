@@ -34,6 +34,7 @@
 import * as Statement from "@effect/sql/Statement"
 import * as queries from "./internal/fts5/query.js"
 import * as tables from "./internal/fts5/table.js"
+import { quoted } from "./internal/quoting.js"
 
 export type { WordsOptions } from "./internal/fts5/query.js"
 export type { ExternalContent, TableOptions } from "./internal/fts5/table.js"
@@ -213,9 +214,9 @@ export const notInColumns = (columns: string | ReadonlyArray<string>, of: Query)
 
 /** The hidden column by which FTS5 knows which table is meant. */
 const self = ({ alias, name }: Table): string =>
-  alias === undefined ? tables.identifier(name) : `${tables.identifier(alias)}.${tables.identifier(name)}`
+  alias === undefined ? quoted(name) : `${quoted(alias)}.${quoted(name)}`
 
-const owner = ({ alias, name }: Table): string => tables.identifier(alias ?? name)
+const owner = ({ alias, name }: Table): string => quoted(alias ?? name)
 
 /**
  * The condition that a row matches. A string is what somebody typed: `words`.
@@ -303,7 +304,7 @@ export const snippet = <Column extends string>(
 }
 
 const command = (table: Table, name: string, value?: string | number): Statement.Fragment => {
-  const it = tables.identifier(table.name)
+  const it = quoted(table.name)
   return value === undefined
     ? Statement.unsafeFragment(`INSERT INTO ${it}(${it}) VALUES ('${name}')`)
     : Statement.unsafeFragment(`INSERT INTO ${it}(${it}, rank) VALUES ('${name}', ?)`, [value])

@@ -29,6 +29,7 @@ import {
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
+import { literal, quoted } from "./internal/quoting.js"
 import { transactions } from "./internal/transactions.js"
 
 /**
@@ -147,11 +148,8 @@ const mustStay = (exit: Exit.Exit<unknown, SqlError>): boolean =>
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
 
-const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
-const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
 const pragmaText = (name: string, value: string | number | boolean): string =>
-  `PRAGMA ${identifier(name)}=${typeof value === "string" ? quote(value) : Number(value)}`
+  `PRAGMA ${quoted(name)}=${typeof value === "string" ? literal(value) : Number(value)}`
 
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
@@ -179,7 +177,7 @@ const openingOf = (
   },
   onOpen: [
     ...Object.entries(config.pragmas ?? {}).map(([name, value]) => pragmaText(name, value)),
-    ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${quote(file)} AS ${identifier(name)}`),
+    ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${literal(file)} AS ${quoted(name)}`),
     ...(config.onOpen ?? [])
   ],
   extensions,

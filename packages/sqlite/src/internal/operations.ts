@@ -18,6 +18,7 @@ import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
 import { exclusiveLocking, locksExclusively } from "./failure.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
+import { literal, quoted } from "./quoting.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
 export interface EngineInfo {
@@ -97,10 +98,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
             SqlFailure.make({ reason: "InvalidParameter", message: `"${name}" is no name of a PRAGMA` })
           )
         }
-        const assigned =
-          value === undefined
-            ? ""
-            : `=${typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : Number(value)}`
+        const assigned = value === undefined ? "" : `=${typeof value === "string" ? literal(value) : Number(value)}`
         const text = `PRAGMA ${name}${assigned}`
         if (transport.limits.read > 0 && locksExclusively(text)) {
           return Effect.fail(exclusiveLocking())
@@ -109,7 +107,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
       }),
 
     attach: (filename: string, schema: string): Effect.Effect<void, SqlError> =>
-      Effect.asVoid(client.unsafe(`ATTACH ? AS ${`"${schema.replaceAll('"', '""')}"`}`, [filename])),
+      Effect.asVoid(client.unsafe(`ATTACH ? AS ${quoted(schema)}`, [filename])),
 
     interrupt: Effect.suspend(() =>
       Effect.forEach(transport.sessions(), ({ session }) => session.interrupt, { discard: true })

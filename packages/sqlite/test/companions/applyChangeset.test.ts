@@ -213,6 +213,22 @@ onEngines("applying changesets", (engine) => {
     })
   )
 
+  it.scopedLive("foreign keys of two tables whose names differ in the case of a letter beyond ASCII", () =>
+    Effect.gen(function* () {
+      const [source, target] = [yield* open(engine), yield* open(engine)]
+      for (const sql of [source, target]) {
+        yield* sql.unsafe('create table "Ä" (id integer primary key, up references "Ä" on delete cascade)')
+        yield* sql.unsafe('create table "ä" (id integer primary key, up references "Ä" on delete cascade)')
+        yield* sql.unsafe('insert into "Ä" values (1, null)')
+      }
+      const changeset = yield* changesetOf(source, source.unsafe('delete from "Ä"'))
+      // With the same key as the row that goes, which it refers to.
+      yield* target.unsafe('insert into "ä" values (1, 1)')
+      assert.strictEqual((yield* reasonOf(target.applyChangeset(changeset))).reason, "Constraint")
+      assert.deepStrictEqual(yield* target.unsafe('select * from "ä"').values, [[1, 1]])
+    })
+  )
+
   it.scopedLive("foreign keys that act cost no readers", () =>
     Effect.gen(function* () {
       const source = yield* open(engine)

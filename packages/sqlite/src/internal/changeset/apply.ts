@@ -8,12 +8,11 @@ import type { ChangesResult, ChangeStatement } from "../boundary.js"
 import { noTransaction, sqliteFailure } from "../failure.js"
 import type { OnWriter } from "../onWriter.js"
 import type { SqlValue } from "../parameterReader.js"
+import { quoted } from "../quoting.js"
 import { ResultCode } from "../resultCode.js"
 import { type Change, keyOf, MalformedChangeset, RawText, read, type Row, type Table, type Value } from "./format.js"
 import { guard, type Guards } from "./guards.js"
 import type { Applied, ApplyOptions, ChangedValues, Changesets, Conflict, Resolution } from "./model.js"
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 export const invalid = (message: string): SqlError => SqlFailure.make({ reason: "InvalidParameter", message })
 

@@ -10,8 +10,8 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlClient } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { rowKey } from "../boundary.js"
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+import { folded } from "../folded.js"
+import { quoted } from "../quoting.js"
 
 /** Foreign keys that act on rows of their tables, a row for each of their columns. */
 const acting = `
@@ -33,7 +33,7 @@ const foreignKeys = (client: SqlClient.SqlClient, schema: string, changed: Reado
   Effect.map(client.unsafe(acting, [schema]).values, (rows) => {
     const found = new Map<string, ForeignKey>()
     for (const [child, id, parent, its, parents] of rows as ReadonlyArray<[string, unknown, string, string, string]>) {
-      if (changed.has(parent.toLowerCase())) {
+      if (changed.has(folded(parent))) {
         const name = `${String(id)} ${child}`
         const key: ForeignKey = found.get(name) ?? { child, parent, columns: [] }
         found.set(name, key)
@@ -62,10 +62,10 @@ export const guard = (
   Effect.gen(function* () {
     const numbers = new Map<string, number>()
     const names: Array<string> = []
-    const keys = yield* foreignKeys(client, schema, new Set(changed.map((name) => name.toLowerCase())))
+    const keys = yield* foreignKeys(client, schema, new Set(changed.map(folded)))
     for (const { child, columns, parent } of keys) {
-      const number = numbers.get(child.toLowerCase()) ?? ++last
-      numbers.set(child.toLowerCase(), number)
+      const number = numbers.get(folded(child)) ?? ++last
+      numbers.set(folded(child), number)
       const keyed = client.unsafe("select name from pragma_table_info(?, ?) where pk > 0 order by cid", [child, schema])
       const own = (yield* keyed.values).map(([name], i) => `OLD.${quoted(name as string)} = ${rowKey}(${number}, ${i})`)
       const referred = columns.map(([its, parents]) => `there.${quoted(parents)} = OLD.${quoted(its)}`)
@@ -82,7 +82,7 @@ export const guard = (
     }
     return {
       any: names.length > 0,
-      numberOf: (table) => numbers.get(table.toLowerCase()) ?? 0,
+      numberOf: (table) => numbers.get(folded(table)) ?? 0,
       takeAway: Effect.forEach(names, (name) => runOwn(`DROP TRIGGER temp.${name}`), { discard: true })
     }
   })

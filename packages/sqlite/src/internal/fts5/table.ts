@@ -1,4 +1,5 @@
 /** The statements that make a full-text table, and those that keep its index in step with a table of one's own. */
+import { literal, quoted } from "../quoting.js"
 
 /** The table that has the texts: the index keeps none of them. */
 export interface ExternalContent {
@@ -32,25 +33,21 @@ export interface TableOptions<Column extends string = string> {
   readonly columnSize?: boolean | undefined
 }
 
-export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
-const text = (value: string): string => `'${value.replaceAll("'", "''")}'`
-
 const settingsOf = (options: TableOptions): Array<string> => {
   const { columnSize, content, contentlessDelete, detail, prefix = [], tokenize } = options
   const settings: Array<string> = []
   const set = (name: string, value: string) => settings.push(`${name} = ${value}`)
   if (tokenize !== undefined) {
-    set("tokenize", text(typeof tokenize === "string" ? tokenize : tokenize.map(text).join(" ")))
+    set("tokenize", literal(typeof tokenize === "string" ? tokenize : tokenize.map(literal).join(" ")))
   }
   if (prefix.length > 0) {
-    set("prefix", text(prefix.join(" ")))
+    set("prefix", literal(prefix.join(" ")))
   }
   if (content === "none") {
     set("content", "''")
   } else if (content !== undefined) {
-    set("content", text(content.table))
-    set("content_rowid", text(content.rowid ?? "rowid"))
+    set("content", literal(content.table))
+    set("content_rowid", literal(content.rowid ?? "rowid"))
   }
   if (contentlessDelete === true) {
     set("contentless_delete", "1")
@@ -66,9 +63,9 @@ const settingsOf = (options: TableOptions): Array<string> => {
 
 /** What the triggers do: the index forgets a row by being told its old texts. */
 const triggersOf = (name: string, { columns }: TableOptions, { rowid = "rowid", table }: ExternalContent) => {
-  const index = identifier(name)
-  const names = columns.map(identifier)
-  const values = (row: "new" | "old") => [identifier(rowid), ...names].map((column) => `${row}.${column}`).join(", ")
+  const index = quoted(name)
+  const names = columns.map(quoted)
+  const values = (row: "new" | "old") => [quoted(rowid), ...names].map((column) => `${row}.${column}`).join(", ")
   const add = `INSERT INTO ${index}(${["rowid", ...names].join(", ")}) VALUES (${values("new")});`
   const forget = `INSERT INTO ${index}(${[index, "rowid", ...names].join(", ")}) VALUES ('delete', ${values("old")});`
   return [
@@ -76,8 +73,8 @@ const triggersOf = (name: string, { columns }: TableOptions, { rowid = "rowid", 
     ["delete", forget],
     ["update", `${forget} ${add}`]
   ].map(([event, body]) => ({
-    name: identifier(`${name}_${event}`),
-    definition: `AFTER ${event} ON ${identifier(table)} BEGIN ${body} END`
+    name: quoted(`${name}_${event}`),
+    definition: `AFTER ${event} ON ${quoted(table)} BEGIN ${body} END`
   }))
 }
 
@@ -90,10 +87,10 @@ const script = (statements: ReadonlyArray<string>): string => statements.join(";
 
 export const create = (name: string, options: TableOptions, ifNotExists: boolean): string => {
   const unindexed = new Set<string>(options.unindexed)
-  const columns = options.columns.map((column) => identifier(column) + (unindexed.has(column) ? " UNINDEXED" : ""))
+  const columns = options.columns.map((column) => quoted(column) + (unindexed.has(column) ? " UNINDEXED" : ""))
   const unless = ifNotExists ? "IF NOT EXISTS " : ""
   return script([
-    `CREATE VIRTUAL TABLE ${unless}${identifier(name)} USING fts5(${[...columns, ...settingsOf(options)].join(", ")})`,
+    `CREATE VIRTUAL TABLE ${unless}${quoted(name)} USING fts5(${[...columns, ...settingsOf(options)].join(", ")})`,
     ...triggers(name, options).map(({ definition, name }) => `CREATE TRIGGER ${unless}${name} ${definition}`)
   ])
 }
@@ -101,5 +98,5 @@ export const create = (name: string, options: TableOptions, ifNotExists: boolean
 export const drop = (name: string, options: TableOptions): string =>
   script([
     ...triggers(name, options).map(({ name }) => `DROP TRIGGER IF EXISTS ${name}`),
-    `DROP TABLE IF EXISTS ${identifier(name)}`
+    `DROP TABLE IF EXISTS ${quoted(name)}`
   ])

@@ -1,6 +1,7 @@
 /** The engine over the pump: what the worker asks for, as the pump's functions. */
 import { hookKinds, limitNames, type Safety, unsupportedCode } from "../boundary.js"
 import type { BackupHandle, BlobHandle, ConnectionHandle, LoadedPump, Pump } from "../pump.js"
+import { quoted } from "../quoting.js"
 import type { Backup, Blob, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { firstStatement } from "../split.js"
@@ -38,8 +39,6 @@ const attempt = <A>(run: () => A): A => {
     throw error
   }
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** What SQLite is told of a table function: its parameters are hidden columns. */
 const tableSchema = ({ columns, parameters }: TableDefinition): string =>

@@ -20,6 +20,7 @@ import {
 } from "../changeset/format.js"
 import type { RecordingOptions } from "../boundary.js"
 import { folded } from "../folded.js"
+import { quoted } from "../quoting.js"
 import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { termsOf } from "./indexTerms.js"
@@ -29,8 +30,6 @@ import { Query, queryRows } from "./queryRows.js"
 const mostColumns = 124
 
 const triggersOfTable = 5
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** What a unique index compares, as SQL. */
 interface Term {
