@@ -283,8 +283,8 @@ bool callback_stops(Connection *connection) {
   return stops;
 }
 
-/* Calls a hook, whose failure does not stop the statement: most tell of what has happened. Of what is asked before it happens,
-   `otherwise` is then the answer. */
+/* Calls a hook whose failure does not stop the statement: most tell of what has happened. `otherwise` is the answer of one
+   that failed. */
 static int32_t tell(Connection *connection, Hook hook, size_t count, napi_value *args, int32_t otherwise) {
   napi_value result = NULL;
   Callback *callback = connection->hooks[hook];

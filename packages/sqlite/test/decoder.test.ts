@@ -1,15 +1,7 @@
 import { FastCheck as fc } from "effect"
 import { describe, expect, it, vi } from "vitest"
-import {
-  makeDecoder,
-  pageLastInsertRowid,
-  pageRows,
-  readColumns,
-  readError,
-  UnsafeIntegerError,
-  views
-} from "../src/internal/decoder.js"
-import { ColumnFlag, Kind } from "../src/internal/page.js"
+import { makeDecoder, readColumns, readError, UnsafeIntegerError, views } from "../src/internal/decoder.js"
+import { ColumnFlag, Header, Header8, Kind } from "../src/internal/page.js"
 import { type PageColumn, PageWriter, type Value } from "../src/internal/worker/encodePage.js"
 
 const facts = {
@@ -191,8 +183,8 @@ describe("decoder", () => {
     const { base, source } = page([], 3, { base: 16, block, error: 'near "x": 😀' })
     expect(readColumns(source, base)).toStrictEqual(block)
     expect(readError(source, base)).toBe('near "x": 😀')
-    expect(pageRows(source, base)).toBe(0)
-    expect(pageLastInsertRowid(source, base)).toBe(0n)
+    expect(source.u32[(base >> 2) + Header.rows]).toBe(0)
+    expect(source.i64[(base >> 3) + Header8.lastInsertRowid]).toBe(0n)
     expect(makeDecoder(block).decode(source, base, "objects", "number")).toStrictEqual([])
     const other = page([[1n]], 1)
     expect(readColumns(other.source, 0)).toBeUndefined()

@@ -4,21 +4,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect } from "vitest"
 import { deadlineOffset, safest, sharedBytes, slots } from "../src/internal/boundary.js"
-import {
-  makeDecoder,
-  pageChanges,
-  pageCode,
-  pageDetail,
-  pageFlags,
-  pageLastInsertRowid,
-  pageLength,
-  pageRows,
-  pageWhy,
-  readColumns,
-  readError,
-  views
-} from "../src/internal/decoder.js"
-import { Flag } from "../src/internal/page.js"
+import { makeDecoder, readColumns, readError, views } from "../src/internal/decoder.js"
+import { Flag, Header, Header8 } from "../src/internal/page.js"
 import { encode, encodeRows } from "../src/internal/parameters.js"
 import { type Connection, type Engine, EngineError, type Prepared } from "../src/internal/worker/engine.js"
 
@@ -100,26 +87,27 @@ export const makeHarness = (make: () => Engine) => {
   const known = new WeakMap<Prepared, ReadonlyArray<{ readonly name: string; readonly type: string | undefined }>>()
   const read = (prepared: Prepared, buffer: ArrayBuffer, base: number): Page => {
     const source = views(buffer)
+    const [word, double] = [base >> 2, base >> 3]
     const columns = readColumns(source, base)
     if (columns !== undefined) known.set(prepared, columns)
-    const code = pageCode(source, base)
-    const flags = pageFlags(source, base)
+    const code = source.i32[word + Header.code]!
+    const flags = source.u32[word + Header.flags]!
     expect((flags & Flag.columns) !== 0).toBe(columns !== undefined)
     return {
       rows:
-        pageRows(source, base) === 0
+        source.u32[word + Header.rows] === 0
           ? []
           : makeDecoder(known.get(prepared) ?? []).decode(source, base, "arrays", "bigint"),
       columns,
       code,
-      why: pageWhy(source, base),
-      detail: pageDetail(source, base),
-      changes: pageChanges(source, base),
-      lastInsertRowid: pageLastInsertRowid(source, base),
+      why: source.u32[word + Header.why]!,
+      detail: source.i32[word + Header.detail]!,
+      changes: source.f64[double + Header8.changes]!,
+      lastInsertRowid: source.i64[double + Header8.lastInsertRowid]!,
       error: readError(source, base),
       flags,
       done: code !== 0 || (flags & Flag.done) !== 0,
-      bytes: pageLength(source, base)
+      bytes: source.u32[word + Header.bytes]!
     }
   }
 

@@ -89,9 +89,6 @@ export const isStatementLimit = (refusal: Refusal): boolean => refusal.sql_state
 /** The statement was stopped by a cancel. */
 export const isCancelled = (refusal: Refusal): boolean => refusal.sql_rc === -952 || refusal.sql_state === "57014"
 
-/** `sqlclose` of what is closed already. */
-export const isUnknownId = (refusal: Refusal): boolean => /invalid correlation ID/i.test(refusal.error ?? "")
-
 const advice = (refusal: Refusal): string => {
   if (isStatementLimit(refusal)) {
     return ": this job has used up the statements that its driver allows; use a new one"

@@ -117,8 +117,8 @@ export class Core {
   }
 
   /**
-   * What the fiber's context adds to a text and its parameters; a string when it cannot be sent at all. Without a
-   * deadline no clock is read.
+   * What the fiber's context adds to a text and its parameters; the failure when it cannot be sent at all. Without
+   * a deadline no clock is read.
    */
   request(
     fiber: AnyFiber,

@@ -33,26 +33,8 @@ export const views = (buffer: ArrayBuffer | SharedArrayBuffer, owned = false): P
 export const columnKind = (word: number): number => word & 0xff
 export const columnFlags = (word: number): number => (word >> 8) & 0xff
 
-export const pageRows = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.rows]!
-/** See `Flag`. */
-export const pageFlags = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.flags]!
-/** SQLite's extended result code, 0 when all went well. */
-export const pageCode = (source: PageSource, base: number): number => source.i32[(base >> 2) + Header.code]!
-/** See `Why`. */
-export const pageWhy = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.why]!
-export const pageLength = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.bytes]!
-export const pageColumnCount = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.columns]!
-export const pageSeq = (source: PageSource, base: number): number => source.u32[(base >> 2) + Header.seq]!
-/** The failed row of a batch or the wanted number of parameters; −1 none. */
-export const pageDetail = (source: PageSource, base: number): number => source.i32[(base >> 2) + Header.detail]!
-/** Rows changed, −1 for a statement that only reads. */
-export const pageChanges = (source: PageSource, base: number): number => source.f64[(base >> 3) + Header8.changes]!
-export const pageLastInsertRowid = (source: PageSource, base: number): bigint =>
-  source.i64[(base >> 3) + Header8.lastInsertRowid]!
 export const pageEngineNanos = (source: PageSource, base: number): number =>
   source.f64[(base >> 3) + Header8.engineNanos]!
-export const pageQueueNanos = (source: PageSource, base: number): number =>
-  source.f64[(base >> 3) + Header8.queueNanos]!
 
 export interface PageColumn {
   readonly name: string

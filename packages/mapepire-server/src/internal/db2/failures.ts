@@ -37,7 +37,6 @@ export const parameterType = driver("Parameter type not valid.", "HY105")
 /** The driver's only failure with code 0. */
 export const truncated: Db2Failure = { message: "Data truncation", state: "22001", code: 0 }
 export const statementLimit = driver("Limit on number of statements exceeded.", "HY014")
-export const cursorState = driver("Cursor state not valid.", "24000")
 export const functionSequence = driver("Function sequence error.", "HY010")
 export const connectionGone = driver("The connection does not exist.", "08003")
 
