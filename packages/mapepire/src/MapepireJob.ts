@@ -79,8 +79,8 @@ export interface JobConfig {
   /** How long a stopped statement may take to stop before the job is given up. Default 10 seconds. */
   readonly grace?: Duration.DurationInput | undefined
   /**
-   * Whether statements are stopped in the database, by `QSYS2.CANCEL_SQL` from a second job that is opened for the first
-   * one that is to be stopped. Default true. With false an interrupt leaves the statement behind; on a `serial` job, as
+   * Whether statements are stopped in the database, by `QSYS2.CANCEL_SQL` from a second job that is opened with the first
+   * one that takes longer than a second. Default true. With false an interrupt leaves the statement behind; on a `serial` job, as
    * those of a client are, it waits until the statement has ended, and after `grace` gives the job up.
    */
   readonly cancel?: boolean | undefined

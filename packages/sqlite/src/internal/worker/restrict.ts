@@ -1,6 +1,7 @@
 /** A connection for the statements of strangers: they read, one per text, within bounds. */
 import type { UntrustedRules } from "../boundary.js"
 import { Flag, Header } from "../page.js"
+import { quoted } from "../quoting.js"
 import { emptyPage } from "./answer.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 import { expandedLength, viewLengths } from "./expandedLength.js"
@@ -37,8 +38,6 @@ export const restrict = (connection: Connection, rules: UntrustedRules): Connect
     }
   }
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** What the views of the database come to now: other programs may change them meanwhile. */
 const viewsOf = (connection: Connection): (() => ReadonlyMap<string, number>) => {
