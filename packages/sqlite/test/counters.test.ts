@@ -3,7 +3,7 @@ import { SqlClient } from "@sluice/sql"
 import { Effect, Stream } from "effect"
 import { open } from "./conformance/stopping.js"
 import { noting } from "./noting.js"
-import { leftovers, onEngines, reasonOf } from "./support.js"
+import { eventually, leftovers, onEngines, reasonOf } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -71,6 +71,32 @@ onEngines("counters of statements", (engine) => {
       }
       // Nobody traces: nothing is asked for.
       assert.strictEqual((yield* all).length, 500)
+    })
+  )
+
+  it.scopedLive("of writes that run at once, while somebody listens to changes", () =>
+    Effect.gen(function* () {
+      if (engine === "portable") {
+        return
+      }
+      const { layer, spans } = noting()
+      const sql = yield* open(engine, { telemetry: { statementCounters: true } })
+      yield* sql`create table t (n integer primary key)`
+      let told = 0
+      yield* Effect.forkScoped(Stream.runForEach(sql.changes, () => Effect.sync(() => told++)))
+      for (let n = -1; told === 0; n--) {
+        assert.isAbove(n, -500)
+        yield* sql`insert into t values (${n})`
+        yield* Effect.sleep(10)
+      }
+      told = 0
+      const inserts = [1, 2, 3, 4, 5].map((n) => sql`insert into t values (${n})`)
+      yield* Effect.provide(Effect.all(inserts, { concurrency: "unbounded" }), layer)
+      assert.deepStrictEqual(
+        spans.map((span) => span.get("sluice.sqlite.runs")),
+        [1, 1, 1, 1, 1]
+      )
+      yield* eventually("all changes", () => told === 5)
     })
   )
 })

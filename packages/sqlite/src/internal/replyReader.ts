@@ -54,7 +54,7 @@ export class ReplyReader {
   private committed: ChangesMessage | undefined
   private readonly counters = new Map<number, ReadonlyArray<number>>()
   private lastCounters = 0
-  /** Of the page that comes next. */
+  /** Of the page that comes next; what its request has committed may come between them. */
   private counted: ReadonlyArray<number> | undefined
 
   constructor(
@@ -192,6 +192,11 @@ export class ReplyReader {
   }
 
   private page(slot: number, source: PageSource, base: number): void {
+    const { counted } = this
+    if (counted !== undefined) {
+      this.counted = undefined
+      this.taker.counters(slot, counted)
+    }
     this.patience.expect(pageEngineNanos(source, base))
     this.taker.page(slot, source, base)
   }
@@ -203,11 +208,6 @@ export class ReplyReader {
     if (committed !== undefined) {
       this.committed = undefined
       taker.changes(committed)
-    }
-    const { counted } = this
-    if (counted !== undefined) {
-      this.counted = undefined
-      taker.counters(slot, counted)
     }
     switch (reply & Reply.kind) {
       case Reply.inline:
