@@ -2,9 +2,10 @@
 import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient, SqlTransport } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { moduleUrl } from "./callbacks/moduleUrl.js"
 import type * as functions from "./callbacks/workerFunctions.js"
+import { endless } from "./conformance/stopping.js"
 import { noting } from "./noting.js"
 import { countTo, layerOf, leftovers, onEngines, reasonOf } from "./support.js"
 
@@ -99,6 +100,40 @@ onEngines("beside statements", (engine) => {
       assert.strictEqual(reason, "StatementTimeout")
       assert.isAbove((yield* sql.export).length, 0)
     }).pipe(Effect.provide(layerOf(engine, { statementTimeout: "100 millis" })))
+  )
+
+  it.scopedLive("what is refused before it begins leaves nothing in the worker", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const module = yield* sql.workerModule<typeof functions>(url)
+      yield* sql`create table t (b)`
+      const size = 1 << 20
+      const batch = sql.batch([sql`insert into t values (${new Uint8Array(size)})`])
+      let texts = 0
+      const text = Effect.suspend(
+        () => sql.unsafe(`insert into t values ('${String(texts++).padEnd(size)}')`).unprepared
+      )
+      const description = Effect.suspend(() => sql.describe(`select '${String(texts++).padEnd(size)}'`))
+      const busy = sql.unsafe(endless(engine)).pipe(SqlClient.withDeadline("400 millis"), reasonOf)
+      // Rows of a write that are too many to wait in the worker hold the session until they are taken.
+      const rows = sql.unsafe(`insert into t ${countTo(200)} returning zeroblob(100000)`).stream
+      const times = (run: Effect.Effect<unknown, unknown>) =>
+        Effect.forEach(Array.from({ length: 8 }), () => Effect.ignore(run), { concurrency: "unbounded", discard: true })
+      const round = Effect.forEach([batch, text, description], (refused) =>
+        Effect.gen(function* () {
+          const running = yield* Effect.fork(busy)
+          yield* Effect.sleep(30)
+          yield* times(refused.pipe(SqlClient.withDeadline("100 millis")))
+          yield* Fiber.join(running)
+          yield* Stream.runHead(Stream.tap(rows, () => times(refused))).pipe(SqlClient.withPrefetch(10))
+        })
+      )
+      yield* round
+      const before = yield* module.runInWorker("held")
+      yield* round
+      yield* round
+      assert.isBelow((yield* module.runInWorker("held")) - before, 8 * size)
+    }).pipe(Effect.provide(layerOf(engine, { busyTimeout: "50 millis" })))
   )
 
   it.scopedLive("a batch is a span, with the operation where all have the same", () => {

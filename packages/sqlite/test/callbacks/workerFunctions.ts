@@ -1,4 +1,6 @@
 /** What the tests run in workers: functions, aggregates, and programs over the database. Types of it are all that is imported. */
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import type { SqliteClient } from "@sluice/sqlite"
 
 type Database = SqliteClient.WorkerDatabase
@@ -113,6 +115,14 @@ export const endless = (database: Database) =>
   database.all("with recursive spin(n) as (select 1 union all select n + 1 from spin) select n from spin where n < 0")
 
 export const calls = (database: Database, text: string) => database.all(text)
+
+/** Bytes that the worker holds, without what nobody needs any more. */
+export const held = () => {
+  setFlagsFromString("--expose-gc")
+  ;(runInNewContext("gc") as () => void)()
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return arrayBuffers + heapUsed
+}
 
 export const fillPairs = (database: Database, from: number, to: number) => {
   for (let n = from; n <= to; n++) database.run("insert into t values (?, ?)", [n, n])

@@ -2,8 +2,10 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import {
   type Command,
+  Op,
   Request,
   requestBytes,
+  RequestFlag,
   requestOffset,
   requestRingOffset,
   requestRingSize,
@@ -115,10 +117,28 @@ export class Inbox {
     return bytes
   }
 
-  /** Drops what came along with a request that is not run. */
+  /** Drops what came along with a request that is not run; a text only where it is not to be kept. */
   discard(seq: number, slot: number): void {
     if (this.word(slot, Request.length) < 0) {
       this.parametersOf(seq)
     }
+    const unprepared = (this.word(slot, Request.flags) & RequestFlag.unprepared) !== 0
+    switch (this.word(slot, Request.op)) {
+      case Op.command:
+        this.commandOf(seq)
+        return
+      case Op.run:
+      case Op.open:
+      case Op.batch:
+        return unprepared ? this.dropText(slot) : undefined
+      case Op.describe:
+        return this.dropText(slot)
+    }
+  }
+
+  private dropText(slot: number): void {
+    const id = this.word(slot, Request.id)
+    this.text(id)
+    this.statements.forget(id)
   }
 }

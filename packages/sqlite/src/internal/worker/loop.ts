@@ -117,6 +117,7 @@ export class Loop {
     if (oldest !== undefined && performance.now() - oldest.since >= this.start.opening.busyTimeout) {
       this.deferred.shift()
       this.begin(oldest.slot, (seq) => {
+        this.inbox.discard(seq, oldest.slot)
         this.runner.answerEmpty(oldest.slot, seq, {
           code: 5,
           message: "the session is held by a stream of a statement that writes: consume or close that stream first"
