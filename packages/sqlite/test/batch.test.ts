@@ -136,6 +136,32 @@ onEngines("beside statements", (engine) => {
     }).pipe(Effect.provide(layerOf(engine, { busyTimeout: "50 millis" })))
   )
 
+  it.scopedLive("a transaction that a stopped batch has ended is gone", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a)`
+      const heavy = `insert into t ${countTo(1_000_000_000)}`
+      const late = (effect: Effect.Effect<unknown, unknown>) =>
+        Effect.ignore(SqlClient.withDeadline("100 millis")(effect))
+      const interrupted = (effect: Effect.Effect<unknown, unknown>) =>
+        Effect.ignore(Effect.timeout(effect, "100 millis"))
+      // The portable engine stops between rows, of which this has none.
+      for (const stopped of engine === "native" ? [late, interrupted] : []) {
+        for (const way of [sql.unsafe(heavy), sql.batch([heavy])]) {
+          const gone = yield* reasonOf(
+            sql.withTransaction(Effect.zipRight(sql`insert into t values (1)`, stopped(way)))
+          )
+          assert.strictEqual(gone.reason, "TransactionGone")
+          const inside = yield* sql
+            .withTransaction(Effect.zipRight(stopped(way), reasonOf(sql`insert into t values (1)`)))
+            .pipe(reasonOf)
+          assert.strictEqual(inside.reason, "TransactionGone")
+          assert.deepStrictEqual(yield* sql`select * from t`, [])
+        }
+      }
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("a batch is a span, with the operation where all have the same", () => {
     const { layer, spans } = noting()
     return Effect.gen(function* () {

@@ -178,7 +178,7 @@ export const Reply = {
   changes: 0x500,
   /** No answer, but what its statement has counted, as a message; in the ring before its page. */
   counters: 0x600,
-  /** As a structured message `[seq, value]` or `[seq, undefined, ErrorMessage]` on the port. */
+  /** As a structured message on the port: a value or an `ErrorMessage`. */
   message: 0x300,
   kind: 0xf00
 } as const
@@ -426,8 +426,8 @@ export type ToLoop =
   | readonly [kind: "failed", error: ErrorMessage]
   | readonly [kind: "closed"]
   | readonly [kind: "buffer", seq: number, page: ArrayBuffer]
-  | readonly [kind: "value", seq: number, value: unknown]
-  | readonly [kind: "error", seq: number, error: ErrorMessage]
+  | readonly [kind: "value", seq: number, value: unknown, inTransaction: boolean]
+  | readonly [kind: "error", seq: number, error: ErrorMessage, inTransaction: boolean]
   | readonly [kind: "arguments", serial: number, bytes: ArrayBuffer]
   | readonly [kind: "counters", serial: number, counters: ReadonlyArray<number>]
   | readonly [kind: "changes", serial: number, changes: ChangesMessage]

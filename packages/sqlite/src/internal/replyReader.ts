@@ -25,8 +25,9 @@ export interface Taker {
   /** The number of the request in this slot. */
   readonly seqOf: (slot: number) => number
   readonly page: (slot: number, source: PageSource, base: number) => void
-  readonly value: (slot: number, value: unknown) => void
-  readonly error: (slot: number, error: ErrorMessage) => void
+  /** `inTransaction`: as of this answer. */
+  readonly value: (slot: number, value: unknown, inTransaction: boolean) => void
+  readonly error: (slot: number, error: ErrorMessage, inTransaction: boolean) => void
   /** A callback to run; `long` gives arguments that came as a message. */
   readonly callback: (slot: number, long: (serial: number) => ArrayBuffer) => void
   /** What its statement has counted for the page that comes next. */
@@ -236,8 +237,10 @@ export class ReplyReader {
         return
       default: {
         const message = this.message(taker.seqOf(slot)) as
-          readonly ["value", number, unknown] | readonly ["error", number, ErrorMessage]
-        return message[0] === "error" ? taker.error(slot, message[2]) : taker.value(slot, message[2])
+          readonly ["value", number, unknown, boolean] | readonly ["error", number, ErrorMessage, boolean]
+        return message[0] === "error"
+          ? taker.error(slot, message[2], message[3])
+          : taker.value(slot, message[2], message[3])
       }
     }
   }

@@ -78,15 +78,18 @@ export class WorkerSession {
     this.replies = new ReplyReader(memory, port, this.waker, {
       seqOf: (slot) => this.calls[slot]!.seq,
       page: (slot, source, base) => this.page(slot, source, base),
-      value: (slot, value) => {
+      value: (slot, value, inTransaction) => {
         const call = this.calls[slot]!
+        // A command may end one, and begins none: one that is open all the same is a statement's own affair.
+        this.transaction &&= inTransaction
         this.release(call)
         const tag = call.command?._tag
         const made = tag === "Batch" || tag === "Changes" ? batchValue(call, value, this.failed) : value
         this.afterCallback(call, true, () => this.finish(call, undefined, undefined, made))
       },
-      error: (slot, error) => {
+      error: (slot, error, inTransaction) => {
         const call = this.calls[slot]!
+        this.transaction &&= inTransaction
         this.release(call)
         const { text } = call.request
         const failed =

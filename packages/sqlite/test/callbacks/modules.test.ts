@@ -257,6 +257,22 @@ onEngines("worker modules", (engine) => {
     })
   )
 
+  it.scopedLive("a transaction that it ends is gone for those who are in it", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      yield* sql`create table t(n)`
+      const ended = (text: string) =>
+        reasonOf(sql.withTransaction(Effect.zipRight(sql`insert into t values (1)`, module.runInWorker("calls", text))))
+      const gone = { reason: "TransactionGone", outcome: "unknown" } as const
+      assert.deepInclude(yield* ended("rollback"), gone)
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+      assert.deepInclude(yield* ended("commit"), gone)
+      assert.deepStrictEqual(yield* sql`select * from t`, [{ n: 1 }])
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("the database is of no use once its function has ended", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

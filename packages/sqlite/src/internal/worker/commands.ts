@@ -54,11 +54,14 @@ export const runCommand = (
   seq: number,
   command: Command
 ): Promise<void> | undefined => {
-  const succeed = (value: unknown) =>
-    outbox.value(slot, seq, value, value instanceof ArrayBuffer && command._tag !== "RunInWorker" ? [value] : [])
+  const succeed = (value: unknown) => {
+    const moved = value instanceof ArrayBuffer && command._tag !== "RunInWorker" ? [value] : []
+    outbox.value(slot, seq, value, connection.inTransaction(), moved)
+  }
   const fail = (error: unknown) => {
     const code = error instanceof EngineError ? error.code : -1
-    outbox.error(slot, seq, { code, message: error instanceof Error ? error.message : String(error) })
+    const message = error instanceof Error ? error.message : String(error)
+    outbox.error(slot, seq, { code, message }, connection.inTransaction())
   }
   // What cannot be cloned is found out by sending it.
   const failToSend = (error: unknown) =>

@@ -207,9 +207,10 @@ export class Loop {
     this.statements.clear()
     try {
       this.connection.close()
-      this.outbox.value(slot, seq, undefined)
+      this.outbox.value(slot, seq, undefined, false)
     } catch (error) {
-      this.outbox.error(slot, seq, { code: -1, message: error instanceof Error ? error.message : String(error) })
+      const message = error instanceof Error ? error.message : String(error)
+      this.outbox.error(slot, seq, { code: -1, message }, false)
     }
     this.closing = true
   }

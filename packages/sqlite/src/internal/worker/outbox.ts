@@ -118,13 +118,14 @@ export class Outbox {
     }
   }
 
-  value(slot: number, seq: number, value: unknown, transfer: Array<ArrayBuffer> = []): void {
-    this.post(["value", seq, value], transfer)
+  /** `inTransaction`: whether one is open now. */
+  value(slot: number, seq: number, value: unknown, inTransaction: boolean, transfer: Array<ArrayBuffer> = []): void {
+    this.post(["value", seq, value, inTransaction], transfer)
     this.announce(Reply.message | slot)
   }
 
-  error(slot: number, seq: number, error: ErrorMessage): void {
-    this.post(["error", seq, error])
+  error(slot: number, seq: number, error: ErrorMessage, inTransaction: boolean): void {
+    this.post(["error", seq, error, inTransaction])
     this.announce(Reply.message | slot)
   }
 

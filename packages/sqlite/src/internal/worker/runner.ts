@@ -232,10 +232,11 @@ export class Runner {
               readonly: prepared.readonly
             }
       prepared?.finalize()
-      this.outbox.value(slot, seq, value)
+      this.outbox.value(slot, seq, value, this.connection.inTransaction())
     } catch (error) {
       const code = error instanceof EngineError ? error.code : -1
-      this.outbox.error(slot, seq, { code, message: error instanceof Error ? error.message : String(error) })
+      const message = error instanceof Error ? error.message : String(error)
+      this.outbox.error(slot, seq, { code, message }, this.connection.inTransaction())
     }
     this.statements.forget(id)
   }
