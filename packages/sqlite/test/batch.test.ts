@@ -102,6 +102,26 @@ onEngines("beside statements", (engine) => {
     }).pipe(Effect.provide(layerOf(engine, { statementTimeout: "100 millis" })))
   )
 
+  it.scopedLive("a member with another number of parameters fails as the statement does", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table t (a)`
+      for (const [text, params] of [
+        ["insert into t values (?)", []],
+        ["select ?, ?", [1]],
+        ["insert into t values (1)", [1]],
+        ["-- nothing", [1]]
+      ] as const) {
+        const member = sql.unsafe(text, params)
+        const { message, reason, statement } = yield* reasonOf(member)
+        assert.strictEqual(reason, "InvalidParameter")
+        const failed = yield* reasonOf(sql.batch(["insert into t values (1)", member]))
+        assert.deepInclude(failed, { message, reason, statement, failedRow: 1, outcome: "notExecuted" })
+      }
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("what is refused before it begins leaves nothing in the worker", () =>
     Effect.gen(function* () {
       const sql = yield* SqliteClient.SqliteClient

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Settled } from "./batchValue.js"
 import type { BatchResult, BatchStatement } from "./boundary.js"
 import { type Integers, makeDecoder, readColumns, UnsafeIntegerError, views } from "./decoder.js"
-import { parameterFailure, sqliteFailure, unsafeInteger, unsendableText } from "./failure.js"
+import { parameterFailure, sqliteFailure, unsafeInteger, unsendableText, wrongCount } from "./failure.js"
 import type { OnWriter } from "./onWriter.js"
 import { encode, ParameterError } from "./parameters.js"
 import { firstStatement } from "./split.js"
@@ -83,10 +83,18 @@ const each = <A, B>(
     return Effect.succeed(made)
   })
 
-const failureOf = ({ error, failed, failure }: Settled<BatchResult>, sent: ReadonlyArray<BatchStatement>) =>
-  error === undefined
-    ? failure
-    : SqlFailure.annotate(failure ?? sqliteFailure(error, sent[failed!]?.text), { failedRow: failed })
+const failureOf = ({ error, failed, failure }: Settled<BatchResult>, sent: ReadonlyArray<BatchStatement>) => {
+  if (error === undefined) {
+    return failure
+  }
+  // None where COMMIT has failed.
+  const at = sent[failed!]
+  const own =
+    at !== undefined && error.wanted !== undefined
+      ? wrongCount(error.wanted, at.count, at.text)
+      : sqliteFailure(error, at?.text)
+  return SqlFailure.annotate(failure ?? own, { failedRow: failed })
+}
 
 /** For the client with transforms, and for the one without. */
 export const makeBatch =

@@ -402,11 +402,14 @@ export interface ChangesResult {
   readonly gone: boolean
 }
 
-/** What came of a batch: pages per statement; at `failed` the statement whose pages end with an error. */
+/**
+ * What came of a batch: pages per statement; at `failed` the statement whose pages end with an error. It wanted `wanted`
+ * parameters where it got another number.
+ */
 export interface BatchResult {
   readonly pages: ReadonlyArray<ReadonlyArray<ArrayBuffer>>
   readonly failed: number | undefined
-  readonly error: ErrorMessage | undefined
+  readonly error: (ErrorMessage & { readonly wanted?: number }) | undefined
   /** See `Flag.private`. */
   readonly private: boolean
 }

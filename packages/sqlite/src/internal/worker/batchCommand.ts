@@ -3,10 +3,22 @@ import type { BatchResult, BatchStatement } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import { readError, views } from "../pageSource.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
+import { ParameterCount } from "./execution.js"
 
 const savepoint = `"sluice batch"`
 
 const wordsOf = (page: ArrayBuffer) => new Int32Array(page, 0, 24)
+
+/** What is said of it on the other side; anything else is no failure of a statement. */
+const errorOf = (error: unknown) => {
+  if (error instanceof ParameterCount) {
+    return { code: -1, message: error.message, wanted: error.wanted }
+  }
+  if (error instanceof EngineError) {
+    return { code: error.code, message: error.message }
+  }
+  throw error
+}
 
 /** All pages of one statement. Throws `EngineError`. */
 const pagesOf = (prepared: Prepared): Array<ArrayBuffer> => {
@@ -36,6 +48,9 @@ const pagesOf = (prepared: Prepared): Array<ArrayBuffer> => {
 const runOne = (connection: Connection, statement: BatchStatement): Array<ArrayBuffer> => {
   const prepared = connection.prepare(statement.text)
   if (prepared === undefined) {
+    if (statement.count > 0) {
+      throw new ParameterCount(0)
+    }
     return []
   }
   try {
@@ -43,10 +58,7 @@ const runOne = (connection: Connection, statement: BatchStatement): Array<ArrayB
       throw new EngineError(-1, "each member of a batch is exactly one statement")
     }
     if (prepared.parameterCount !== statement.count) {
-      throw new EngineError(
-        -2,
-        `The statement has ${prepared.parameterCount} parameters, but ${statement.count} were given`
-      )
+      throw new ParameterCount(prepared.parameterCount)
     }
     prepared.bind(new Uint8Array(statement.parameters), 0, statement.count, false)
     return pagesOf(prepared)
@@ -68,9 +80,7 @@ export const runBatch = (connection: Connection, statements: ReadonlyArray<Batch
     connection.exec(nested ? `RELEASE ${savepoint}` : "COMMIT")
     return { pages, failed: undefined, error: undefined, private: isPrivate() }
   } catch (error) {
-    if (!(error instanceof EngineError)) {
-      throw error
-    }
+    const told = errorOf(error)
     // Stopped writes have already undone the whole transaction.
     if (connection.inTransaction()) {
       // What stopped the batch must not stop this.
@@ -80,7 +90,7 @@ export const runBatch = (connection: Connection, statements: ReadonlyArray<Batch
     return {
       pages: [],
       failed: pages.length,
-      error: { code: error.code, message: error.message },
+      error: told,
       private: isPrivate()
     }
   }
