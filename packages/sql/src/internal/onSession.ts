@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { bounded, type BoundedRequest } from "./deadline.js"
+import type { Level } from "./level.js"
 import { reserve } from "./reserve.js"
 import { clockOf, deadlineOf, machineTime, nowOf } from "./settings.js"
 
@@ -13,6 +14,10 @@ const withoutTimeout = (fiber: AnyFiber, request: BoundedRequest): BoundedReques
   const until = deadlineOf(fiber.currentContext)
   return { ...request, until, deadline: machineTime(clock, until - nowOf(clock)) }
 }
+
+/** A transaction is told of a failure as it is of a statement's: what was done may be undone with all of it. */
+const telling = <A, E, R>(level: Level, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.tapError(effect, (error) => Effect.sync(() => error instanceof SqlError && level.failed(error)))
 
 export const onSession =
   (core: Core) =>
@@ -30,7 +35,7 @@ export const onSession =
       const level = core.levelOf(fiber.currentContext)
       const used =
         level !== undefined
-          ? level.use(request, () => bounded(request, level.session, use(level.session, request)))
+          ? level.use(request, () => telling(level, bounded(request, level.session, use(level.session, request))))
           : Effect.scoped(
               Effect.flatMap(reserve(core, request.until), ({ level: { session } }) =>
                 bounded(request, session, use(session, request))

@@ -92,10 +92,12 @@ export class WorkerSession {
         this.transaction &&= inTransaction
         this.release(call)
         const { text } = call.request
+        // What a program did before it failed may be there.
+        const outcome = call.command?._tag === "RunInWorker" ? "unknown" : "notExecuted"
         const failed =
           lateError(call, error, "unknown") ??
-          callbackError(call, "notExecuted") ??
-          failure.sqliteFailure(error, text || undefined)
+          callbackError(call, outcome) ??
+          failure.sqliteFailure(error, text || undefined, outcome)
         this.afterCallback(call, true, () => this.finish(call, failed, undefined))
       },
       callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long),

@@ -273,6 +273,27 @@ onEngines("worker modules", (engine) => {
     })
   )
 
+  it.scopedLive("what it has done before it throws may be there", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule<Functions>(functions)
+      yield* sql`create table t(n unique)`
+      const insert = "insert into t values (1)"
+      assert.strictEqual((yield* reasonOf(module.runInWorker("failAfter", insert))).outcome, "unknown")
+      assert.deepStrictEqual(yield* sql`select * from t`, [{ n: 1 }])
+      const script = `insert into t values (2); ${insert}`
+      assert.strictEqual((yield* reasonOf(module.runInWorker("failAfter", script))).outcome, "unknown")
+      assert.strictEqual((yield* sql`select * from t`).length, 2)
+      yield* sql.function("fails", () => Effect.fail("asked"))
+      const asked = yield* reasonOf(module.runInWorker("failAfter", "insert into t values (3); select fails()"))
+      assert.deepStrictEqual([asked.cause, asked.outcome], ["asked", "unknown"])
+      // All of its transaction is undone.
+      const inside = sql.withTransaction(module.runInWorker("failAfter", "insert into t values (4)"))
+      assert.strictEqual((yield* reasonOf(inside)).outcome, "notExecuted")
+      assert.strictEqual((yield* sql`select * from t`).length, 3)
+    })
+  )
+
   it.scopedLive("the database is of no use once its function has ended", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)

@@ -116,6 +116,11 @@ export const endless = (database: Database) =>
 
 export const calls = (database: Database, text: string) => database.all(text)
 
+export const failAfter = (database: Database, text: string) => {
+  database.exec(text)
+  throw new OutOfStock("after")
+}
+
 /** Bytes that the worker holds, without what nobody needs any more. */
 export const held = () => {
   setFlagsFromString("--expose-gc")

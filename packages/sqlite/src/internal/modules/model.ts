@@ -155,7 +155,8 @@ export interface Modules {
    * Runs an export of a module in the worker. Arguments and result cross by structured clone: what it cannot clone fails
    * with `InvalidParameter` or `ConversionFailed`. A promise is awaited there, and meanwhile the session does nothing else.
    * What it throws is the cause, as a `WorkerError`. It gets what it does in SQLite done or undone by itself: a transaction
-   * that it leaves open is rolled back, and it fails.
+   * that it leaves open is rolled back, and it fails. Whatever else it did before it failed may be there: the outcome is
+   * `unknown`, unless a transaction around it is undone.
    *
    * Interruption and deadline reach it where SQLite looks at them, within statements and between them, and where it
    * waits for a promise; JavaScript that only computes is not stopped, and costs the session if it lasts longer than
