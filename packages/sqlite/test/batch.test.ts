@@ -5,9 +5,9 @@ import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import { moduleUrl } from "./callbacks/moduleUrl.js"
 import type * as functions from "./callbacks/workerFunctions.js"
-import { endless } from "./conformance/stopping.js"
+import { endless, open } from "./conformance/stopping.js"
 import { noting } from "./noting.js"
-import { countTo, layerOf, leftovers, onEngines, reasonOf } from "./support.js"
+import { countTo, layerOf, leftovers, onEngines, reasonOf, tempFile } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -120,6 +120,20 @@ onEngines("beside statements", (engine) => {
       }
       assert.deepStrictEqual(yield* sql`select * from t`, [])
     }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("a temporary table that it makes is seen beside readers", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      yield* sql`create table t (a)`
+      for (let i = 0; i < 3; i++) {
+        // Texts that readers answer from now on.
+        yield* sql`SELECT 1`
+        assert.deepStrictEqual(yield* sql`select * from t`, [])
+      }
+      yield* sql.batch(["create temp table t (a)", "insert into t values (99)"])
+      assert.deepStrictEqual(yield* sql`select * from t`, [{ a: 99 }])
+    })
   )
 
   it.scopedLive("what is refused before it begins leaves nothing in the worker", () =>

@@ -7,7 +7,7 @@ import type { Settled } from "./batchValue.js"
 import type { BatchResult, BatchStatement } from "./boundary.js"
 import { type Integers, makeDecoder, readColumns, UnsafeIntegerError, views } from "./decoder.js"
 import { parameterFailure, sqliteFailure, unsafeInteger, unsendableText, wrongCount } from "./failure.js"
-import type { OnWriter } from "./onWriter.js"
+import { learnPrivate, type OnWriter } from "./onWriter.js"
 import { encode, ParameterError } from "./parameters.js"
 import { firstStatement } from "./split.js"
 import { unsendable } from "./statementCache.js"
@@ -129,10 +129,7 @@ export const makeBatch =
               }),
             sent.map(({ text }) => text)
           )
-          // The client learns from a statement's answer that nothing may run on readers any more.
-          const learn = Effect.suspend(() =>
-            isPrivate ? Effect.ignore(client.unsafe("SELECT 1").unprepared) : Effect.void
-          )
+          const learn = Effect.suspend(() => (isPrivate ? learnPrivate(client) : Effect.void))
           return Effect.tapBoth(run, { onFailure: () => learn, onSuccess: () => learn })
         })
       )

@@ -1,3 +1,4 @@
+import type { SqlError } from "@effect/sql"
 import { afterAll, assert, it } from "@effect/vitest"
 import type { SqlFailure } from "@sluice/sql"
 import { SqlClient } from "@sluice/sql"
@@ -291,6 +292,53 @@ onEngines("worker modules", (engine) => {
       const inside = sql.withTransaction(module.runInWorker("failAfter", "insert into t values (4)"))
       assert.strictEqual((yield* reasonOf(inside)).outcome, "notExecuted")
       assert.strictEqual((yield* sql`select * from t`).length, 3)
+    })
+  )
+
+  it.scopedLive("with readers: it has done well also where it is late", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+      const module = yield* sql.workerModule<Functions>(functions)
+      yield* sql`create table t(n)`
+      yield* module.runInWorker("busyAfter", "insert into t values (1)", 300).pipe(SqlClient.withDeadline("200 millis"))
+      assert.deepStrictEqual(yield* sql`select * from t`, [{ n: 1 }])
+      // Whoever waits for his turn waits until his deadline.
+      const held = yield* Effect.fork(sql.withTransaction(Effect.never))
+      yield* Effect.sleep(50)
+      const [took, waited] = yield* timed(
+        reasonOf(module.runInWorker("failAfter", "").pipe(SqlClient.withDeadline("100 millis")))
+      )
+      assert.deepStrictEqual([waited.reason, waited.outcome], ["StatementTimeout", "notExecuted"])
+      assert.isBelow(took, 10_000)
+      yield* Fiber.interrupt(held)
+    })
+  )
+
+  it.scopedLive("with readers: a temporary table that it makes is seen, whatever becomes of it", () =>
+    Effect.gen(function* () {
+      const temporary = "create temp table t(n); insert into t values (99)"
+      const ways: ReadonlyArray<
+        (module: SqliteClient.WorkerModule<Functions>) => Effect.Effect<unknown, SqlError.SqlError>
+      > = [
+        (module) => module.runInWorker("busyAfter", temporary, 0),
+        (module) => module.runInWorker("failAfter", temporary),
+        (module) => module.runInWorker("busyAfter", temporary, 300).pipe(SqlClient.withDeadline("200 millis"))
+      ]
+      for (const way of ways) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const sql = yield* open(engine, { filename: yield* tempFile, readers: 1 })
+            const module = yield* sql.workerModule<Functions>(functions)
+            yield* sql`create table t(n)`
+            yield* module.runInWorker("busyAfter", "insert into t values (1)", 0)
+            for (let i = 0; i < 3; i++) {
+              assert.deepStrictEqual(yield* sql`select * from t`, [{ n: 1 }])
+            }
+            yield* Effect.ignore(way(module))
+            assert.deepStrictEqual(yield* sql`select * from t`, [{ n: 99 }])
+          })
+        )
+      }
     })
   )
 

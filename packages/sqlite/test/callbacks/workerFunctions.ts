@@ -116,6 +116,13 @@ export const endless = (database: Database) =>
 
 export const calls = (database: Database, text: string) => database.all(text)
 
+/** Keeps the processor busy behind the text, where nothing stops it. */
+export const busyAfter = (database: Database, text: string, millis: number) => {
+  database.exec(text)
+  const end = performance.now() + millis
+  while (performance.now() < end);
+}
+
 export const failAfter = (database: Database, text: string) => {
   database.exec(text)
   throw new OutOfStock("after")

@@ -1,11 +1,12 @@
 /** Modules of the program in the workers: the loop's half. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { type SqlClient, SqlFailure } from "@sluice/sql"
+import { type SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { SqliteTransport } from "../../SqliteTransport.js"
 import type { ChosenExport } from "../boundary.js"
-import { onWriter as makeOnWriter } from "../onWriter.js"
+import { learnPrivate, onWriter as makeOnWriter } from "../onWriter.js"
+import type { SqliteSession } from "../sqliteSession.js"
 import type { AnyModule, Modules, WorkerFunctionOptions, WorkerModule, WorkerModuleOptions } from "./model.js"
 
 type Chosen = ReadonlyArray<string> | Readonly<Record<string, true | WorkerFunctionOptions | undefined>>
@@ -43,15 +44,31 @@ const absolute = (url: URL | string): Effect.Effect<string, SqlError> =>
 /** Never asked: it is the worker that calls. */
 const nobody = { name: "a module", run: () => Effect.void, context: Context.empty() }
 
+const nothing = /* @__PURE__ */ SqlTransport.request("SELECT 1", { transaction: "free", prepared: false })
+
 export const make = (client: SqlClient.SqlClient, transport: SqliteTransport): Modules => {
   const onWriter = makeOnWriter(client)
-  const run = (url: string, name: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> => {
-    const done = onWriter((session, { deadline }) =>
-      session.command({ _tag: "RunInWorker", url, name, args }, undefined, deadline)
-    )
-    // It may have made what readers do not see: the client learns that from the answer of a statement.
-    return transport.limits.read === 0 ? done : Effect.tap(done, () => client.unsafe("SELECT 1").unprepared)
-  }
+  const run = (url: string, name: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> =>
+    Effect.suspend(() => {
+      let isPrivate = false
+      // It may have made what readers do not see, also where it failed behind that: its session's next answer tells.
+      const look = (session: SqliteSession) => () =>
+        transport.limits.read === 0
+          ? Effect.void
+          : Effect.ignore(
+              Effect.map(session.run(nothing), (answer) => {
+                isPrivate = answer.private
+              })
+            )
+      const done = onWriter((session, { deadline }) =>
+        Effect.tapBoth(session.command({ _tag: "RunInWorker", url, name, args }, undefined, deadline), {
+          onFailure: look(session),
+          onSuccess: look(session)
+        })
+      )
+      const learn = () => (isPrivate ? learnPrivate(client) : Effect.void)
+      return Effect.tapBoth(done, { onFailure: learn, onSuccess: learn })
+    })
 
   const moduleAt = <M>(url: string, remove: Effect.Effect<void, SqlError>): WorkerModule<M> => ({
     url,
