@@ -68,9 +68,9 @@ export interface Limits {
   readonly statements?: number | undefined
   /** Requests of a socket that run or wait; the next ones are not read. Default 1,000. */
   readonly inFlight?: number | undefined
-  /** Bytes that a client may be behind before nothing more is made for it. Default 16 MiB. */
+  /** Bytes that a client may be behind before nothing more is read for it: then one page at most goes beyond. Default 16 MiB. */
   readonly outboundBytes?: number | undefined
-  /** How long such a client may take nothing at all before its socket is cut. Default 2 minutes. */
+  /** How long such a client may take nothing at all before its socket is cut; `Infinity`: for ever. Default 2 minutes. */
   readonly stall?: Duration.DurationInput | undefined
 }
 

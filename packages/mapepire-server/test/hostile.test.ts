@@ -1,11 +1,11 @@
 /** Clients that do harm, by mistake or not: they must harm nobody else, and the server ends clean. */
-import { type AddressInfo, createConnection, Server } from "node:net"
+import { type AddressInfo, createConnection, Server, type Socket } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { MapepireServer } from "@sluice/mapepire-server"
 import { SqliteTransport } from "@sluice/sqlite"
 import { SqlTransport, TestTransport } from "@sluice/sql"
 import { Effect, Exit, Layer, Logger, Scope } from "effect"
-import { connected, open, serve, spin, spinFor, temporary } from "./support.js"
+import { connected, open, type RawClient, serve, spin, spinFor, temporary } from "./support.js"
 
 const alive = (server: MapepireServer.MapepireServer) =>
   Effect.scoped(
@@ -13,6 +13,13 @@ const alive = (server: MapepireServer.MapepireServer) =>
       Effect.map(client.sql("values 1"), (answer) => expect(answer.data).toEqual([[1]]))
     )
   )
+
+/** A query for so many rows of 20 kB. */
+const wide = (rows: number): string =>
+  `select '${"x".repeat(20_000)}' from employee a, employee b, employee c fetch first ${rows} rows only`
+
+/** The TCP connection of a client. */
+const streamOf = (client: RawClient) => (client.ws as unknown as { readonly _socket: Socket })._socket
 
 /** A plain TCP connection that has sent some text. */
 const raw = (port: number, text: string) =>
@@ -53,8 +60,7 @@ describe("the server survives", () => {
         yield* raw(server.port, "\x16\x03\x01 nonsense \r\n\r\n")
         yield* raw(server.port, "GET /db/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n")
         const client = yield* connected(server)
-        const socket = (client.ws as unknown as { _socket: { write: (data: Buffer) => void } })._socket
-        socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]))
+        streamOf(client).write(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]))
         yield* client.end
         yield* alive(server)
       }
@@ -106,6 +112,67 @@ describe("the server survives", () => {
         until: (sockets) => sockets === 1
       }).pipe(Effect.timeout("20 seconds"))
       expect((yield* other.sql("values 1")).data).toEqual([[1]])
+    })
+  )
+
+  it.scopedLive("a client that does not read what it has asked for at once: only so much is read for it", () =>
+    Effect.gen(function* () {
+      let opened = 0
+      const counting = Layer.effect(
+        SqlTransport.SqlTransport,
+        Effect.map(SqlTransport.SqlTransport, (transport) => ({
+          ...transport,
+          connect: (profile: SqlTransport.Profile) =>
+            Effect.map(transport.connect(profile), (session) => ({
+              ...session,
+              inTransaction: () => session.inTransaction(),
+              open: (request: SqlTransport.SqlRequest) => {
+                opened++
+                return session.open(request)
+              }
+            }))
+        }))
+      ).pipe(Layer.provide(SqliteTransport.layer({ filename: `${yield* temporary}/x.db` })))
+      const server = yield* serve({ seed: MapepireServer.sample, limits: { outboundBytes: 100_000 } }, counting)
+      const client = yield* connected(server)
+      client.ws.pause()
+      const ids = Array.from({ length: 40 }, (_, i) => `q${i}`)
+      ids.forEach((id) => client.send({ id, type: "sql", sql: wide(100), rows: 1_000 }))
+      // What the system buffers for both ends is a few pages.
+      yield* Effect.sleep("3 seconds")
+      expect(opened).toBeGreaterThan(0)
+      expect(opened).toBeLessThan(20)
+      client.ws.resume()
+      yield* Effect.forEach(ids, (id) => client.until(() => client.hasAnswered(id), id), { discard: true })
+      expect(opened).toBe(40)
+    })
+  )
+
+  it.scopedLive("a client that reads slowly: it gets a page that takes it longer than it may stand still", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ limits: { outboundBytes: 100_000, stall: "1 second" } })
+      const client = yield* connected(server)
+      client.send({ id: "big", type: "sql", sql: wide(2_000), rows: 2_000 })
+      const stream = streamOf(client)
+      while (client.hasAnswered("big") === undefined && client.closed === undefined) {
+        stream.pause()
+        yield* Effect.sleep("100 millis")
+        stream.resume()
+        yield* Effect.sleep("1 millis")
+      }
+      expect(client.closed).toBeUndefined()
+    })
+  )
+
+  it.scopedLive("a client that reads nothing for a while, where it may do so for ever", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ limits: { outboundBytes: 100_000, stall: Infinity } })
+      const client = yield* connected(server)
+      client.ws.pause()
+      client.send({ id: "big", type: "sql", sql: wide(1_000), rows: 1_000 })
+      yield* Effect.sleep("1 second")
+      client.ws.resume()
+      yield* client.until(() => client.hasAnswered("big"), "big")
     })
   )
 

@@ -94,6 +94,11 @@ export class RawClient {
     }, `the answer to ${id}`)
   }
 
+  /** True or undefined: large answers are not worth their parsing. */
+  hasAnswered(id: string): true | undefined {
+    return this.frames.some(({ text }) => text.startsWith(`{"id":"${id}"`)) || undefined
+  }
+
   textOf(id: string): string {
     return this.frames.find(({ text }) => (JSON.parse(text) as Answer).id === id)!.text
   }

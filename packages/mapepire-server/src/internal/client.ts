@@ -4,6 +4,7 @@ import type { Connection } from "./connection.js"
 import { type Described, RowWriter } from "./columns.js"
 import type { ResultCursor } from "./cursor.js"
 import type { ServerContext } from "./context.js"
+import type { Outbound } from "./outbound.js"
 import type { Credentials } from "./upgrade.js"
 
 /** What an id stands for until it is closed. */
@@ -41,7 +42,8 @@ export class Client {
     readonly credentials: Credentials,
     readonly address: string,
     /** Runs something that nobody waits for; it ends with the server. */
-    readonly fork: (work: Effect.Effect<void>) => void
+    readonly fork: (work: Effect.Effect<void>) => void,
+    readonly outbound: Outbound
   ) {}
 
   writer(columns: ReadonlyArray<Described>, terse: boolean, connection: Connection): RowWriter {

@@ -13,6 +13,7 @@ import type { Dialect } from "./dialect.js"
 import { describe } from "./failure.js"
 import type { Jobs } from "./jobs.js"
 import { Lock } from "./lock.js"
+import type { Outbound } from "./outbound.js"
 import type { Properties } from "./properties.js"
 import { type Known, StatementCache } from "./statementCache.js"
 
@@ -78,7 +79,8 @@ export class Connection {
     readonly login: Login,
     readonly session: SqlTransport.Session,
     private readonly scope: Scope.CloseableScope,
-    readonly job: string
+    readonly job: string,
+    private readonly outbound: Outbound | undefined
   ) {
     this.lock = new Lock(host.order)
     this.definitions = host.definitions.count
@@ -88,7 +90,8 @@ export class Connection {
     this.statements = new StatementCache(session, (text) => host.dialect(text, this.environment))
   }
 
-  static open(host: Host, login: Login): Effect.Effect<Connection, SqlError> {
+  /** `outbound`: the client's, if what is read goes to one. */
+  static open(host: Host, login: Login, outbound?: Outbound): Effect.Effect<Connection, SqlError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
         restore(
@@ -101,7 +104,7 @@ export class Connection {
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
           Effect.map((session) => {
             const job = host.jobs.start(() => ({ user: login.user, cancel: () => made.cancel() }))
-            const made = new Connection(host, login, session, scope, job)
+            const made = new Connection(host, login, session, scope, job, outbound)
             host.connections.add(made)
             return made
           })
@@ -136,18 +139,20 @@ export class Connection {
     this.handles = Math.max(0, this.handles - 1)
   }
 
-  /** One exchange with the database. CANCEL_SQL stops it. */
+  /**
+   * One exchange with the database. CANCEL_SQL stops it. Those that wait for the connection have seen the client before it
+   * was sent the answers of the others, so whoever has its turn looks again.
+   */
   exchange<A>(
     verb: string,
     work: Effect.Effect<A, SqlError | failures.Db2Failure>
   ): Effect.Effect<A, failures.Db2Failure> {
-    return this.lock.locked(
-      Effect.suspend(() =>
-        this.closed
-          ? Effect.fail(failures.connectionGone)
-          : this.stoppable(Effect.mapError(work, (error) => this.failure(error, verb)))
-      )
+    const turn = Effect.suspend(() =>
+      this.closed
+        ? Effect.fail(failures.connectionGone)
+        : this.stoppable(Effect.mapError(work, (error) => this.failure(error, verb)))
     )
+    return this.lock.locked(this.outbound === undefined ? turn : this.outbound.after(turn))
   }
 
   /** What is known of a statement. A unit of work goes on with the definitions that it has begun with. */

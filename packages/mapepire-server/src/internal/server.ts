@@ -86,7 +86,7 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
       }
       upgrades.handleUpgrade(request, stream, head, (ws) => {
         const address = request.socket.remoteAddress ?? ""
-        const socket = new Socket(server, ws, stream, upgrade.credentials, address, run, (ended) => {
+        const socket = new Socket(server, ws, request.socket, upgrade.credentials, address, run, (ended) => {
           sockets.delete(ended)
           run(ended.cleanUp(options.onDisconnect === "stop"))
         })

@@ -1,5 +1,5 @@
 /** One socket: its messages in, its answers out. */
-import type { Duplex } from "node:stream"
+import type { Socket as Stream } from "node:net"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { WebSocket } from "ws"
@@ -9,6 +9,7 @@ import { dispatch, type Dispatched } from "./dispatch.js"
 import type { Fault } from "./faults.js"
 import type { Run } from "./fibers.js"
 import { gatherer } from "./gather.js"
+import { Outbound } from "./outbound.js"
 import { defect, frame, type Reply } from "./reply.js"
 import type { Credentials } from "./upgrade.js"
 
@@ -22,20 +23,19 @@ export class Socket {
   private silent = false
   private ended = false
   private paused = false
-  private stalled: NodeJS.Timeout | undefined
-  /** Runs when the client has taken what it was sent. */
-  private readonly drained: Array<() => void> = []
+  private readonly outbound: Outbound
 
   constructor(
     private readonly server: ServerContext,
     private readonly ws: WebSocket,
-    stream: Duplex,
+    stream: Stream,
     credentials: Credentials,
     address: string,
     private readonly run: Run,
     private readonly onEnd: (socket: Socket) => void
   ) {
-    this.client = new Client(server, credentials, address, run)
+    this.outbound = new Outbound(ws, stream, server.limits)
+    this.client = new Client(server, credentials, address, run, this.outbound)
     this.gather = gatherer(stream)
     // The data's kind is not looked at: whatever its listeners do, a socket's failure is its own.
     ws.on("message", (data: Buffer, isBinary) => {
@@ -74,10 +74,7 @@ export class Socket {
       this.ended = true
       this.client.ended = true
       this.inbox.length = 0
-      clearTimeout(this.stalled)
-      for (const resume of this.drained.splice(0)) {
-        resume()
-      }
+      this.outbound.end()
       this.onEnd(this)
     }
   }
@@ -107,7 +104,7 @@ export class Socket {
     const { id, type } = dispatched
     const { user } = this.client.credentials
     const fault = this.server.faults.request?.({ id, type, user, number: ++this.server.counters.requests })
-    const ready = fault === undefined && !this.full ? dispatched.now?.() : undefined
+    const ready = fault === undefined && !this.outbound.full ? dispatched.now?.() : undefined
     if (ready !== undefined) {
       return this.write(frame(id, ready, Math.round(performance.now() - started)))
     }
@@ -143,7 +140,7 @@ export class Socket {
    * that the request has waited for, and not of the request itself, whose own handlers would not run any more.
    */
   private outcome(dispatched: Dispatched): Effect.Effect<Reply> {
-    return Effect.catchAllCause(Effect.zipRight(this.writable, dispatched.answer), (cause) =>
+    return Effect.catchAllCause(this.outbound.after(dispatched.answer), (cause) =>
       Effect.succeed(defect(nameOf(cause)))
     )
   }
@@ -178,50 +175,8 @@ export class Socket {
       return
     }
     this.gather()
-    this.ws.send(text, { binary }, () => this.written())
-    if (this.full && this.stalled === undefined) {
-      this.watch()
-    }
+    this.outbound.send(text, binary)
   }
-
-  private get full(): boolean {
-    return this.ws.bufferedAmount > this.server.limits.outboundBytes
-  }
-
-  /** A client that takes nothing for so long will not take anything any more, and what it was sent lies in our memory. */
-  private watch(): void {
-    const before = this.ws.bufferedAmount
-    this.stalled = setTimeout(() => {
-      this.stalled = undefined
-      if (this.ended || !this.full) {
-        return
-      }
-      if (this.ws.bufferedAmount < before) {
-        this.watch()
-      } else {
-        this.ws.terminate()
-      }
-    }, this.server.limits.stallMillis)
-  }
-
-  private written(): void {
-    if (!this.full) {
-      clearTimeout(this.stalled)
-      this.stalled = undefined
-      for (const resume of this.drained.splice(0)) {
-        resume()
-      }
-    }
-  }
-
-  /** Nothing more is made for a client before it has taken what it has. Others do not wait for it. */
-  private readonly writable: Effect.Effect<void> = Effect.suspend(() =>
-    this.full && !this.ended
-      ? Effect.async<void>((resume) => {
-          this.drained.push(() => resume(Effect.void))
-        })
-      : Effect.void
-  )
 }
 
 const nameOf = (cause: Cause.Cause<never>): string =>

@@ -27,7 +27,7 @@ export const connect = (client: Client, _id: string, request: Fields): Effect.Ef
       const properties = parseProperties([...injected, textField(request, "props") ?? ""].join(";"))
       const application = textField(request, "application") ?? ""
       const login = { user: credentials.user.toUpperCase(), application, properties }
-      return Effect.matchEffect(Connection.open(server.host, login), {
+      return Effect.matchEffect(Connection.open(server.host, login, client.outbound), {
         onFailure: (error) => {
           const { message } = describe(error, "", "")
           return Effect.succeed(failed({ message: `java.sql.SQLException: ${message}`, state: null, code: 0 }))
