@@ -21,11 +21,11 @@ const wide = (rows: number): string =>
 /** The TCP connection of a client. */
 const streamOf = (client: RawClient) => (client.ws as unknown as { readonly _socket: Socket })._socket
 
-/** A plain TCP connection that has sent some text. */
+/** A plain TCP connection that has sent some text, and does not end when the server does. */
 const raw = (port: number, text: string) =>
   Effect.acquireRelease(
     Effect.async<ReturnType<typeof createConnection>>((resume) => {
-      const socket = createConnection(port, "127.0.0.1", () => {
+      const socket = createConnection({ port, host: "127.0.0.1", allowHalfOpen: true }, () => {
         socket.write(text)
         resume(Effect.succeed(socket))
       })
@@ -294,6 +294,28 @@ describe("closing the server", () => {
       const again = yield* serve({ port: server.port, seed: [] }, SqliteTransport.layer({ filename }))
       const client = yield* connected(again)
       expect((yield* client.sql("select count(*) from sales")).data).toEqual([[8]])
+    })
+  )
+
+  it.scopedLive.each<readonly [string, MapepireServer.Config, string, string]>([
+    ["has said nothing", { tls: {} }, "", ""],
+    ["is in the middle of a request", {}, "GET /db/ HTTP/1.1\r\nHost: x\r\n", ""],
+    [
+      "was refused, and keeps its half open",
+      {},
+      "GET /db/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+      "403"
+    ]
+  ])("waits for no connection that %s", ([, config, text, answer]) =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const server = yield* Scope.extend(serve(config), scope)
+      const socket = yield* raw(server.port, text)
+      let seen = ""
+      socket.on("data", (part) => (seen += part.toString()))
+      yield* Effect.sleep("300 millis")
+      expect(seen).toContain(answer)
+      yield* Effect.timeout(Scope.close(scope, Exit.void), "10 seconds")
     })
   )
 

@@ -1,7 +1,7 @@
 /** The listening server: HTTP routes, upgrades, sockets, and the end of them all. */
 import * as http from "node:http"
 import * as https from "node:https"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket as Stream } from "node:net"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -24,9 +24,10 @@ const closeMillis = 1_000
 const page = (status: number, reason: string): string =>
   `<html><head><title>Error ${status} ${reason}</title></head><body><h2>HTTP ERROR ${status} ${reason}</h2></body></html>`
 
-/** Answers an upgrade that is refused, and ends the connection. */
+/** Answers an upgrade that is refused, and ends the connection, whether or not the client ends its half. */
 const refuse = (stream: Duplex, status: number, reason: string): void => {
   const body = page(status, reason)
+  stream.once("finish", () => stream.destroy())
   stream.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: text/html;charset=iso-8859-1\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
@@ -47,6 +48,8 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
   Effect.gen(function* () {
     const { run, stop } = yield* makeFibers
     const sockets = new Set<Socket>()
+    /** Also those that are no WebSockets (yet): in a handshake of TLS, in the middle of a request, refused. */
+    const streams = new Set<Stream>()
     const upgrades = new WebSocketServer({
       noServer: true,
       maxPayload: server.limits.messageBytes,
@@ -57,6 +60,11 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
       options.certificate === undefined
         ? http.createServer()
         : https.createServer({ cert: options.certificate.cert, key: options.certificate.key })
+
+    listener.on("connection", (stream: Stream) => {
+      streams.add(stream)
+      stream.once("close", () => streams.delete(stream))
+    })
 
     listener.on("request", (request, response) => {
       request.on("error", () => response.destroy())
@@ -123,10 +131,7 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
           })
           yield* Effect.sync(() => {
             const timer = setTimeout(
-              () => {
-                sockets.forEach((socket) => socket.terminate())
-                listener.closeAllConnections()
-              },
+              () => streams.forEach((stream) => stream.destroy()),
               sockets.size === 0 ? 0 : closeMillis
             )
             listener.once("close", () => clearTimeout(timer))

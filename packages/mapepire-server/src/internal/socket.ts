@@ -53,10 +53,6 @@ export class Socket {
     this.ws.close(1001, "The server is shutting down")
   }
 
-  terminate(): void {
-    this.ws.terminate()
-  }
-
   /** Everything that the socket had: what runs is stopped or waited for. */
   cleanUp(stop: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
