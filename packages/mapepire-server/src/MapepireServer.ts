@@ -129,7 +129,10 @@ export interface Config {
    */
   readonly version?: string | undefined
   readonly limits?: Limits | undefined
-  /** What becomes of a statement whose socket is gone: the daemon lets it `finish` (default); `stop` ends it. */
+  /**
+   * What becomes of statements whose socket is gone: the daemon lets them `finish` (default), also those that wait; `stop`
+   * ends the one that runs, and begins none of the others.
+   */
   readonly onDisconnect?: "finish" | "stop" | undefined
   /** Offers permessage-deflate. Default false: on one machine it only costs time. */
   readonly compression?: boolean | undefined

@@ -1,5 +1,6 @@
 /** What runs beside what, and what can stop it. */
 import { describe, expect, it } from "@effect/vitest"
+import type { MapepireServer } from "@sluice/mapepire-server"
 import { Effect } from "effect"
 import { connected, type RawClient, serve, spin, spinFor } from "./support.js"
 
@@ -109,6 +110,12 @@ describe("what a request waits for", () => {
   )
 })
 
+/** No job is left. */
+const gone = (server: MapepireServer.MapepireServer) =>
+  Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("20 millis")), {
+    until: (jobs) => jobs.length === 0
+  }).pipe(Effect.timeout("10 seconds"))
+
 describe("sockets", () => {
   it.scopedLive("do not wait for each other", () =>
     Effect.gen(function* () {
@@ -147,9 +154,35 @@ describe("sockets", () => {
       client.send({ id: "slow", type: "sql", sql: spin })
       yield* client.ask({ type: "ping" })
       client.ws.terminate()
-      yield* Effect.repeat(Effect.zipLeft(server.jobs, Effect.sleep("20 millis")), {
-        until: (jobs) => jobs.length === 0
-      }).pipe(Effect.timeout("10 seconds"))
+      yield* gone(server)
+    })
+  )
+})
+
+describe("a socket that takes its statements along", () => {
+  it.scopedLive("has those that wait begin no more", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onDisconnect: "stop" })
+      const client = yield* connected(server)
+      client.send({ id: "slow", type: "sql", sql: spin })
+      client.send({ id: "change", type: "sql", sql: "delete from sales" })
+      client.send({ id: "next", type: "sql", sql: spin })
+      yield* client.ask({ type: "ping" })
+      client.ws.terminate()
+      yield* gone(server)
+      const other = yield* connected(server)
+      expect((yield* other.sql("select count(*) from sales")).data).toEqual([[8]])
+    })
+  )
+
+  it.scopedLive("takes those of a connection along that it has left", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onDisconnect: "stop" })
+      const client = yield* connected(server)
+      client.send({ id: "slow", type: "sql", sql: spin })
+      yield* client.ask({ type: "exit" })
+      client.ws.terminate()
+      yield* gone(server)
     })
   )
 })

@@ -33,6 +33,8 @@ export const closeResults = (entry: Entry): Effect.Effect<void> =>
 
 export class Client {
   connection: Connection | undefined
+  /** With those before it that may still wait for their statements. */
+  private opened: ReadonlyArray<Connection> = []
   /** The socket is gone. */
   ended = false
   readonly entries = new Map<string, Entry>()
@@ -45,6 +47,16 @@ export class Client {
     readonly fork: (work: Effect.Effect<void>) => void,
     readonly outbound: Outbound
   ) {}
+
+  use(connection: Connection): void {
+    this.connection = connection
+    this.opened = [...this.left, connection]
+  }
+
+  /** The connections that are not closed. */
+  get left(): ReadonlyArray<Connection> {
+    return this.opened.filter(({ closed }) => !closed)
+  }
 
   writer(columns: ReadonlyArray<Described>, terse: boolean, connection: Connection): RowWriter {
     return new RowWriter(columns, terse, connection.login.properties, this.server.bytes(this.credentials))

@@ -60,6 +60,8 @@ export class Connection {
   private before = 0
   private running: Fiber.RuntimeFiber<unknown, unknown> | undefined
   private stopped = false
+  /** Nothing begins any more. */
+  private stopping = false
   /** A unit of work has begun; and the database has ended it by itself. */
   private begun = false
   private broken = false
@@ -148,7 +150,7 @@ export class Connection {
     work: Effect.Effect<A, SqlError | failures.Db2Failure>
   ): Effect.Effect<A, failures.Db2Failure> {
     const turn = Effect.suspend(() =>
-      this.closed
+      this.closed || this.stopping
         ? Effect.fail(failures.connectionGone)
         : this.stoppable(Effect.mapError(work, (error) => this.failure(error, verb)))
     )
@@ -488,6 +490,9 @@ export class Connection {
         )
   ).pipe(Effect.uninterruptible)
 
-  /** Stops what runs, so that `close` need not wait for it. */
-  readonly stop: Effect.Effect<void> = Effect.sync(() => void this.cancel())
+  /** Stops what runs, and begins none of what waits, so that `close` need not wait for it. */
+  readonly stop: Effect.Effect<void> = Effect.sync(() => {
+    this.stopping = true
+    this.cancel()
+  })
 }

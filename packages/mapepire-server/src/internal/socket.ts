@@ -56,12 +56,12 @@ export class Socket {
   /** Everything that the socket had: what runs is stopped or waited for. */
   cleanUp(stop: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { connection } = this.client
       this.client.connection = undefined
-      if (connection === undefined) {
-        return Effect.void
-      }
-      return stop ? Effect.zipRight(connection.stop, connection.close) : connection.close
+      return Effect.forEach(
+        this.client.left,
+        (connection) => (stop ? Effect.zipRight(connection.stop, connection.close) : connection.close),
+        { concurrency: "unbounded", discard: true }
+      )
     })
   }
 

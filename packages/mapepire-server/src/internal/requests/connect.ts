@@ -37,7 +37,7 @@ export const connect = (client: Client, _id: string, request: Fields): Effect.Ef
             // The socket has gone meanwhile, and with it the one who would have closed this.
             return Effect.as(made.close, success())
           }
-          client.connection = made
+          client.use(made)
           return Effect.succeed(success(field("job", made.job)))
         }
       })
