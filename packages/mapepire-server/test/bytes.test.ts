@@ -4,7 +4,7 @@ import { SqlClient } from "@sluice/sql"
 import { Effect, Redacted } from "effect"
 import { serve } from "./support.js"
 
-for (const version of ["2.3.3", "next"] as const) {
+for (const version of ["2.3.3", "2.3.7", "v9.9.9", "next"] as const) {
   it.scopedLive(`bytes are read back from a daemon ${version} as they were written`, () =>
     Effect.gen(function* () {
       const { host, port } = yield* serve({ version })

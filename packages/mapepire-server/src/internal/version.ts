@@ -13,7 +13,12 @@ export interface Behaviour {
 }
 
 const parts = (version: string): ReadonlyArray<number> =>
-  version === "next" ? [Infinity] : version.split(/[.-]/).map((part) => Number(part) || 0)
+  version === "next"
+    ? [Infinity]
+    : version
+        .replace(/^\D/, "")
+        .split(/[.-]/)
+        .map((part) => Number(part) || 0)
 
 const atLeast = (version: string, wanted: string): boolean => {
   const a = parts(version)
@@ -31,5 +36,6 @@ export const behaviourOf = (version: string): Behaviour => ({
   binaryResponses: atLeast(version, "2.3.0") && !atLeast(version, "2.3.1"),
   fullColumns: atLeast(version, "2.3.3"),
   versionRoute: atLeast(version, "2.3.4"),
-  blobs: version === "next"
+  // Clients write bytes as base64 to whatever is newer than 2.3.6.
+  blobs: atLeast(version, "2.3.7")
 })
