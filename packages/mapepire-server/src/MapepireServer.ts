@@ -124,8 +124,8 @@ export interface Config {
   /** Lines `allow USER@ADDRESS` or `deny USER@ADDRESS`; the last that fits decides. Default: all but users with a Q. */
   readonly rules?: string | undefined
   /**
-   * The daemon to be like: `2.3.2` has no `/version` and tells less of columns, `next` sends references instead of binary
-   * values and closes statements with `sqlclose`. Default `2.3.6`.
+   * The daemon to be like: `2.3.2` has no `/version` and tells less of columns; `next`, and any that is newer than 2.3.6, sends
+   * references instead of binary values, takes them as base64, and closes statements with `sqlclose`. Default `2.3.6`.
    */
   readonly version?: string | undefined
   readonly limits?: Limits | undefined
