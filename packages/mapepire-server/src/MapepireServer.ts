@@ -51,7 +51,7 @@ export type Tls =
   | {
       /** PEM. */
       readonly cert: string
-      /** PEM. */
+      /** PEM, without a passphrase. */
       readonly key: string
     }
 

@@ -1,5 +1,5 @@
 /** Who gets in: the upgrade, and the sign-on by `connect`. */
-import { X509Certificate } from "node:crypto"
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import { checkServerIdentity } from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -143,6 +143,32 @@ describe("TLS", () => {
     Effect.gen(function* () {
       const server = yield* serve({ host: "0.0.0.0", tls: {} })
       expect(server.url).toBe(`wss://${server.commonName}:${server.port}/db/`)
+    })
+  )
+
+  it.scopedLive("tells what is wrong with a certificate that is of no use", () =>
+    Effect.gen(function* () {
+      const made = yield* Effect.promise(() => generate([{ name: "commonName", value: "here" }]))
+      const other = yield* Effect.promise(() => generate([{ name: "commonName", value: "there" }]))
+      const { cert, private: key } = made
+      const passphrase = { cipher: "aes-128-cbc", passphrase: "secret" }
+      const encrypted = (type: "pkcs1" | "pkcs8") =>
+        createPrivateKey(key)
+          .export({ type, format: "pem", ...passphrase })
+          .toString()
+      for (const [tls, message] of [
+        [{ cert: key, key: cert }, "The certificate is none in PEM"],
+        [{ cert, key: cert }, "The key is no private key in PEM"],
+        [{ cert, key: encrypted("pkcs1") }, "The key is encrypted; it must be given without a passphrase"],
+        [{ cert, key: encrypted("pkcs8") }, "The key is encrypted; it must be given without a passphrase"],
+        [{ cert, key: other.private }, "The key does not belong to the certificate"]
+      ] as const) {
+        const failure = yield* Effect.flip(serve({ tls }))
+        expect(failure).toMatchObject({
+          reason: "Certificate",
+          message: `No certificate to serve with: ${message}`
+        })
+      }
     })
   )
 

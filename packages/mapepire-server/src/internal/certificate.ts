@@ -71,13 +71,30 @@ export const generated = (commonName: string, directory: string | undefined): Ef
     )
   })
 
-/** SHA-256, in upper-case hex with colons. Throws if the two do not fit each other. */
+const parsed = <A>(parse: () => A, why: string): A => {
+  try {
+    return parse()
+  } catch (cause) {
+    throw new Error(why, { cause })
+  }
+}
+
+/** OpenSSL says nothing of it: it would ask for the passphrase. */
+const isEncrypted = (key: string): boolean => /^-+BEGIN ENCRYPTED |^Proc-Type:.*\bENCRYPTED/m.test(key)
+
+/** SHA-256, in upper-case hex with colons. Throws what is wrong, also if the two do not fit each other. */
 export const fingerprintOf = ({ cert, key }: Certificate): string => {
-  const parsed = new X509Certificate(cert)
-  if (!parsed.checkPrivateKey(createPrivateKey(key))) {
+  const certificate = parsed(() => new X509Certificate(cert), "The certificate is none in PEM")
+  const privateKey = parsed(
+    () => createPrivateKey(key),
+    isEncrypted(key)
+      ? "The key is encrypted; it must be given without a passphrase"
+      : "The key is no private key in PEM"
+  )
+  if (!certificate.checkPrivateKey(privateKey)) {
     throw new Error("The key does not belong to the certificate")
   }
-  return parsed.fingerprint256
+  return certificate.fingerprint256
 }
 
 /** The name that clients find in it: the first that is a host's, which hides the subject's, as it does for them. */
