@@ -6,6 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as MapepireJob from "@sluice/mapepire/MapepireJob"
 import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
@@ -117,6 +118,47 @@ describe("MapepireJob: signing on", () => {
       password = "sesame"
       yield* Effect.forEach([1, 2, 3], () => MapepireJob.makeAt(endpoint, {}), { concurrency: "unbounded" })
       assert.strictEqual(daemon.sent("connect").length, 4)
+    })
+  )
+
+  it.scopedLive("a password that was right once and has been changed is tried once, too, however many connect", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const connected = () => Effect.either(Effect.scoped(MapepireJob.makeAt(endpoint, {})))
+      const all = () => Effect.forEach([1, 2, 3, 4, 5, 6, 7, 8], connected, { concurrency: "unbounded" })
+      assert.isTrue((yield* all()).every(Either.isRight))
+      const before = daemon.sent("connect").length
+      daemon.password = "changed"
+      const attempts = yield* all()
+      for (const attempt of attempts) {
+        assert.isTrue(Either.isLeft(attempt) && SqlFailure.is("Authentication")(attempt.left))
+      }
+      assert.strictEqual(daemon.sent("connect").length, before + 1)
+    })
+  )
+
+  it.scopedLive("who has waited for another one's sign-on connects beside the others", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      let underWay = 0
+      let most = 0
+      daemon.override((request, connection) => {
+        if (request.type !== "connect") {
+          return false
+        }
+        most = Math.max(most, ++underWay)
+        daemon.later(50, () => {
+          underWay--
+          connection.reply(request, { job: daemon.nextJob() })
+        })
+        return true
+      })
+      const jobs = [1, 2, 3, 4, 5]
+      yield* Effect.forEach(jobs, () => MapepireJob.makeAt(endpoint, {}), { concurrency: "unbounded" })
+      assert.strictEqual(daemon.sent("connect").length, 5)
+      assert.strictEqual(most, 4)
     })
   )
 

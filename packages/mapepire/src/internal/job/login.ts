@@ -43,10 +43,15 @@ export const secretsOf = (credentials: Credentials): ReadonlyArray<Redacted.Reda
   return [Redacted.make(header), password, ...(factor === undefined || Redacted.value(factor) === "" ? [] : [factor])]
 }
 
-/** One per layer: remembers which credentials were refused, and lets unknown ones be tried by one connect at a time. */
+/**
+ * One per layer: remembers which credentials were refused, and lets one connect at a time find out whether they are good.
+ * That they once were proves little: the password may have been changed before a pool connects anew.
+ */
 export class Login {
   private readonly refused = new Set<string>()
+  /** What has signed on last, and how many have signed on by now. */
   private proven: string | undefined
+  private proofs = 0
   private readonly turn = Effect.unsafeMakeSemaphore(1)
 
   constructor(
@@ -78,6 +83,7 @@ export class Login {
           onSuccess: () =>
             Effect.sync(() => {
               this.proven = key
+              this.proofs++
             }),
           onFailure: (error) =>
             Effect.sync(() => {
@@ -90,7 +96,14 @@ export class Login {
             })
         })
       )
-      return Effect.suspend(() => (this.proven === key ? attempt : this.turn.withPermits(1)(attempt)))
+      return Effect.suspend(() => {
+        const before = this.proofs
+        // Whoever has waited for one that signed on with the same needs not be alone any more.
+        const tried = Effect.suspend(() =>
+          this.proven === key && this.proofs !== before ? Effect.succeed(attempt) : Effect.map(attempt, Effect.succeed)
+        )
+        return Effect.flatten(this.turn.withPermits(1)(tried))
+      })
     })
   }
 }
