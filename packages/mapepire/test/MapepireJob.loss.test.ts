@@ -373,6 +373,52 @@ describe("MapepireJob: connecting anew", () => {
     })
   )
 
+  for (const [sqlState, error] of [
+    ["08003", "The connection does not exist."],
+    ["HY010", "Function sequence error."],
+    ["HY014", "Limit on number of statements exceeded."]
+  ] as const) {
+    it.scopedLive(
+      `how statements of the connection before end (${sqlState}) is not the end of the one that is there`,
+      () =>
+        Effect.gen(function* () {
+          const daemon = yield* scriptedDaemon()
+          let refuse = () => {}
+          daemon.once(
+            ({ type }) => type === "sql",
+            (request, connection) => {
+              refuse = () => connection.reply(request, { success: false, error, sql_state: sqlState, sql_rc: -99999 })
+            }
+          )
+          const job = yield* MapepireJob.make(daemon.config)
+          const before = yield* Effect.fork(Effect.flip(job.queryAndRun("delete from t")))
+          yield* until(() => daemon.sent("sql").length === 1)
+          yield* job.reconnect()
+          refuse()
+          const failed = SqlFailure.from(yield* Fiber.join(before))
+          assert.deepStrictEqual([failed.reason, failed.outcome], ["SessionLost", "unknown"])
+          assert.match(failed.message, /connected anew/)
+          assert.deepStrictEqual((yield* job.queryAndRun("values 1")).rows, [{ "00001": 1 }])
+          yield* job.ping
+        })
+    )
+  }
+
+  it.scopedLive("a statement of the connection before is left behind, not stopped: that would hit the new job", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ sql }) => sql === "call never()")
+      const job = yield* MapepireJob.make({ ...daemon.config, grace: 200 })
+      const before = yield* Effect.fork(job.queryAndRun("call never()"))
+      yield* until(() => daemon.sent("sql").length === 1)
+      yield* job.reconnect()
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(before)))
+      yield* Effect.sleep(400)
+      assert.deepStrictEqual((yield* job.queryAndRun("values 1")).rows, [{ "00001": 1 }])
+      assert.deepStrictEqual(daemon.cancels, [])
+    })
+  )
+
   it.scopedLive("one that is interrupted, or not answered, is the end of the job: nobody knows which one answers", () =>
     Effect.gen(function* () {
       for (const connectTimeout of [500, "30 seconds"] as const) {

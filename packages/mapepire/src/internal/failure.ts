@@ -271,11 +271,11 @@ export const closedCursor = (subject: Subject): SqlError =>
     statement: subject.statement
   })
 
-/** A cursor or prepared statement of a connection that was replaced by `reconnect`. */
+/** A statement, cursor or prepared statement of a connection that was replaced by `reconnect`. */
 export const replaced = (subject: Subject): SqlError =>
   SqlFailure.make({
     reason: "SessionLost",
-    message: "The job was connected anew since: its cursors and prepared statements are gone",
+    message: "The job was connected anew since: its statements, cursors and prepared statements of before are gone",
     statement: subject.statement
   })
 

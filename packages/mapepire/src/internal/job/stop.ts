@@ -55,10 +55,12 @@ export class Stops {
     const { control } = this
     const alone = wire.alone(call)
     const stoppable = control !== undefined || wire.serial
-    if (!stoppable || wire.job === undefined || !call.works || !alone) {
+    // A cancel would be for the job that is there now.
+    const replaced = call.epoch !== wire.epoch
+    if (!stoppable || wire.job === undefined || !call.works || !alone || replaced) {
       // Left behind: its answer will be dropped, and what it opened closed.
       call.stopping = (another) => another()
-      if (control !== undefined && wire.job !== undefined && !alone) {
+      if (control !== undefined && wire.job !== undefined && !alone && !replaced) {
         this.leaveBehind(call, control)
       }
       return done()

@@ -278,17 +278,28 @@ export class Wire implements LinkEvents {
 
   private answer(call: Call, frame: Frame): void {
     this.remove(call)
-    if (call.closesCursors) {
+    // Of a connection that `connect` has replaced: nothing of it is true of the one that is there now.
+    const replaced = call.epoch !== this.epoch
+    if (call.closesCursors && !replaced) {
       // What was sent after it may have been run before it.
       this.generation++
     }
-    if (call.request.type === "sql" && frame.success && frame.data !== undefined && frame.body.is_done === true) {
+    if (
+      !replaced &&
+      call.request.type === "sql" &&
+      frame.success &&
+      frame.data !== undefined &&
+      frame.body.is_done === true
+    ) {
       // The only statements that 2.3 closes by itself: queries without parameters that were read to their end.
       this.handles--
     }
     if (call.settled || call.stopping !== undefined) {
       call.late = frame
       this.tidy(call)
+    } else if (replaced && !frame.success) {
+      // Perhaps only how that one ended.
+      this.settle(call, failure.withOutcome(failure.replaced(this.subject(call)), "unknown"), undefined)
     } else {
       this.settle(call, undefined, frame)
     }
