@@ -24,6 +24,12 @@ interface Described {
   readonly parameters: MapepireJob.Prepared["parameters"]
 }
 
+/**
+ * The daemon only knows that a page was the last one if it runs into the end: one row more than wanted is asked for. It
+ * takes no greater number than this.
+ */
+const maxRows = 0x7fffffff
+
 class PreparedStatement {
   /** One execution at a time: the daemon would mix up the parameters of two. */
   private readonly turn = Effect.unsafeMakeSemaphore(1)
@@ -118,7 +124,8 @@ class PreparedStatement {
     const sent = Effect.flatMap(prepared, (handle) => {
       const task = new Task(session.wire, session.stops, request)
       task.closesCursors = session.closesCursors(fromVerb(this.text))
-      const message = { type: "execute", cont_id: handle.id, parameters, rows: request.prefetch, terse: true } as const
+      const rows = Math.min(request.prefetch + 1, maxRows)
+      const message = { type: "execute", cont_id: handle.id, parameters, rows, terse: true } as const
       const executed = task.ask(
         message,
         (frame, _id, blobs) => {
