@@ -500,6 +500,8 @@ export interface PoolSession extends SqlTransport.Session {
   readonly runInGrace: (request: SqlTransport.SqlRequest) => Effect.Effect<SqlTransport.Answer, SqlError>
   /** Runs a ROLLBACK. If that fails, or is not answered within the grace period, the job is given up. */
   readonly rollback: (request: SqlTransport.SqlRequest) => Effect.Effect<SqlTransport.Answer, SqlError>
+  /** Tells the listener, once, when the job is lost: in that very moment, where a fiber that awaits `lost` goes on later. */
+  readonly whenLost: (listener: (error: SqlError) => void) => void
 }
 
 /**

@@ -220,6 +220,19 @@ describe("a session that cannot be made quiet", () => {
     )
   }
 
+  it.scopedLive("because a statement did not stop by its deadline is not lent to the next one of the same fiber", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ sql }) => sql === "select endless")
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1, grace: "300 millis" })
+      const { reason } = SqlFailure.from(
+        yield* Effect.flip(SqlClient.withDeadline("100 millis")(sql.unsafe("select endless")))
+      )
+      assert.strictEqual(reason, "StatementTimeout")
+      assert.strictEqual((yield* sql.unsafe("values 1")).length, 1)
+    })
+  )
+
   it.scopedLive("because nothing may be stopped is used again where the statement ends in time", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

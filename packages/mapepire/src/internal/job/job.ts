@@ -85,7 +85,10 @@ const openJob = (
       })
       const session = new JobSession(wire, stops, options.session, told)
       wire.tell({
-        lost: (error) => Deferred.unsafeDone(lost, Effect.succeed(error)),
+        lost: (error) => {
+          Deferred.unsafeDone(lost, Effect.succeed(error))
+          session.died(error)
+        },
         late: (call) => stops.stop(call, () => wire.expired(call, session.transactional)),
         long: () => options.control !== undefined && void Effect.runFork(options.control.warm)
       })

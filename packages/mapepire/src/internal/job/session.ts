@@ -53,6 +53,7 @@ export class JobSession implements SqlTransport.Session {
   cursorHold: boolean
   /** Who never sends bytes never asks. */
   private parameterOptions: ParameterOptions
+  private readonly listeners: Array<(error: SqlError) => void> = []
 
   constructor(
     readonly wire: Wire,
@@ -242,6 +243,22 @@ export class JobSession implements SqlTransport.Session {
   /** `ping` does not ask Db2, so this runs a statement. */
   get check(): Effect.Effect<void, SqlError> {
     return Effect.asVoid(this.run({ ...plainRequest, text: "VALUES 1" }))
+  }
+
+  readonly whenLost = (listener: (error: SqlError) => void): void => {
+    const { refusal } = this.wire
+    if (refusal === undefined) {
+      this.listeners.push(listener)
+    } else {
+      listener(refusal)
+    }
+  }
+
+  /** Whoever made the session tells it so; perhaps more than once. */
+  died(error: SqlError): void {
+    for (const listener of this.listeners.splice(0)) {
+      listener(error)
+    }
   }
 
   /** Gives up the prepared statements that are kept. */

@@ -61,7 +61,7 @@ export class Jobs {
         )
       )
       const jobs = new Jobs(yield* open, scope, open, recycleAt, lost)
-      yield* jobs.watch(jobs.current)
+      jobs.watch(jobs.current)
       return jobs
     })
   }
@@ -112,9 +112,9 @@ export class Jobs {
   /** In the background: whoever comes meanwhile uses the old one, which has some statements left. */
   private get replace(): Effect.Effect<void> {
     this.connecting = true
-    const connected = Effect.flatMap(this.open, (next) => {
+    const connected = Effect.map(this.open, (next) => {
       this.next = next
-      return this.watch(next)
+      this.watch(next)
     })
     return Effect.asVoid(
       Effect.forkIn(
@@ -132,16 +132,18 @@ export class Jobs {
     )
   }
 
-  /** A job that dies while it is nobody's loses nothing. */
-  private watch(lent: Lent): Effect.Effect<void> {
-    const death = Effect.flatMap(lent.session.lost, (error) => {
+  /**
+   * A job that dies while it is nobody's loses nothing. The pool must hear of any other one before whoever used it goes on,
+   * and tries again: so no fiber stands in between.
+   */
+  private watch(lent: Lent): void {
+    lent.session.whenLost((error) => {
       if (this.next === lent) {
         this.next = undefined
         this.wanted = this.current.session.statements()
-        return Effect.void
+      } else if (!lent.replaced) {
+        Deferred.unsafeDone(this.lost, Effect.succeed(error))
       }
-      return lent.replaced ? Effect.void : Deferred.succeed(this.lost, error)
     })
-    return Effect.asVoid(Effect.forkIn(Effect.interruptible(death), lent.scope))
   }
 }
