@@ -152,6 +152,44 @@ describe("what a reserved session does by itself", () => {
   )
 })
 
+describe("a transaction whose connection dies before its COMMIT", () => {
+  for (const [text, outcome] of [
+    ["update t set a = 1", "notExecuted"],
+    ["call ends()", "unknown"]
+  ] as const) {
+    it.scopedLive(`was ${outcome} if it was under way with: ${text}`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.override(({ sql }, connection) => {
+          if (sql === text) {
+            connection.socket!.terminate()
+          }
+          return sql === text
+        })
+        const sql = yield* client(daemon, { sessions: 1, transactions: 1 })
+        const failed = SqlFailure.from(yield* Effect.flip(sql.withTransaction(sql.unsafe(text))))
+        assert.deepStrictEqual([failed.reason, failed.outcome], ["SessionLost", outcome])
+        assert.strictEqual(SqlFailure.from(yield* Effect.flip(sql.unsafe(text))).outcome, "unknown")
+      })
+    )
+  }
+
+  it.scopedLive("has not kept what a statement of it had done before", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const big = { name: "B", type: "BIGINT", precision: 19, scale: 0 }
+      daemon.on(/final table/, { columns: [big], rows: [["9007199254740993"]] })
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1 })
+      const insert = sql.unsafe("select b from final table (insert into t values (1))")
+      const die = Effect.sync(() => daemon.connections.at(-1)!.socket!.terminate())
+      const failed = SqlFailure.from(
+        yield* Effect.flip(sql.withTransaction(Effect.tapError(insert, () => Effect.zipRight(die, Effect.sleep(100)))))
+      )
+      assert.deepStrictEqual([failed.reason, failed.outcome], ["ConversionFailed", "notExecuted"])
+    })
+  )
+})
+
 describe("a session that cannot be made quiet", () => {
   const interrupting = (daemon: ScriptedDaemon, config: Partial<MapepireClient.MapepireClientConfig>, tx: boolean) =>
     Effect.gen(function* () {

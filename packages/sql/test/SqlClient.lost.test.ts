@@ -7,7 +7,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { answer, fake } from "./fakeTransport.js"
 
 /** Every session dies of the statement "die", and says so after the statement has failed. */
-const mortal = (sharing: SqlTransport.Sharing, keepsContract: boolean) => {
+const mortal = (sharing: SqlTransport.Sharing, keepsContract: boolean, outcome?: SqlFailure.Outcome) => {
   const seen = fake()
   const opened: Array<string> = []
   const death = SqlFailure.make({ reason: "SessionLost", message: "died" })
@@ -19,10 +19,12 @@ const mortal = (sharing: SqlTransport.Sharing, keepsContract: boolean) => {
     let inTransaction = false
     const run = (request: SqlTransport.SqlRequest) =>
       Effect.async<SqlTransport.Answer, SqlError>((resume) => {
-        if (request.text === "die") {
+        if (/\bdie\b/.test(request.text)) {
           dead = true
-          inTransaction = false
-          resume(Effect.fail(death))
+          // What it last said, it says still.
+          inTransaction &&= outcome !== undefined
+          const { text: statement } = request
+          resume(Effect.fail(outcome === undefined ? death : SqlFailure.annotate(death, { outcome, statement })))
           Deferred.unsafeDone(lost, Effect.succeed(death))
         } else if (dead) {
           resume(Effect.fail(death))
@@ -86,5 +88,26 @@ describe("SqlClient, a session that dies", () => {
         }).pipe(Effect.provide(layer))
       })
     }
+  }
+
+  for (const [text, outcome] of [
+    ["insert into t values ('die')", "notExecuted"],
+    ["with a as (select 1) select die from a;", "notExecuted"],
+    ["/* die */ merge into t using a on b = c", "notExecuted"],
+    ["commit -- die", "unknown"],
+    ["insert into t values ('die'); commit", "unknown"],
+    ["call die()", "unknown"]
+  ] as const) {
+    it.effect(`under a statement of a transaction, before any COMMIT: ${outcome} (${text})`, () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const statement = sql.unsafe(text)
+        const inside = SqlFailure.from(yield* Effect.flip(sql.withTransaction(Effect.zipRight(sql`insert`, statement))))
+        assert.deepStrictEqual([inside.reason, inside.outcome], ["SessionLost", outcome])
+        assert.strictEqual(inside.isRetryable, outcome === "notExecuted")
+        // By itself it may have done its work.
+        assert.strictEqual(SqlFailure.from(yield* Effect.flip(statement)).outcome, "unknown")
+      }).pipe(Effect.provide(mortal("exclusive", true, "unknown").layer))
+    )
   }
 })

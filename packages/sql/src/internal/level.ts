@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { bounded, boundedCursor, type BoundedRequest, within } from "./deadline.js"
+import { staysInside } from "./operation.js"
 import { Turn } from "./turn.js"
 
 const gone = (statement: string | undefined, message: string) =>
@@ -31,6 +32,8 @@ export interface Root {
   savepoints: number
   /** A savepoint could not be undone: what should be gone is still there, so the whole transaction must go. */
   spoiled: boolean
+  /** Nobody knows what became of a statement that may have ended it, by a COMMIT of its own. */
+  unsure: boolean
 }
 
 /** Of a transaction (`required`), or of a session that is reserved (`free`). */
@@ -41,7 +44,8 @@ export const rootOf = (facts: Pick<Root, "session" | "use" | "options" | "around
   ended: false,
   atEnd: [],
   savepoints: 0,
-  spoiled: false
+  spoiled: false,
+  unsure: false
 })
 
 /** Failures of statements that may have had their effect: as long as their transaction is not undone. */
@@ -144,8 +148,10 @@ export class Level {
 
   /** Told of each failure of a statement, also of one that comes with the last rows. */
   failed(error: SqlError): void {
-    if (this.root.use === "required" && SqlFailure.from(error).outcome !== "notExecuted") {
+    const { outcome, statement = "" } = SqlFailure.from(error)
+    if (this.root.use === "required" && outcome !== "notExecuted") {
       effective.set(error, this.root)
+      this.root.unsure ||= outcome === "unknown" && !staysInside(statement)
     }
   }
 

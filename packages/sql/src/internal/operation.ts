@@ -148,6 +148,27 @@ export const hasStatement = (text: string, ...words: ReadonlyArray<string>): boo
   return false
 }
 
+/** How a statement begins that does nothing but read and change rows. */
+const ofRows = new Set(["SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"])
+
+/** Whether the text is one such statement: no COMMIT, no script, no procedure, that may have ended its transaction. */
+export const staysInside = (text: string): boolean => {
+  let first: string | undefined
+  let ended = false
+  for (const [, inQuotes, word, sign] of text.matchAll(token)) {
+    const part = word ?? inQuotes ?? sign
+    if (part === undefined) {
+      continue
+    }
+    if (ended && part !== ";") {
+      return false
+    }
+    ended = part === ";"
+    first ??= part === "(" ? undefined : part
+  }
+  return first !== undefined && ofRows.has(first.toUpperCase())
+}
+
 /** How many texts are remembered. */
 const capacity = 1_000
 

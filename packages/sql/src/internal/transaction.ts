@@ -183,10 +183,14 @@ const onSession = <A, E, R>(
   const { bounds, core, deadline, fiber, options, restore, span } = attempt
   const { session } = root
   const control = core.transport.transactions
-  // A session that cannot be cleaned must not be lent again.
+  // A session that cannot be cleaned must not be lent again. The answer: whether all that was done is undone. With a session
+  // that is lost it is, as no COMMIT was sent; but for one in a statement of the body's.
   const cleaned = Effect.matchCauseEffect(
     Effect.suspend(() => control.rollback(session)),
-    { onFailure: () => Effect.as(retire, false), onSuccess: () => Effect.succeed(true) }
+    {
+      onFailure: (cause) => Effect.as(retire, isTold(cause) && !root.unsure),
+      onSuccess: () => Effect.succeed(true)
+    }
   )
   const clean = Effect.asVoid(cleaned)
   // A defect of the transport's in it is one of BEGIN: the session goes back all the same.
