@@ -435,7 +435,7 @@ export interface MapepireJob {
     parameters?: ReadonlyArray<unknown>,
     options?: QueryOptions
   ) => Effect.Effect<CallResult<A>, SqlError>
-  /** Prepares a statement for the time of the scope. */
+  /** Prepares a statement for the time of the scope: used later, it fails with reason `Closed`. */
   readonly prepare: <A extends object = Row>(sql: string) => Effect.Effect<Prepared<A>, SqlError, Scope.Scope>
   /** Runs a CL command. When it fails, `jobLog(error)` is what it wrote. Nothing else is answered meanwhile. */
   readonly cl: (command: string, options?: Pick<QueryOptions, "timeout">) => Effect.Effect<CommandResult, SqlError>

@@ -6,7 +6,9 @@ import * as SqlClient from "@sluice/sql/SqlClient"
 import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import { scriptedDaemon } from "./scriptedDaemon.js"
 import { numbers, until } from "./support.js"
 
@@ -294,6 +296,47 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
         assert.strictEqual(failed.outcome, "executed")
         assert.strictEqual(daemon.sent("sqlmore").length, 0)
       })
+  )
+
+  it.scopedLive("used after its scope a prepared statement fails, and is not prepared anew", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^insert/, {})
+      const job = yield* MapepireJob.make(daemon.config)
+      const prepared = yield* Effect.scoped(job.prepare("insert into t values(?)"))
+      for (const use of [Effect.asVoid(prepared.execute([1])), Effect.asVoid(prepared.batch([[1]]))]) {
+        const { outcome, reason } = SqlFailure.from(yield* Effect.flip(use))
+        assert.deepStrictEqual([reason, outcome], ["Closed", "notExecuted"])
+      }
+      assert.strictEqual(daemon.sent("prepare_sql").length, 1)
+    })
+  )
+
+  it.scopedLive("one that is being prepared anew when its scope ends is closed all the same", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      let fail = false
+      daemon.on(/^insert/, () => (fail ? { error: "[SQL0404] Value too long.", sqlState: "22001", sqlRc: -404 } : {}))
+      const job = yield* MapepireJob.make(daemon.config)
+      const scope = yield* Scope.make()
+      const prepared = yield* Scope.extend(job.prepare("insert into t values(?)"), scope)
+      fail = true
+      yield* Effect.flip(prepared.execute([1]))
+      let answer = () => {}
+      daemon.once(
+        ({ type }) => type === "prepare_sql",
+        (request, connection) => {
+          answer = () => connection.handle(request)
+        }
+      )
+      fail = false
+      const late = yield* Effect.fork(Effect.flip(prepared.execute([2])))
+      yield* until(() => daemon.sent("prepare_sql").length === 2)
+      yield* Scope.close(scope, Exit.void)
+      answer()
+      assert.strictEqual(SqlFailure.from(yield* Fiber.join(late)).reason, "Closed")
+      yield* until(() => daemon.connections[0]!.open.size === 0)
+    })
   )
 
   it.scopedLive("after a failed execution a prepared statement is prepared anew", () =>

@@ -271,6 +271,15 @@ export const closedCursor = (subject: Subject): SqlError =>
     statement: subject.statement
   })
 
+/** A prepared statement whose scope has ended. */
+export const closedStatement = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "Closed",
+    message:
+      "This prepared statement was closed with its scope; prepare it in a scope that lasts as long as it is used",
+    statement
+  })
+
 /** A statement, cursor or prepared statement of a connection that was replaced by `reconnect`. */
 export const replaced = (subject: Subject): SqlError =>
   SqlFailure.make({

@@ -35,6 +35,8 @@ class PreparedStatement {
   private readonly turn = Effect.unsafeMakeSemaphore(1)
   /** Undefined after a failure: the handle may have kept rows that the next execution would run. */
   private handle: Described | undefined
+  /** Its scope has ended: nobody would close another handle. */
+  private over = false
   private readonly epoch: number
 
   constructor(
@@ -47,6 +49,9 @@ class PreparedStatement {
   /** For a request: it is the one who waits, if the handle has to be made first. */
   prepare(request: TaskRequest): Effect.Effect<Described, SqlError> {
     const { session, text } = this
+    if (this.over) {
+      return Effect.fail(failure.closedStatement(text))
+    }
     if (this.epoch !== session.wire.epoch) {
       return Effect.fail(failure.replaced({ job: session.wire.job, statement: text }))
     }
@@ -58,6 +63,10 @@ class PreparedStatement {
       if (!frame.success) {
         session.wire.close(id, session.wire.epoch)
         return session.refusal(frame, text)
+      }
+      if (this.over) {
+        session.wire.close(id, task.call!.epoch)
+        return failure.closedStatement(text)
       }
       return (this.handle = {
         id,
@@ -75,6 +84,11 @@ class PreparedStatement {
     if (handle !== undefined) {
       this.session.wire.close(handle.id, handle.epoch)
     }
+  })
+
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.over = true
+    return this.close
   })
 
   execute(request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
@@ -159,7 +173,7 @@ export const prepare = <A extends object>(
     Effect.gen(function* () {
       const statement = new PreparedStatement(session, request.text)
       // First: an interrupt may come with the answer, and then nothing follows it.
-      yield* Effect.addFinalizer(() => statement.close)
+      yield* Effect.addFinalizer(() => statement.end)
       const described = yield* restore(statement.prepare(request))
       /** Captured when an execution starts: it is for the fiber that executes. */
       const started = <B>(
