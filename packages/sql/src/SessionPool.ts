@@ -39,11 +39,11 @@ export interface Settings {
   /** The longest wait for a session: queue, validation and connecting together. Default 30 seconds. */
   readonly acquireTimeout?: Duration.DurationInput | undefined
   /**
-   * A session beyond `min` that nobody used for so long is closed. Default 10 minutes; infinity: never. One that was used
-   * through `unsafeShare` may live up to twice as long.
+   * A session beyond `min` that nobody used for so long is closed, unless it is `irreplaceable`. Default 10 minutes;
+   * infinity: never. One that was used through `unsafeShare` may live up to twice as long.
    */
   readonly idleTimeout?: Duration.DurationInput | undefined
-  /** An older session is closed when it is next free. Default infinity. */
+  /** An older session is closed when it is next free and not `irreplaceable`. Default infinity. */
   readonly maxLifetime?: Duration.DurationInput | undefined
   /** A session given back more recently than this is lent without `check`. Default 500 milliseconds; 0: always check. */
   readonly bypassWindow?: Duration.DurationInput | undefined

@@ -231,6 +231,11 @@ export interface Session {
    * given back. Default: never.
    */
   readonly altered?: (() => boolean) | undefined
+  /**
+   * Whether something would be lost with it that another session has not: a result that is being read, a handle, the content
+   * of a database in memory. Its pool then closes it neither for its age nor for being idle. Default: never.
+   */
+  readonly irreplaceable?: (() => boolean) | undefined
   /** Completes if the session dies under us, no later than the requests that fail with it have been answered. */
   readonly lost: Effect.Effect<SqlError>
 }

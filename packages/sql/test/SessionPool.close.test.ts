@@ -120,6 +120,30 @@ describe("SessionPool: age", () => {
       assert.isTrue(session.closed)
     })
   )
+
+  it.scoped("what is irreplaceable stays, however old and idle, until it is not", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const options = {
+        sharing: "fifo",
+        maxLifetime: "60 seconds",
+        idleTimeout: "10 seconds",
+        onRelease: () => Effect.succeed(true)
+      } as const
+      const pool = yield* db.pool(options)
+      yield* Effect.flatMap(pool.lease("shared", "a"), (lease) => lease.release)
+      yield* settle
+      const session = db.sessions[0]!
+      session.keeps = true
+      yield* TestClock.adjust("70 seconds")
+      yield* Effect.flatMap(pool.lease("exclusive", "b"), (lease) => lease.release)
+      yield* TestClock.adjust("70 seconds")
+      assert.isFalse(session.closed)
+      session.keeps = false
+      yield* TestClock.adjust("1 seconds")
+      assert.isTrue(session.closed)
+    })
+  )
 })
 
 describe("SessionPool: close", () => {

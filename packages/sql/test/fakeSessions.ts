@@ -13,6 +13,8 @@ export class FakeSession implements SqlTransport.Session {
   readonly id: string
   readonly keepsContract = false
   closed = false
+  /** Something is open on it. */
+  keeps = false
   checks = 0
   check: Effect.Effect<void, SqlError> = Effect.sync(() => {
     this.checks++
@@ -29,6 +31,7 @@ export class FakeSession implements SqlTransport.Session {
   readonly batch = () => Effect.dieMessage("not part of the test")
   readonly describe = () => Effect.dieMessage("not part of the test")
   readonly inTransaction = () => false
+  readonly irreplaceable = () => this.keeps
 
   die(): void {
     Deferred.unsafeDone(this.death, Effect.succeed(broken("SessionLost")))

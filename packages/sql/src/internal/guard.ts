@@ -80,6 +80,7 @@ export const guard = (
       inTransaction: () => session.inTransaction(),
       pending: pendingOf(session),
       altered: () => session.altered?.() === true,
+      irreplaceable: () => session.irreplaceable?.() === true,
       run: (request) => bounded(session.run(request)),
       batch: (request, rows) => bounded(session.batch(request, rows)),
       describe: (text) => bounded(session.describe(text)),

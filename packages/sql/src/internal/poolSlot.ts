@@ -58,9 +58,9 @@ export class Slot {
     return this.pending === undefined ? this.shared : this.pending()
   }
 
-  /** May be closed without taking it from anybody. */
+  /** May be closed without taking anything from anybody. */
   get quiet(): boolean {
-    return this.state === "ready" && this.free && this.load === 0
+    return this.state === "ready" && this.free && this.load === 0 && this.session.irreplaceable?.() !== true
   }
 
   /** `width`: how many shared leases it takes. An exclusive one wants it for itself. */

@@ -244,8 +244,10 @@ class Pool implements SessionPool, Lender {
     this.preparing--
     if (slot.state === "gone") {
       this.serve() // lost meanwhile
-    } else if (good && !slot.expired) {
-      slot.state = "ready"
+      return
+    }
+    slot.state = "ready"
+    if (good && !(slot.expired && slot.quiet)) {
       slot.aliveAt = this.now()
       this.handOver(slot)
     } else {
@@ -277,7 +279,7 @@ class Pool implements SessionPool, Lender {
     if (!usable) {
       slot.state = "leaving"
     }
-    if (slot.free && (slot.state === "leaving" || slot.expired)) {
+    if ((slot.free && slot.state === "leaving") || (slot.expired && slot.quiet)) {
       this.retire(slot)
     } else if (slot.free && this.options.onRelease !== undefined) {
       const { onRelease } = this.options

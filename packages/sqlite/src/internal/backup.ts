@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { OnWriter } from "./onWriter.js"
+import type { SqliteSession } from "./sqliteSession.js"
 
 /** How far a backup has come. */
 export interface BackupProgress {
@@ -89,9 +90,18 @@ export const makeBackup = (onWriter: OnWriter, serialize: Effect.Effect<Uint8Arr
         done ? Option.none<undefined>() : Option.some(undefined)
       ])
     )
+    const backup = {}
+    let keeper: SqliteSession | undefined
+    const letGo = Effect.sync(() => keeper?.kept.delete(backup))
+    const start = onWriter((session) => {
+      keeper = session
+      session.kept.add(backup)
+      return session.command({ _tag: "BackupStart", id, destination })
+    })
+    const finish = Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish", id })))
     const started = Effect.acquireRelease(
-      onWriter((session) => session.command({ _tag: "BackupStart", id, destination })),
-      () => Effect.ignoreLogged(onWriter((session) => session.command({ _tag: "BackupFinish", id })))
+      Effect.onError(start, () => letGo),
+      () => Effect.ensuring(finish, letGo)
     )
     return Stream.unwrapScoped(Effect.as(started, copying))
   }

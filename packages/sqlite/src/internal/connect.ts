@@ -11,6 +11,7 @@ import { stopAtExit } from "./atExit.js"
 import { cancelWord, type Opening, sharedBytes, type Start, type ToLoop } from "./boundary.js"
 import { carrier } from "./carrier.js"
 import * as failure from "./failure.js"
+import { isMemory } from "./isMemory.js"
 import { Lookers, nextNumber, places } from "./lookers.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { bundleAdvice, defaultWorker, lookFrom } from "./packageFolder.js"
@@ -233,7 +234,14 @@ export const connect = (options: ConnectOptions): Effect.Effect<Opened, SqlError
             Effect.addFinalizer(() => close),
             {
               ...opened,
-              session: new SqliteSession(id, session, Deferred.await(lost), options.grace, onLost)
+              session: new SqliteSession(
+                id,
+                session,
+                Deferred.await(lost),
+                options.grace,
+                onLost,
+                isMemory(options.opening.filename)
+              )
             }
           )
         }

@@ -24,6 +24,7 @@ export class Owned {
     const asked = this.onWriter((session, { deadline }) => {
       if (opens) {
         this.session = session
+        session.kept.add(this)
       } else if (this.session !== session) {
         return Effect.fail(failure.lost(`The session that this ${this.what} was opened on is gone`, "notExecuted"))
       }
@@ -36,8 +37,13 @@ export class Owned {
 
   /** Asked of the session itself: a close waits for nobody's transaction. Nothing to do where it never opened. */
   close(command: Command): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.session === undefined ? Effect.void : Effect.ignore(this.session.command(command))
-    )
+    return Effect.suspend(() => {
+      const { session } = this
+      if (session === undefined) {
+        return Effect.void
+      }
+      session.kept.delete(this)
+      return Effect.ignore(session.command(command))
+    })
   }
 }

@@ -22,13 +22,17 @@ export class SqliteSession implements SqlTransport.Session {
     private readonly worker: WorkerSession,
     readonly lost: Effect.Effect<SqlError>,
     private readonly grace: number,
-    private readonly retire: (error: SqlError) => void
+    private readonly retire: (error: SqlError) => void,
+    /** Its database is in memory: no other session has it. */
+    private readonly alone: boolean
   ) {}
 
   /** Requests that are not answered yet. */
   readonly pending = (): number => this.worker.pending
 
   readonly inTransaction = (): boolean => this.worker.inTransaction
+
+  readonly irreplaceable = (): boolean => this.alone || this.opening > 0 || this.cursors.size > 0 || this.kept.size > 0
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
     this.answer(Op.run, request)
@@ -68,6 +72,11 @@ export class SqliteSession implements SqlTransport.Session {
 
   /** Results that are being read: they are under way between their pages, too. */
   private readonly cursors = new Set<SqliteCursor>()
+  /** Results whose first page nobody has yet. */
+  private opening = 0
+
+  /** What else is open in the worker between requests: handles, recordings, backups. */
+  readonly kept = new Set<object>()
 
   readonly interrupt: Effect.Effect<void> = Effect.sync(() => {
     this.worker.interrupt()
@@ -79,12 +88,14 @@ export class SqliteSession implements SqlTransport.Session {
       Effect.suspend(() => {
         const cursor = this.worker.nextCursor()
         let opening: Call | undefined
+        this.opening++
         const first = this.answer(Op.open, request, (call) => {
           call.cursor = cursor
           opening = call
         })
         // The page may have come in the moment of the interrupt: then the cursor is open and nobody has it.
         const abandoned = Effect.sync(() => {
+          this.opening--
           if (opening?.opened === true) {
             this.worker.closeCursor(cursor)
           }
@@ -92,6 +103,7 @@ export class SqliteSession implements SqlTransport.Session {
         return Effect.flatMap(
           Effect.onError(restore(first), () => abandoned),
           (page) => {
+            this.opening--
             if (page.error !== undefined && page.length === 0) {
               return Effect.fail(page.error)
             }

@@ -40,6 +40,8 @@ class RolledBackSession implements SqlTransport.Session {
 
   readonly altered = (): boolean => this.inner.altered?.() === true
 
+  readonly irreplaceable = (): boolean => this.inner.irreplaceable?.() === true
+
   readonly describe = (text: string) => this.inner.describe(text)
 
   readonly run = (request: SqlTransport.SqlRequest) =>

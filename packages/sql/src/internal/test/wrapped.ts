@@ -34,6 +34,7 @@ export const session = (
   lost: inner.lost,
   inTransaction: () => inner.inTransaction(),
   altered: () => inner.altered?.() === true,
+  irreplaceable: () => inner.irreplaceable?.() === true,
   // The pool asks sessions that can tell for their load.
   ...("pending" in inner && typeof inner.pending === "function"
     ? { pending: inner.pending.bind(inner) as () => number }
