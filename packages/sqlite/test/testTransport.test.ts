@@ -245,6 +245,43 @@ describe("TestTransport.recording on SQLite", () => {
     })
   )
 
+  it.scopedLive("replays each row of a script with the columns of its statement", () =>
+    Effect.gen(function* () {
+      const file = join(yield* tempDirectory, "recording.json")
+      const program = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const streamed = (text: string) =>
+          Effect.map(Stream.runCollect(sql.unsafe(text).stream), (rows) => Chunk.toReadonlyArray(rows))
+        return [
+          yield* sql.unsafe("select 1 as id, 'Ada' as name; select 2 as total"),
+          yield* sql.unsafe("select 1 as a; select 2 as a, 3 as b"),
+          yield* sql.unsafe("select 1 as a, 'x' as secret; select 2 as b").values,
+          yield* sql.unsafe("select 'x' as secret; select 4 as c"),
+          yield* streamed("select 1 as a; select 2 as b"),
+          yield* streamed("select 1 as a, 2 as b; select 3 as b, 4 as a"),
+          yield* streamed("create table q (x); select 1 as a")
+        ]
+      }).pipe(Effect.provide(SqlClient.layer))
+      const recorded = yield* program.pipe(
+        Effect.provide(TestTransport.recording(file, { redact: ["secret"] })),
+        Effect.provide(SqliteTransport.layerMemory),
+        Effect.provide(NodeFileSystem.layer)
+      )
+      assert.deepStrictEqual(recorded[0], [{ id: 1, name: "Ada" }, { total: 2 }])
+      const replayed = yield* program.pipe(
+        Effect.provide(TestTransport.replay(file)),
+        Effect.provide(NodeFileSystem.layer)
+      )
+      const [, , , secret] = replayed
+      assert.deepStrictEqual(secret, [{ secret: "redacted" }, { c: 4 }])
+      assert.deepStrictEqual(
+        [...replayed.slice(0, 2), ...replayed.slice(4)],
+        [...recorded.slice(0, 2), ...recorded.slice(4)]
+      )
+      assert.notInclude(readFileSync(file, "utf8"), '"x"')
+    })
+  )
+
   it.scopedLive("adds nothing that the client could see: the session keeps its own contract", () =>
     Effect.gen(function* () {
       const file = join(yield* tempDirectory, "recording.json")

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as SqlTransport from "../../SqlTransport.js"
 import { around, type Detail, InControl, type Verb } from "./control.js"
-import type { AnswerData, ControlData, StatementData, Way } from "./recordingFile.js"
+import type { AnswerData, ControlData, RowData, StatementData, Way } from "./recordingFile.js"
 import { failureData, write } from "./recordingFile.js"
 import { make as makeRedaction, type Redact, type Redaction } from "./redaction.js"
 import { encode, textOf } from "./values.js"
@@ -81,8 +81,8 @@ class Entry {
       ...(JSON.parse(JSON.stringify({ type, nullable, precision, scale })) as object)
     }))
     data.rows ??= []
-    for (const row of page.length === 0 ? [] : page.arrays()) {
-      data.rows.push(this.recorder.redaction.row(row, columns, this.text))
+    if (page.length > 0) {
+      this.rows(page, columns, data.rows)
     }
     data.done = page.done || page.error !== undefined
     data.routable = page.routable
@@ -93,6 +93,25 @@ class Entry {
     if (page.error !== undefined) {
       this.fail(page.error)
     }
+  }
+
+  /** An array has no names but those of its page; an object says itself which columns its row has. */
+  private rows(page: SqlTransport.Page, columns: ReadonlyArray<string>, into: Array<RowData>): void {
+    const { redaction } = this.recorder
+    const known = new Set(columns)
+    const first = this.data.columns!
+    const isFirst = columns.length === first.length && columns.every((name, i) => name === first[i]!.name)
+    const objects = this.data.shape === "objects" ? page.objects() : undefined
+    page.arrays().forEach((row, i) => {
+      const object = objects?.[i] as Readonly<Record<string, unknown>> | undefined
+      const own = object === undefined ? columns : Object.keys(object)
+      if (isFirst && new Set(own).size === known.size && own.every((name) => known.has(name))) {
+        into.push(redaction.row(row, columns, this.text))
+      } else {
+        const values = object === undefined ? row : Object.values(object)
+        into.push({ columns: own, row: redaction.row(values, own, this.text) })
+      }
+    })
   }
 
   /** The driver's own result is written where somebody looks at it: it tells of other fibers' statements, too. */

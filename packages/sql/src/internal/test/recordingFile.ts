@@ -19,10 +19,20 @@ export interface Way {
   readonly integers: "number" | "bigint"
 }
 
+/** A row of a script that has other columns than its answer: each statement has its own. */
+export interface OtherRow {
+  readonly columns: ReadonlyArray<string>
+  readonly row: ReadonlyArray<Json>
+}
+
+export type RowData = ReadonlyArray<Json> | OtherRow
+
+export const isOther = (row: RowData): row is OtherRow => !Array.isArray(row)
+
 /** One answer of the database; while a result is read it grows. */
 export interface AnswerData extends Way {
   columns?: ReadonlyArray<SqlTransport.Column>
-  rows?: Array<ReadonlyArray<Json>>
+  rows?: Array<RowData>
   /** False when the program stopped reading before the end. */
   done?: boolean
   changes?: number

@@ -84,6 +84,8 @@ const rowsWithout = (redact: RedactRows | undefined): Redaction["row"] => {
     }
   }
   const names = redact === true ? undefined : new Set(redact.map((name) => name.toLowerCase()))
-  return (row, columns) =>
-    row.map((value, i) => encode(names === undefined || names.has(columns[i]!.toLowerCase()) ? blank(value) : value))
+  // A cell that no column is known for, in a script of which the arrays were asked for, may be any of them.
+  const isSecret = (name: string | undefined) =>
+    names === undefined || name === undefined || names.has(name.toLowerCase())
+  return (row, columns) => row.map((value, i) => encode(isSecret(columns[i]) ? blank(value) : value))
 }

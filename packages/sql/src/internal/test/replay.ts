@@ -9,10 +9,10 @@ import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../../SqlFailure.js"
 import type * as SqlTransport from "../../SqlTransport.js"
 import { around, byText, type Command, InControl, OpenTransaction, parse } from "./control.js"
-import type { AnswerData, ControlData, RecordingData, Way } from "./recordingFile.js"
-import { read } from "./recordingFile.js"
+import type { AnswerData, ControlData, RecordingData, RowData, Way } from "./recordingFile.js"
+import { isOther, read } from "./recordingFile.js"
 import { Recorded } from "./recorded.js"
-import { answer, cursor, cut, type Facts, fromArrays, type Rows } from "./rows.js"
+import { answer, cursor, cut, type Facts, fromArrays, type Row, type Rows } from "./rows.js"
 import { decode, type Json } from "./values.js"
 
 export interface Settings {
@@ -23,11 +23,19 @@ export interface Settings {
 const failed = (data: AnswerData): SqlError | undefined =>
   data.failure === undefined ? undefined : SqlFailure.make(data.failure)
 
-const rowsOf = ({ columns, rows }: AnswerData): Rows =>
-  fromArrays(
-    columns ?? [],
-    (rows ?? []).map((row) => decode(row as Json) as ReadonlyArray<unknown>)
-  )
+const valuesOf = (row: ReadonlyArray<Json>) => decode(row) as ReadonlyArray<unknown>
+
+const rowsOf = ({ columns = [], rows = [] }: AnswerData): Rows => {
+  const arrays = rows.map((row) => valuesOf(isOther(row) ? row.row : row))
+  const known = fromArrays(columns, arrays)
+  return rows.some(isOther)
+    ? { ...known, objects: known.objects.map((object, i) => otherObject(rows[i]!, arrays[i]!) ?? object) }
+    : known
+}
+
+/** Of a row with columns of its own. */
+const otherObject = (row: RowData, values: ReadonlyArray<unknown>): Row | undefined =>
+  isOther(row) ? Object.fromEntries(row.columns.map((name, i) => [name, values[i]])) : undefined
 
 class ReplaySession implements SqlTransport.Session {
   readonly keepsContract = false
