@@ -2,6 +2,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { SqlClient } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import { Effect, Exit, Scope, Stream, TestClock } from "effect"
+import { isMemory } from "../src/internal/isMemory.js"
 import { open } from "./conformance/stopping.js"
 import { leftovers, onEngines, tempFile } from "./support.js"
 
@@ -29,6 +30,27 @@ const age = (sql: SqliteClient.SqliteClient) =>
     Effect.zipRight(sql.withTransaction(sql`select 1`)),
     Effect.zipRight(TestClock.adjust("10 seconds"))
   )
+
+it("a file stays a file, however its name looks", () => {
+  for (const name of [
+    "memory",
+    "mode=memory",
+    "file:a",
+    "file::memory:x",
+    "file:/:memory:",
+    "file:///tmp/a?cache=shared",
+    "file:a?mode=rw",
+    "file:a?MODE=memory",
+    "file:a?mode%3Dmemory",
+    "file:a#?mode=memory",
+    "file:a%3Fmode=memory"
+  ]) {
+    assert.isFalse(isMemory(name), name)
+  }
+  for (const name of ["file:#a", "file://", "file:%00a", "file:%3Amemory:#a", "file:a?mode=rw&mode=memory#a"]) {
+    assert.isTrue(isMemory(name), name)
+  }
+})
 
 onEngines("a session that is too old", (engine) => {
   it.scoped("stays while a stream reads from it, and goes then", () =>
@@ -62,14 +84,23 @@ onEngines("a session that is too old", (engine) => {
     })
   )
 
-  it.scoped("stays when it has the content of a database in memory", () =>
-    Effect.gen(function* () {
-      const sql = yield* open(engine, { pool })
-      yield* fill(sql)
-      yield* age(sql)
-      assert.strictEqual((yield* sql`select n from t`).length, 100)
-    })
-  )
+  for (const filename of [
+    ":memory:",
+    "",
+    "file:",
+    "file:?cache=private",
+    "file:x?mode=mem%6fry",
+    "file:/x?vfs=memdb"
+  ]) {
+    it.scoped(`stays when nobody else has its database: "${filename}"`, () =>
+      Effect.gen(function* () {
+        const sql = yield* open(engine, { filename, pool })
+        yield* fill(sql)
+        yield* age(sql)
+        assert.strictEqual((yield* sql`select n from t`).length, 100)
+      })
+    )
+  }
 
   if (engine === "native") {
     it.scoped("stays while it has a blob handle, or records changes", () =>
