@@ -58,15 +58,13 @@ static void undo(Run *run) {
   Connection *connection = run->statement->connection;
   run->changes = 0;
   if (run->wrap == WRAP_NOTHING || connection->api->get_autocommit(connection->db)) return;
-  connection->control.shielded++;
   if (run->wrap == WRAP_TRANSACTION) {
-    execute(connection, "ROLLBACK");
+    connection_tidy(connection, "ROLLBACK");
   } else {
-    execute(connection, "ROLLBACK TO " SAVEPOINT);
+    connection_tidy(connection, "ROLLBACK TO " SAVEPOINT);
     changes_undo(connection->changes, run->mark);
-    execute(connection, "RELEASE " SAVEPOINT);
+    connection_tidy(connection, "RELEASE " SAVEPOINT);
   }
-  connection->control.shielded--;
 }
 
 static void finish(Run *run) {

@@ -217,16 +217,25 @@ bool callback_page(const Callback *callback, int op, double number, int argc, sq
 
 /* ---- collations ---- */
 
+/* SQLite knows of no failure here and goes on: what it makes of the answer is thrown away, see connection_step. */
+static int misjudge(Connection *connection) {
+  connection->misjudged = true;
+  /* A VACUUM commits without asking anybody; but it has statements of its own to begin before that. */
+  control_hurry(connection);
+  return 0;
+}
+
 static int on_compare(void *pointer, int lengthA, const void *a, int lengthB, const void *b) {
   Callback *callback = pointer;
+  Connection *connection = callback->connection;
   napi_env env = env_of(callback);
-  if (callback->connection->control.failed) return 0;
+  if (connection->control.failed) return misjudge(connection);
   napi_handle_scope scope = NULL;
   napi_open_handle_scope(env, &scope);
   napi_value args[] = {js_string(env, a, (size_t)lengthA), js_string(env, b, (size_t)lengthB)};
   int order = ask(callback, 2, args, 0);
   napi_close_handle_scope(env, scope);
-  return order;
+  return connection->control.failed ? misjudge(connection) : order;
 }
 
 int callback_collation(Connection *connection, const char *name, Callback *callback) {
@@ -235,6 +244,10 @@ int callback_collation(Connection *connection, const char *name, Callback *callb
                                       callback != NULL ? callback_free : NULL);
   /* Unlike with functions the destructor is not called then. */
   if (code != SQLITE_OK) callback_free(callback);
+  if (code == SQLITE_OK && callback != NULL && !connection->collations) {
+    connection->collations = true;
+    callback_refresh(connection, HOOK_COMMIT);
+  }
   return code;
 }
 
@@ -308,6 +321,8 @@ static void on_update(void *pointer, int operation, const char *database, const 
 
 static int on_commit(void *pointer) {
   Connection *connection = pointer;
+  if (connection->misjudged) return 1;
+  if (connection->hooks[HOOK_COMMIT] == NULL) return 0;
   napi_handle_scope scope = NULL;
   napi_open_handle_scope(connection->env, &scope);
   int32_t refused = tell(connection, HOOK_COMMIT, 0, NULL, 1);
@@ -422,7 +437,7 @@ void callback_refresh(Connection *connection, Hook hook) {
       api->update_hook(db, on || listening || blobs ? on_update : NULL, connection);
       break;
     case HOOK_COMMIT:
-      api->commit_hook(db, on ? on_commit : NULL, connection);
+      api->commit_hook(db, on || connection->collations ? on_commit : NULL, connection);
       break;
     case HOOK_ROLLBACK:
       api->rollback_hook(db, on || listening ? on_rollback : NULL, connection);

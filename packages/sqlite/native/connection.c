@@ -62,6 +62,16 @@ int connection_exec(Connection *connection, const char *text, size_t length) {
   return code;
 }
 
+int connection_tidy(Connection *connection, const char *text) {
+  bool brief = connection->brief;
+  connection->brief = true;
+  connection->control.shielded++;
+  int code = connection->api->exec(connection->db, text, NULL, NULL, NULL);
+  connection->control.shielded--;
+  connection->brief = brief;
+  return code;
+}
+
 /* For what takes effect as it is prepared, and would stop statements that are open if it ran. */
 static int prepare_only(Connection *connection, const char *text) {
   const Api *api = connection->api;
@@ -167,11 +177,34 @@ int connection_load_extension(Connection *connection, const char *path, char **m
   return code != SQLITE_OK ? code : forgotten;
 }
 
+/* What was misjudged still waits for its end: another statement that writes is open, and commits for both. */
+static void settle_misjudged(Connection *connection) {
+  const Api *api = connection->api;
+  connection->misjudged = api->get_autocommit(connection->db) && api->txn_state != NULL &&
+                          api->txn_state(connection->db, NULL) == SQLITE_TXN_WRITE;
+  control_install(connection);
+}
+
+/* As with a write that is stopped, the whole transaction goes. */
+static int undo_misjudged(Connection *connection, sqlite3_stmt *stmt) {
+  const Api *api = connection->api;
+  bool readonly = api->stmt_readonly(stmt) != 0;
+  if (control_check(&connection->control) == WHY_NONE) connection->control.why = WHY_CALLBACK;
+  /* Outside a transaction that is a commit, which our hook refuses. */
+  api->reset(stmt);
+  if (!readonly && !api->get_autocommit(connection->db)) connection_tidy(connection, "ROLLBACK");
+  return SQLITE_INTERRUPT;
+}
+
 int connection_step(Connection *connection, sqlite3_stmt *stmt) {
   sqlite3_stmt *around = connection->stepping;
+  /* Of an earlier step, or of a preparation. */
+  if (connection->misjudged && around == NULL) settle_misjudged(connection);
   connection->stepping = stmt;
   int code = connection->api->step(stmt);
+  if (connection->misjudged) code = undo_misjudged(connection, stmt);
   connection->stepping = around;
+  if (connection->misjudged && around == NULL) settle_misjudged(connection);
   return code;
 }
 

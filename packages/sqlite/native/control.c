@@ -77,7 +77,7 @@ static int on_progress(void *pointer) {
   Connection *connection = pointer;
   Control *control = &connection->control;
   if (is_over(connection)) return 0;
-  if (check_at(control, 0) != WHY_NONE) return 1;
+  if (check_at(control, 0) != WHY_NONE || connection->misjudged) return 1;
   if (++control->looks % TERMINATION_LOOKS == 0 && terminated(connection)) return 1;
   if (!callback_stops(connection)) return 0;
   if (check_at(control, 0) == WHY_NONE) control->why = WHY_INTERRUPTED;
@@ -111,9 +111,12 @@ void control_install(Connection *connection) {
   api->busy_handler(connection->db, on_busy, connection);
 }
 
+void control_hurry(Connection *connection) {
+  connection->api->progress_handler(connection->db, 1, on_progress, connection);
+}
+
 int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt) {
-  const Api *api = connection->api;
-  api->progress_handler(connection->db, 1, on_progress, connection);
+  control_hurry(connection);
   int code = connection_step(connection, stmt);
   control_install(connection);
   return code;

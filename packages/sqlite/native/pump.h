@@ -70,6 +70,8 @@ bool control_begin(Control *control, int32_t seq, int32_t slot);
 int control_check(Control *control);
 /* Puts the progress and the busy handler on a connection. */
 void control_install(Connection *connection);
+/* Until the next control_install: looks at every instruction of the statements that SQLite begins. */
+void control_hurry(Connection *connection);
 /* Steps once with the words looked at right away, so that SQLite itself ends (and undoes) a statement to be stopped. */
 int control_step_to_stop(Connection *connection, sqlite3_stmt *stmt);
 
@@ -358,6 +360,10 @@ struct Connection {
   Callback *hooks[HOOK_COUNT];
   /* What our WAL hook checkpoints at, as SQLite's own did before it; 0: never. */
   int checkpointPages;
+  /* There are collations in JavaScript, or have been. */
+  bool collations;
+  /* A comparison has failed, and SQLite took it for an answer: the step in which it did is to fail, and leave nothing. */
+  bool misjudged;
   /* NULL: nobody listens. */
   Changes *changes;
   /* Groups of aggregates, and scans of table functions, that have had a number. */
@@ -375,6 +381,8 @@ void connection_configure(Connection *connection, void *words, int progressSteps
 void connection_set_option(Connection *connection, int option, bool on);
 void connection_set_limit(Connection *connection, int limit, int value);
 int connection_exec(Connection *connection, const char *text, size_t length);
+/* A ROLLBACK or the like of our own, which nothing stops and nobody is asked about. */
+int connection_tidy(Connection *connection, const char *text);
 /* Makes SQLite parse the schemas again before the next statement. */
 int connection_forget_schemas(Connection *connection);
 /* Before every statement: once more, when a transaction in which they were forgotten has ended. */
@@ -385,7 +393,8 @@ const char *connection_replace_obstacle(Connection *connection);
 int connection_replace(Connection *connection, const void *bytes, size_t length);
 int connection_load_extension(Connection *connection, const char *path, char **message);
 int64_t connection_total_changes(const Connection *connection);
-/* A step of a statement; callbacks may step others of the connection within it. */
+/* A step of a statement; callbacks may step others of the connection within it. Where a comparison has failed in it, it is
+   SQLITE_INTERRUPT, and what it has written is undone, with the transaction that is open. */
 int connection_step(Connection *connection, sqlite3_stmt *stmt);
 int64_t connection_changes(const Connection *connection);
 uint32_t connection_flags(const Connection *connection);

@@ -147,7 +147,13 @@ export interface Callbacks {
     options: TableFunctionOptions<Name>,
     rows: (args: TableArguments<Name>) => Stream.Stream<TableRow, E, R>
   ) => Registering<R>
-  /** An order of texts: below, at or above 0 as `a` comes before, with or after `b`. Native engine only. */
+  /**
+   * An order of texts: below, at or above 0 as `a` comes before, with or after `b`. Native engine only.
+   *
+   * SQLite cannot be told that a comparison failed, or was stopped. So what a statement has written is then undone, with the
+   * transaction that it is in, as it is when a write is stopped: also where the failure is caught, what follows in the
+   * transaction fails with `TransactionGone`. After a statement that only reads the transaction goes on.
+   */
   readonly collation: <E, R>(name: string, compare: Collation<E, R>) => Registering<R>
   /**
    * Asked for a collation that a statement names and SQLite does not know; undefined where the program does not, either.
@@ -156,7 +162,7 @@ export interface Callbacks {
   readonly collationNeeded: <E, R, E2 = never, R2 = never>(
     find: (name: string) => Effect.Effect<Collation<E2, R2> | undefined, E, R>
   ) => Registering<R | R2>
-  /** Asked while statements are prepared; a failure denies. */
+  /** Asked while statements are prepared; a failure denies. What undoes a statement that failed or was stopped is not asked about. */
   readonly authorizer: <E, R>(
     authorize: (action: Action) => Effect.Effect<"ok" | "deny" | "ignore", E, R>
   ) => Registering<R>
