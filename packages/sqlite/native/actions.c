@@ -171,7 +171,9 @@ static int on_action(void *pointer, int action, const char *first, const char *s
   /* Extensions are loaded by the program, never by SQL. */
   if (action == SQLITE_FUNCTION && same(api, second, "load_extension")) return SQLITE_DENY;
   if (connection->restricted && !is_reading(api, action, first, second)) return SQLITE_DENY;
-  int verdict = callback_authorize(connection, action, first, second, database, trigger);
+  /* A clean-up is none of the program's statements, and to deny it would leave open what it ends. */
+  bool tidying = connection->control.seq == 0 || connection->control.shielded > 0;
+  int verdict = tidying ? SQLITE_OK : callback_authorize(connection, action, first, second, database, trigger);
   /* To "ignore" a DELETE is to delete row by row, instead of the whole table without a word. A DROP would be left out. */
   bool whole = action == SQLITE_DELETE && recording != NULL && connection->changes != NULL && !recording->dropping;
   return whole && verdict == SQLITE_OK ? SQLITE_IGNORE : verdict;

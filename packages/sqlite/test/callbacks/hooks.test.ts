@@ -1,7 +1,8 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import type { SqliteClient } from "@sluice/sqlite"
 import { SqlClient, SqlFailure } from "@sluice/sql"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { assertIdle, open } from "../conformance/stopping.js"
 import { eventually, leftovers, reasonOf, spinFor, tempFile } from "../support.js"
 
@@ -181,6 +182,76 @@ describe("windows, collations and hooks as Effects (native)", () => {
       assert.strictEqual((yield* reasonOf(sql`select n, 2 from t`)).cause, "who are you")
       yield* remove
       assert.deepStrictEqual(yield* sql`select n, 3 as three from t`, [{ n: 1, three: 3 }])
+    })
+  )
+
+  it.scopedLive("an authorizer is not asked about the clean-up of what failed, or was stopped", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      yield* sql`create unique index tn on t (n)`
+      let reached = yield* Deferred.make<void>()
+      yield* sql.function("stuck", () => Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never))
+      const { runInWorker } = yield* sql.workerModule(
+        `data:text/javascript,${encodeURIComponent(`export const fill = (db) => {
+          db.exec("begin; insert into t values (1)")
+          db.exec("insert into t values (stuck())")
+        }`)}`
+      )
+      const stuck = {
+        many: sql.many("insert into t values (coalesce(?, stuck()))", [[1], [2], [null]]),
+        batch: sql.batch(["insert into t values (1)", "insert into t values (stuck())"]),
+        script: sql.unsafe("begin; insert into t values (1); select stuck(); commit"),
+        runInWorker: runInWorker("fill")
+      }
+      const failing = {
+        many: sql.many("insert into t values (?)", [[1], [2], [1]]),
+        batch: sql.batch(["insert into t values (1)", "insert into t values (1)"])
+      }
+      const interrupted = <A, E>(work: Effect.Effect<A, E>) =>
+        Effect.gen(function* () {
+          reached = yield* Deferred.make<void>()
+          const fiber = yield* Effect.fork(work)
+          yield* Deferred.await(reached)
+          assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+        })
+      const usable = Effect.gen(function* () {
+        assert.strictEqual(yield* count(sql), 0)
+        yield* Effect.flip(sql.withTransaction(Effect.zipRight(sql`insert into t values (9)`, Effect.fail("undone"))))
+      })
+      yield* sql.authorizer(() => Effect.succeed("ok"))
+      for (const work of Object.values(stuck)) {
+        yield* interrupted(Effect.asVoid(work as Effect.Effect<unknown, unknown>))
+        yield* usable
+      }
+      // In a transaction, with the rows before.
+      yield* sql
+        .withTransaction(
+          Effect.gen(function* () {
+            yield* sql`insert into t values (-1)`
+            yield* interrupted(sql.many("insert into t values (coalesce(?, stuck()))", [[1], [null]])).pipe(Effect.exit)
+          })
+        )
+        .pipe(Effect.exit)
+      assert.deepStrictEqual(yield* sql`select n from t where n > 0`, [])
+      yield* sql`delete from t`
+      // It says no to every end of a transaction but COMMIT: SQLITE_TRANSACTION, SQLITE_SAVEPOINT.
+      const { remove } = yield* sql.authorizer(({ action, first }) =>
+        Effect.succeed((action === 22 || action === 32) && first?.startsWith("ROLLBACK") === true ? "deny" : "ok")
+      )
+      for (const work of Object.values(failing)) {
+        assert.strictEqual((yield* reasonOf(work as Effect.Effect<unknown, SqlError>)).reason, "UniqueViolation")
+        assert.strictEqual(yield* count(sql), 0)
+        const caught = Effect.zipRight(
+          sql`insert into t values (7)`,
+          Effect.ignore(work as Effect.Effect<unknown, SqlError>)
+        )
+        yield* sql.withTransaction(caught)
+        assert.deepStrictEqual(yield* sql`select n from t`, [{ n: 7 }])
+        yield* sql`delete from t`
+      }
+      yield* remove
+      yield* usable
+      yield* assertIdle(sql)
     })
   )
 
