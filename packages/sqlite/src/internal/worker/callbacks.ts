@@ -9,6 +9,7 @@ import {
   callbackBytes,
   callbackFailed,
   callbackOffset,
+  type HookKind,
   type Registration,
   TableOp,
   Word
@@ -27,6 +28,16 @@ import type { Sleeper } from "./sleeper.js"
 /** At least so often the words are looked at: a deadline needs no notice. In milliseconds. */
 const longestSleep = 10
 
+/** What they are told of stays as it is: their failure is no failure of the statement. */
+const tellingHooks: ReadonlySet<HookKind> = new Set([
+  "update",
+  "rollback",
+  "wal",
+  "trace",
+  "profile",
+  "autovacuumPages"
+] as const)
+
 export class Callbacks {
   private readonly control: Int32Array
   private readonly ask: Int32Array
@@ -34,7 +45,7 @@ export class Callbacks {
   private readonly view
   private serial = 0
   private slot = 0
-  /** A callback of this request has failed: its aggregates are ended without being asked anything more. */
+  /** A callback has failed its statement, whose aggregates are ended without being asked anything more. */
   private failed = false
 
   constructor(
@@ -79,7 +90,11 @@ export class Callbacks {
       case "hook":
         return connection.setHook(
           registration.hook,
-          registration.hook === "collationNeeded" ? this.collationNeeded(registration.id) : this.scalar(registration.id)
+          registration.hook === "collationNeeded"
+            ? this.collationNeeded(registration.id)
+            : tellingHooks.has(registration.hook)
+              ? this.telling(registration.id)
+              : this.scalar(registration.id)
         )
       case "changes":
         connection.setChanges(registration.id !== undefined)
@@ -93,6 +108,19 @@ export class Callbacks {
 
   private function(id: number): Callback {
     return (...args) => this.call(id, 0, 0, args)
+  }
+
+  private telling(id: number | undefined): Callback | undefined {
+    return id === undefined
+      ? undefined
+      : (...args) => {
+          const { failed } = this
+          try {
+            return this.call(id, 0, 0, args)
+          } finally {
+            this.failed = failed
+          }
+        }
   }
 
   /** The loop answers the number of a collation, which SQLite looks for as soon as this returns; 0: it knows none. */
@@ -113,6 +141,10 @@ export class Callbacks {
       // SQLite ends the groups of a statement that has failed, too: there is nobody to want their values.
       if (op === AggregateOp.final && (this.failed || this.connection.check() !== Why.none)) {
         return null
+      }
+      if (op !== AggregateOp.final) {
+        // A statement that has failed takes no further step: this is another one of the same request.
+        this.failed = false
       }
       return this.call(id, op as number, group as number, args)
     }
