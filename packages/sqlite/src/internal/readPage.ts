@@ -98,9 +98,10 @@ const cutAtUnsafe = (rows: Array<unknown>, error: UnsafeIntegerError): string | 
 
 /** What a callback that failed makes of its statement: the failure itself is the cause of the cause. */
 export const callbackError = (call: Call, outcome: SqlFailure.Outcome): SqlError | undefined => {
-  const { cause } = call
+  const { cause, refused } = call
   if (cause === undefined) {
-    return call.refused
+    // What a hook is told of behind a commit is done, however late the hook is.
+    return refused === undefined || outcome === "notExecuted" ? refused : failure.withOutcome(refused, outcome)
   }
   const failed = Cause.failureOption(cause)
   if (Option.isNone(failed)) {

@@ -279,6 +279,60 @@ describe("windows, collations and hooks as Effects (native)", () => {
     })
   )
 
+  it.scopedLive("a hook that only tells and fails leaves the aggregates of the same request their values", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native")
+      yield* sql`create table t (a, n)`
+      yield* sql`create table source (n)`
+      yield* sql`insert into source values (1), (2), (3)`
+      yield* sql.aggregate("total_of", {
+        initial: () => 0,
+        step: (sum, n) => Effect.succeed(sum + (n as number)),
+        final: (sum) => Effect.succeed(sum)
+      })
+      const full = Effect.fail("the log is full")
+      for (const hook of [sql.trace(() => full), sql.updateHook(() => full)]) {
+        const { remove } = yield* hook
+        const works = [
+          sql`insert into t select 'one', total_of(n) from source`,
+          sql.many("insert into t select ?, total_of(n) from source", [["first"], ["second"]]),
+          sql.batch([
+            "insert into t select 'third', total_of(n) from source",
+            "insert into t select 'fourth', total_of(n) from source"
+          ]),
+          sql`insert into t select 'none', total_of(n) from source where n > 3`,
+          sql`insert into t select 'by ' || n, total_of(n) from source group by n`
+        ]
+        for (const work of works) {
+          const failure = yield* reasonOf(work as Effect.Effect<unknown, SqlError>)
+          assert.deepStrictEqual([failure.cause, failure.outcome], ["the log is full", "executed"])
+        }
+        yield* remove
+        const rows = yield* sql<{ a: string; n: number }>`select a, n from t`
+        assert.deepStrictEqual(Object.fromEntries(rows.map(({ a, n }) => [a, n])), {
+          ...{ one: 6, first: 6, second: 6, third: 6, fourth: 6, none: 0 },
+          ...{ "by 1": 1, "by 2": 2, "by 3": 3 }
+        })
+        yield* sql`delete from t`
+      }
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("a hook that is told of a commit and is late says that it is done", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { filename: yield* tempFile })
+      yield* sql`create table t (n)`
+      const { remove } = yield* sql.walHook(() => Effect.never)
+      const late = sql.withTransaction(sql`insert into t values (1)`).pipe(SqlClient.withDeadline("200 millis"))
+      const failure = yield* reasonOf(late)
+      assert.deepStrictEqual([failure.reason, failure.outcome], ["StatementTimeout", "executed"])
+      yield* remove
+      assert.strictEqual(yield* count(sql), 1)
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("row 58: a commit hook that says true, or fails, rolls back", () =>
     Effect.gen(function* () {
       const sql = yield* withTable
