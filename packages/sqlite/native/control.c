@@ -111,6 +111,21 @@ void control_install(Connection *connection) {
   api->busy_handler(connection->db, on_busy, connection);
 }
 
+void control_adopt_timeout(Connection *connection) {
+  const Api *api = connection->api;
+  sqlite3_stmt *stmt = NULL;
+  bool own = connection->own;
+  connection->own = true;
+  if (api->prepare_v2(connection->db, "PRAGMA busy_timeout", -1, &stmt, NULL) == SQLITE_OK &&
+      api->step(stmt) == SQLITE_ROW) {
+    int timeout = api->column_int(stmt, 0);
+    connection->control.busyTimeout = timeout > 0 ? (uint64_t)timeout * 1000000 : 0;
+  }
+  api->finalize(stmt);
+  connection->own = own;
+  control_install(connection);
+}
+
 void control_hurry(Connection *connection) {
   connection->api->progress_handler(connection->db, 1, on_progress, connection);
 }

@@ -70,6 +70,8 @@ bool control_begin(Control *control, int32_t seq, int32_t slot);
 int control_check(Control *control);
 /* Puts the progress and the busy handler on a connection. */
 void control_install(Connection *connection);
+/* SQLite has put a busy handler of its own in the place of ours, which looks at no words: ours takes over its timeout. */
+void control_adopt_timeout(Connection *connection);
 /* Until the next control_install: looks at every instruction of the statements that SQLite begins. */
 void control_hurry(Connection *connection);
 /* Steps once with the words looked at right away, so that SQLite itself ends (and undoes) a statement to be stopped. */
@@ -87,6 +89,8 @@ typedef struct Actions {
   bool bound;
   /* Makes temporary objects or attaches a database. */
   bool secluding;
+  /* A PRAGMA that has set the busy timeout, as it does while it is prepared. */
+  bool timing;
   /* Takes rows out of a table of SQLite's own: drops something. */
   bool dropping;
   /* What follows is noted only while somebody listens to changes. Tables that it writes to, and whether there are more. */

@@ -76,6 +76,7 @@ Statement *statement_prepare(Connection *connection, const char *text, size_t le
   connection->control.why = WHY_NONE;
   connection_refresh_schemas(connection);
   *code = connection_code(connection, prepare_first(connection, text, length, &stmt, tail, &actions));
+  if (actions.timing) control_adopt_timeout(connection);
   if (*code != SQLITE_OK || stmt == NULL) {
     actions_clear(&actions);
     return NULL;
@@ -127,6 +128,7 @@ int statement_start(Statement *statement) {
   connection->recording = &again;
   int code = connection_step(connection, statement->stmt);
   connection->recording = NULL;
+  if (again.timing) control_adopt_timeout(connection);
   int reprepared = api->stmt_status(statement->stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
   if (reprepared != statement->reprepared) {
     statement->reprepared = reprepared;

@@ -52,7 +52,10 @@ export interface Config {
   readonly readers?: number | undefined
   /** Leaves the journal mode as it is instead of setting WAL. Default false. */
   readonly disableWAL?: boolean | undefined
-  /** How long a lock held by another connection is waited for. Default 5 seconds. */
+  /**
+   * How long a lock held by another connection is waited for. Default 5 seconds. `PRAGMA busy_timeout = …`, also in `pragmas`,
+   * sets it for its session.
+   */
   readonly busyTimeout?: Duration.DurationInput | undefined
   /**
    * SQLite's own protection against statements that corrupt a file on purpose: no writing to `sqlite_schema`

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type HookKind, unsupportedCode } from "../boundary.js"
 import { Flag, Why } from "../page.js"
-import { firstStatement } from "../split.js"
+import { firstStatement, type Statement } from "../split.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "../carrier.js"
 import { ControlWords } from "./controlWords.js"
@@ -29,6 +29,9 @@ interface Answer {
   readonly changes: number
 }
 
+/** It acts as it is prepared. */
+const setsBusyTimeout = /\bbusy_timeout["'`\]]?\s*[=(]/i
+
 /** The longest sleep between two tries for a lock, in milliseconds. */
 const longestSleep = 5
 
@@ -38,7 +41,7 @@ export class PortableConnection implements Connection {
   readonly words: ControlWords
   isPrivate = false
   lastRowid: bigint | undefined = 0n
-  private readonly busyTimeout: number
+  private busyTimeout: number
   private facts: CarrierStatement | undefined
   /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
   private readonly statements = new Set<PortableStatement>()
@@ -82,6 +85,7 @@ export class PortableConnection implements Connection {
     if (statement === undefined) return undefined
     this.refreshSchemas()
     const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
+    this.adoptBusyTimeout(statement)
     if (statement.routable && !this.isPrivate) this.lookAtViews()
     const made = new PortableStatement(this, statement, prepared)
     this.statements.add(made)
@@ -102,6 +106,7 @@ export class PortableConnection implements Connection {
       if (statement.private) this.isPrivate = true
       this.refreshSchemas()
       this.whileBusy(() => this.guard(() => this.database.exec(statement.text)))
+      this.adoptBusyTimeout(statement)
       rest = statement.tail
     }
   }
@@ -229,6 +234,14 @@ export class PortableConnection implements Connection {
         this.words.sleep(Math.min(sleep, deadline - now))
         if (sleep < longestSleep) sleep++
       }
+    }
+  }
+
+  /** SQLite itself would wait without a look at the words: a timeout that a PRAGMA has set is waited for here instead. */
+  private adoptBusyTimeout({ text, words }: Statement): void {
+    if (words.includes("PRAGMA") && setsBusyTimeout.test(text)) {
+      this.busyTimeout = this.pragma("busy_timeout") ?? 0
+      this.database.exec("PRAGMA busy_timeout=0")
     }
   }
 
