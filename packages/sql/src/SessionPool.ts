@@ -159,7 +159,8 @@ export interface SessionPool {
    * To be called where interruption is off, so that nothing comes between the lease and its release. Only the wait is
    * interruptible, and `wait` says how: it is given an Effect that ends when the lease is there, and may restore
    * interruptibility or put a deadline around it. Whatever ends the wait, the pool keeps its session. Default:
-   * `Effect.interruptible`. `holder` is named in failures and reports.
+   * `Effect.interruptible`. `holder` is named in failures and reports. `refusal`: asked of each session where it would have
+   * to wait; if none is left that could come, it fails with what the first has answered.
    *
    * @example
    * ```ts
@@ -179,7 +180,8 @@ export interface SessionPool {
   readonly lease: (
     kind: Kind,
     holder: string,
-    wait?: (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
+    wait?: (signal: Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>,
+    refusal?: (session: Session) => SqlError | undefined
   ) => Effect.Effect<Lease, SqlError>
   /** A lease for as long as a scope is open. Waiting is as interruptible as its caller. */
   readonly scoped: (kind: Kind, holder: string) => Effect.Effect<Lease, SqlError, Scope.Scope>

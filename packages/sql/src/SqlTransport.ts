@@ -236,6 +236,12 @@ export interface Session {
    * of a database in memory. Its pool then closes it neither for its age nor for being idle. Default: never.
    */
   readonly irreplaceable?: (() => boolean) | undefined
+  /**
+   * Why nothing that a fiber with this context asks for could ever be done: the session waits for that very fiber, which runs
+   * a callback for it. Asked before a fiber waits for its turn on the session, as it would wait for itself; what is sent at
+   * once the session refuses by itself. `statement` may be empty. Default: never.
+   */
+  readonly reentrant?: ((context: Context.Context<never>, statement: string) => SqlError | undefined) | undefined
   /** Completes if the session dies under us, no later than the requests that fail with it have been answered. */
   readonly lost: Effect.Effect<SqlError>
 }

@@ -296,8 +296,12 @@ export class Core {
     request: { readonly deadline: number; readonly text?: string | undefined }
   ): Effect.Effect<SessionPool.Lease, SqlError> {
     // Around the signal, not around the lease: an interrupt would lose a lease that is on its way.
-    return pool.lease(kind, nameOf(fiber), (signal) =>
-      restore(request.deadline === Infinity ? signal : within(signal, request.deadline, request.text, "notExecuted"))
+    return pool.lease(
+      kind,
+      nameOf(fiber),
+      (signal) =>
+        restore(request.deadline === Infinity ? signal : within(signal, request.deadline, request.text, "notExecuted")),
+      (session) => session.reentrant?.(fiber.currentContext, request.text ?? "")
     )
   }
 

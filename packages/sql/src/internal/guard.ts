@@ -79,6 +79,7 @@ export const guard = (
       keepsContract: false,
       inTransaction: () => session.inTransaction(),
       pending: pendingOf(session),
+      reentrant: (context, statement) => session.reentrant?.(context, statement),
       altered: () => session.altered?.() === true,
       irreplaceable: () => session.irreplaceable?.() === true,
       run: (request) => bounded(session.run(request)),

@@ -160,15 +160,28 @@ export class Level {
     request: Pick<BoundedRequest, "text" | "until">,
     effect: () => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> {
-    const { text, until } = request
+    const { text } = request
     return this.turn.pass(
       Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
         const late = this.ended(text)
         return late === undefined ? effect() : Effect.fail(late)
       }),
-      until === Infinity ? undefined : (wait) => within(wait, until, text, "notExecuted")
+      this.waiting(request)
     )
   }
+
+  /** What bounds the wait for a turn: the deadline; and a session that waits for whoever asks it never gives one. */
+  readonly waiting =
+    ({ text, until }: Pick<BoundedRequest, "text" | "until">) =>
+    <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> =>
+      Effect.withFiberRuntime<A, E | SqlError>((fiber) => {
+        const refused = this.session.reentrant?.(fiber.currentContext, text)
+        return refused !== undefined
+          ? Effect.fail(refused)
+          : until === Infinity
+            ? wait
+            : within(wait, until, text, "notExecuted")
+      })
 
   run(request: BoundedRequest): Effect.Effect<SqlTransport.Answer, SqlError> {
     return this.use(request, () =>

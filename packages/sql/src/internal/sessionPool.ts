@@ -25,6 +25,8 @@ import { Upkeep } from "./poolUpkeep.js"
 import { type Wait, type Waiter, Waiters } from "./poolWaiters.js"
 import { clockOf, nowOf } from "./settings.js"
 
+type Refusal = (session: Session) => SqlError | undefined
+
 class Pool implements SessionPool, Lender {
   readonly name: string
   private readonly slots: PoolSlots
@@ -77,11 +79,16 @@ class Pool implements SessionPool, Lender {
     return slot.session
   }
 
-  readonly lease = (kind: Kind, holder: string, wait: Wait = Effect.interruptible): Effect.Effect<Lease, SqlError> =>
+  readonly lease = (
+    kind: Kind,
+    holder: string,
+    wait: Wait = Effect.interruptible,
+    refusal?: Refusal
+  ): Effect.Effect<Lease, SqlError> =>
     Effect.withFiberRuntime((fiber) => {
       const slot = this.waiters.head === undefined ? this.slots.pick(kind) : undefined
       if (slot === undefined || this.mustPrepare(slot)) {
-        return this.queue(kind, holder, wait, clockOf(fiber))
+        return this.queue(kind, holder, wait, clockOf(fiber), refusal)
       }
       if (kind === "shared") {
         this.growBeyond(slot)
@@ -99,19 +106,35 @@ class Pool implements SessionPool, Lender {
 
   // --- wait: none is there
 
-  private queue(kind: Kind, holder: string, wait: Wait, clock: Clock.Clock): Effect.Effect<Lease, SqlError> {
+  private queue(
+    kind: Kind,
+    holder: string,
+    wait: Wait,
+    clock: Clock.Clock,
+    refusal: Refusal | undefined
+  ): Effect.Effect<Lease, SqlError> {
     return this.waiters.wait(kind, holder, wait, {
       joined: (waiter) => {
         if (this.closed) {
           return this.waiters.fail(waiter, Cause.fail(Settings.closed(this.name)))
         }
         this.serve()
-        if (waiter.queued) {
+        const refused = waiter.queued && refusal !== undefined ? this.refusedByAll(refusal) : undefined
+        if (refused !== undefined) {
+          this.waiters.fail(waiter, Cause.fail(refused))
+        } else if (waiter.queued) {
           waiter.cancelTimer = after(clock, this.settings.acquireTimeout, () => this.timeOut(waiter), false)
         }
       },
       left: () => this.serve() // somebody whom it stood in the way of
     })
+  }
+
+  /** Whoever waits would wait for itself: no session can come but one that refuses it. */
+  private refusedByAll(refusal: Refusal): SqlError | undefined {
+    const { all } = this.slots
+    const refusals = all.length < this.settings.max ? [] : all.map(({ session }) => refusal(session))
+    return refusals.includes(undefined) ? undefined : refusals[0]
   }
 
   private timeOut(waiter: Waiter): void {

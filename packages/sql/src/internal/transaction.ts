@@ -158,7 +158,7 @@ const outermost = <A, E, R>(
   // On a reserved session the transaction runs there: its holder asked for that session.
   if (reserved !== undefined) {
     const drop = Effect.sync(() => reserved.turn.drop())
-    return Effect.flatMap(reserved.turn.take(restore, boundedBy(deadline)("BEGIN")), () => {
+    return Effect.flatMap(reserved.turn.take(restore, reserved.waiting({ text: "BEGIN", until: deadline })), () => {
       const ended = reserved.ended()
       return ended === undefined ? on(reserved.session, Effect.void, drop) : Effect.zipRight(drop, Effect.fail(ended))
     })
@@ -312,5 +312,5 @@ const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effec
       parent.inner = undefined
     })
   })
-  return parent.turn.hold(restore, use, bounded)
+  return parent.turn.hold(restore, use, parent.waiting({ text: "SAVEPOINT", until: deadline }))
 }

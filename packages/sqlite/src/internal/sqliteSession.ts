@@ -1,6 +1,7 @@
 /** A worker's session as the port wants it: Effects that are interrupted, cursors that their scope closes. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlTransport } from "@sluice/sql"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -33,6 +34,10 @@ export class SqliteSession implements SqlTransport.Session {
   readonly inTransaction = (): boolean => this.worker.inTransaction
 
   readonly irreplaceable = (): boolean => this.alone || this.opening > 0 || this.cursors.size > 0 || this.kept.size > 0
+
+  /** Asked before a caller waits for its turn, and again before anything is sent. */
+  readonly reentrant = (context: Context.Context<never>, statement: string): SqlError | undefined =>
+    this.worker.hasCallbacks && isInside(context, this.worker) ? failure.reentrant(statement) : undefined
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
     this.answer(Op.run, request)
@@ -194,8 +199,9 @@ export class SqliteSession implements SqlTransport.Session {
   ): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime<A, SqlError>((self) => {
       const caller = self as unknown as Fiber.RuntimeFiber<unknown, unknown>
-      if (this.worker.hasCallbacks && isInside(caller.currentContext, this.worker)) {
-        return Effect.fail(failure.reentrant(request.text))
+      const refused = this.reentrant(caller.currentContext, request.text)
+      if (refused !== undefined) {
+        return Effect.fail(refused)
       }
       let call: Call | undefined
       const answered = SqlTransport.async<A, SqlError>((resume) => {

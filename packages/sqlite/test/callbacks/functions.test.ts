@@ -1,4 +1,5 @@
 import { afterAll, assert, it } from "@effect/vitest"
+import type { SqlError } from "@effect/sql"
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Option, Stream, Tracer } from "effect"
 import { assertIdle, open, timed } from "../conformance/stopping.js"
@@ -278,6 +279,65 @@ onEngines("SQL functions as Effects", (engine) => {
       const inside = yield* reasonOf(sql.withTransaction(sql`select again()`))
       assert.strictEqual(SqlFailure.from(inside.cause).reason, "ReentrantCall")
       yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("row 62: it fails at once, too, where others wait for the session's turn already", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const [asked, other] = [yield* Effect.makeSemaphore(0), yield* Effect.makeSemaphore(0)]
+      yield* sql.function("behind", { arity: 0 }, () =>
+        asked.release(1).pipe(
+          Effect.zipRight(other.take(1)),
+          // The other fiber waits by then.
+          Effect.zipRight(Effect.sleep("20 millis")),
+          Effect.zipRight(sql`select 1`),
+          Effect.as(1)
+        )
+      )
+      const call = sql`select behind()`
+      const others = {
+        transaction: sql.withTransaction(sql`select 2`),
+        reserve: Effect.scoped(Effect.asVoid(sql.reserve)),
+        serialize: sql.serialize
+      }
+      const behind = (what: Effect.Effect<unknown, SqlError.SqlError>) =>
+        Effect.gen(function* () {
+          const waiting = yield* Effect.fork(Effect.zipRight(asked.take(1), Effect.zipRight(other.release(1), what)))
+          const [took, failure] = yield* timed(reasonOf(call))
+          assert.strictEqual(failure.reason, "ReentrantCall")
+          assert.isBelow(took, 10_000)
+          yield* Fiber.join(waiting)
+        })
+      for (const what of Object.values(others)) {
+        yield* behind(what)
+      }
+      // The turn that is waited for may be the level's.
+      yield* sql.withTransaction(behind(sql.withTransaction(sql`select 2`)))
+      yield* sql.function("nests", { arity: 0 }, () => Effect.as(sql.withTransaction(Effect.void), 1))
+      assert.strictEqual((yield* sql.withTransaction(reasonOf(sql`select nests()`))).reason, "ReentrantCall")
+      yield* assertIdle(sql)
+    })
+  )
+
+  it.scopedLive("fibers that it has started are free once it has answered", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      yield* sql`create table log (n)`
+      const ended = yield* Deferred.make<Exit.Exit<unknown, SqlError.SqlError>>()
+      const told = yield* Deferred.make<void>()
+      yield* sql.function("audited", (n) =>
+        Effect.zipRight(Deferred.await(told), sql`insert into log values (${n})`).pipe(
+          Effect.exit,
+          Effect.intoDeferred(ended),
+          Effect.forkDaemon,
+          Effect.as(n)
+        )
+      )
+      yield* sql`select audited(7)`
+      yield* Deferred.succeed(told, undefined)
+      assert.isTrue(Exit.isSuccess(yield* Deferred.await(ended)))
+      assert.deepStrictEqual(yield* sql`select n from log`, [{ n: 7 }])
     })
   )
 

@@ -18,7 +18,7 @@ import * as failure from "../failure.js"
 import { decodeValues } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
 import type { Waker } from "../waker.js"
-import { enter } from "./inside.js"
+import { enter, Visit } from "./inside.js"
 import type { Handler, Registry } from "./registry.js"
 import { Scan } from "./table.js"
 
@@ -65,11 +65,18 @@ export class CallbackRunner {
     if (group !== 0) {
       this.owners.set(group, ownerOf(call))
     }
-    const fiber = this.fork(handler, call, boundedBy(call, answer))
+    const visit = (state instanceof Scan ? state.visit : undefined) ?? new Visit(this.session)
+    const fiber = this.fork(handler, call, boundedBy(call, answer), visit)
     call.callback = fiber
     fiber.addObserver((exit) => {
       if (call.callback === fiber) {
         call.callback = undefined
+      }
+      const scan = this.groups.get(group)
+      if (scan instanceof Scan) {
+        scan.visit = visit
+      } else {
+        visit.over = true
       }
       if (!this.groups.has(group)) {
         this.owners.delete(group)
@@ -149,12 +156,13 @@ export class CallbackRunner {
   private fork(
     handler: Handler,
     call: Call,
-    effect: Effect.Effect<unknown, unknown, unknown>
+    effect: Effect.Effect<unknown, unknown, unknown>,
+    visit: Visit
   ): Fiber.RuntimeFiber<unknown, unknown> {
     const { caller } = call
     const own = caller === undefined ? handler.context : Context.merge(handler.context, caller.currentContext)
     const span = call.request.span
-    const context = enter(span === undefined ? own : withSpan(own, span), this.session)
+    const context = enter(span === undefined ? own : withSpan(own, span), visit)
     return Runtime.runFork(
       Runtime.make({
         context: context as Context.Context<unknown>,

@@ -13,6 +13,7 @@ import { folded } from "../folded.js"
 import type { SqlValue } from "../parameterReader.js"
 import { encode, encodeInto, ParameterError, parameterView } from "../parameters.js"
 import type { TableArguments, TableFunctionOptions, TableRow } from "./model.js"
+import type { Visit } from "./inside.js"
 import type { Handler, Question } from "./registry.js"
 
 /** How many fit into the number by which SQLite tells which of them are given. */
@@ -30,6 +31,8 @@ export class Scan {
   rows: ReadonlyArray<unknown> = []
   at = 0
   ended = false
+  /** What its first pull runs in, and all the others: fibers of the stream go on between them. */
+  visit: Visit | undefined
   private pull: Pull | undefined
 
   /** Told when it has ended by itself, with its finalisers: SQLite does not close it then. */
@@ -75,7 +78,16 @@ export class Scan {
 
   /** Runs the stream's finalisers, once. */
   get close(): Effect.Effect<void> {
-    return Effect.uninterruptible(Scope.close(this.scope, Exit.void))
+    return Effect.uninterruptible(
+      Effect.zipRight(
+        Scope.close(this.scope, Exit.void),
+        Effect.sync(() => {
+          if (this.visit !== undefined) {
+            this.visit.over = true
+          }
+        })
+      )
+    )
   }
 }
 
