@@ -123,9 +123,10 @@ static const char *const telling[] = {"table_list",     "collation_list", "funct
 /* Tables that show what is none of a stranger's business: raw pages with what was deleted, statements of others. */
 static const char *const hidden[] = {"sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used"};
 
-/* Functions that take pointers, write to a log, or keep a value of each row in memory. */
-static const char *const withheld[] = {"fts3_tokenizer",  "sqlite_log", "median", "percentile",
-                                       "percentile_cont", "percentile_disc"};
+/* Functions that take pointers, write to a log, keep a value of each row in memory, or (json_pretty) make gigabytes of
+   indentation before they look at their length. */
+static const char *const withheld[] = {"fts3_tokenizer",  "sqlite_log",      "median",     "percentile",
+                                       "percentile_cont", "percentile_disc", "json_pretty"};
 
 static bool ends_with(const Api *api, const char *text, const char *end) {
   size_t length = strlen(text);
@@ -197,6 +198,7 @@ bool actions_restrict(Connection *connection) {
   connection->restricted = true;
   /* Expires what is prepared already. */
   actions_install(connection);
+  if (!guard_install(connection)) return false;
   if (api->compileoption_used == NULL || api->compileoption_used("UNTESTABLE")) return false;
   api->test_control(SQLITE_TESTCTRL_OPTIMIZATIONS, connection->db, (unsigned)COPYING_OPTIMIZATIONS);
   return true;

@@ -251,6 +251,7 @@ void connection_close(Connection *connection) {
   }
   connection->api->close_v2(connection->db);
   connection->db = NULL;
+  guard_release(connection);
   callback_release(connection);
   changes_release(connection);
   connection->control.words = NULL;

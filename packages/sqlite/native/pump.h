@@ -32,6 +32,7 @@ typedef struct Statement Statement;
 typedef struct Backup Backup;
 typedef struct Blob Blob;
 typedef struct Changes Changes;
+typedef struct Guard Guard;
 typedef struct Module Module;
 
 /* ---- control.c: may the current request go on? ---- */
@@ -109,6 +110,13 @@ void actions_install(Connection *connection);
 /* From here on statements read and do nothing else, and none of their expressions is copied level by level. False: this
    SQLite cannot be told so. */
 bool actions_restrict(Connection *connection);
+
+/* ---- guard.c: functions that would take too long in a single call ---- */
+
+/* From here on they are bounded. False: no memory. */
+bool guard_install(Connection *connection);
+/* Once the connection is closed. */
+void guard_release(Connection *connection);
 
 /* ---- encode.c: rows into pages ---- */
 
@@ -351,6 +359,8 @@ struct Connection {
   bool secluded;
   /* Its statements come from strangers: the authorizer lets them read, and nothing else. */
   bool restricted;
+  /* NULL: it is not. */
+  Guard *guard;
   /* The statement that SQLite is stepping; NULL: none of ours. */
   sqlite3_stmt *stepping;
   /* A BEGIN, COMMIT or the like of our own: it is done at once or waits for a lock, and is stopped nowhere else. */

@@ -151,6 +151,9 @@ const mustStay = (exit: Exit.Exit<unknown, SqlError>): boolean =>
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
 
+/** Sessions given up whose statements still run, of a client for strangers: each may keep a core busy. */
+const mostGivenUp = 4
+
 const pragmaText = (name: string, value: string | number | boolean): string =>
   `PRAGMA ${quoted(name)}=${typeof value === "string" ? literal(value) : Number(value)}`
 
@@ -259,6 +262,9 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
         return Effect.fail(
           failure.lost("The session of a database in memory is gone, and its content with it", "notExecuted")
         )
+      }
+      if (untrusted !== undefined && givenUp.size >= mostGivenUp) {
+        return Effect.fail(failure.stillRunning(givenUp.size))
       }
       const wrong = limitNames.find((name) => !isLimit(config.limits?.[name]))
       if (wrong !== undefined) {

@@ -1,11 +1,11 @@
 /** SQL from strangers: hostile statements, each with the refusal that it must meet; after them all is as it was. */
 import { createHash } from "node:crypto"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { SqlClient, type SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Context, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Schedule, Stream } from "effect"
 import { open } from "./conformance/stopping.js"
 import { countTo, engines, leftovers, reasonOf, spin, tempFile } from "./support.js"
 
@@ -361,6 +361,100 @@ describe("hostile statements", () => {
       // Sorters and tables of recursion spill to files that have no name; what stays is a few megabytes.
       assert.isBelow(process.memoryUsage().rss - memory, 300_000_000)
       assert.deepStrictEqual(picture(filename), before)
+    })
+  )
+
+  it.scopedLive("functions whose time grows with the product of two lengths end at once", () =>
+    Effect.gen(function* () {
+      const sql = yield* openUntrusted(yield* shop(), { deadline: "1 second", progressSteps: 1_000_000 })
+      const text = (bytes: number, character = "a") => `replace(hex(zeroblob(${bytes / 2})), '0', '${character}')`
+      const keys = `'{' || (with recursive up(n) as (select 1 union all select n + 1 from up limit 8000)
+        select group_concat('"k' || n || '":1') from up) || '}'`
+      const calls = {
+        trim: `length(trim(${text(96_000)}, ${text(4_000, "b")} || 'a'))`,
+        ltrim: `length(ltrim(${text(96_000)}, ${text(4_000, "b")} || 'a'))`,
+        rtrim: `length(rtrim(${text(96_000)}, ${text(4_000, "b")} || 'a'))`,
+        unhex: `length(unhex(${text(96_000, "x")}, ${text(90_000, "y")} || 'x'))`,
+        instr: `instr(${text(96_000)}, ${text(48_000)} || 'b')`,
+        replace: `length(replace(${text(96_000)}, ${text(48_000)} || 'b', ''))`,
+        json_patch: `length(json_patch(${keys}, ${keys}))`,
+        jsonb_patch: `length(jsonb_patch(${keys}, ${keys}))`
+      }
+      for (const [name, call] of Object.entries(calls)) {
+        const failure = yield* reasonOf(sql.query(`select ${call}`))
+        assert.strictEqual(failure.reason, "InvalidParameter", name)
+        assert.include(failure.message, `the second argument of ${name}() is longer than`)
+      }
+      // Gigabytes of indentation.
+      assert.strictEqual((yield* reasonOf(sql.query("select json_pretty('[1]')"))).reason, "Authorization")
+      // What is within the bounds is a tenth of a second for each call: the deadline is looked at between them.
+      const one = "length(trim(x, y))"
+      const many = `select ${Array.from({ length: 90 }, () => one).join("+")} from
+        (select ${text(99_000)} as x, ${text(98, "b")} || 'a' as y)`
+      const failure = yield* reasonOf(
+        sql.query(`${many}, (select 1 union all select 2), (select 1 union all select 2)`)
+      )
+      assert.strictEqual(failure.reason, "StatementTimeout")
+      yield* usable(sql)
+    })
+  )
+
+  it.scopedLive("they answer as SQLite's own", () =>
+    Effect.gen(function* () {
+      const filename = yield* shop()
+      const [sql, own] = [yield* openUntrusted(filename), yield* open("native", { filename, readonly: true })]
+      const calls = [
+        ...["trim", "ltrim", "rtrim"].flatMap((name) => [
+          `${name}('xxüxyx', 'xü')`,
+          `${name}(null, 'x')`,
+          `${name}(' a ', null)`,
+          `${name}(121, 1)`,
+          `${name}(x'616263', 'a')`,
+          `${name}(' a ')`
+        ]),
+        ...["instr('aüb', 'b')", "instr(x'00ff01', x'01')", "instr('a', null)", "instr(1234, 3)"],
+        ...["replace('aba', 'a', 'üü')", "replace('aba', '', 'c')", "replace(12, 1, 2)", "replace('a', 'a', null)"],
+        ...["hex(unhex('61-62', '-'))", "unhex('6', '')", "hex(replace(x'6100', x'00', 'b'))"],
+        ...[`json_patch('{"a":1}', '{"b":2}')`, `json_array(json_patch('{"a":1}', '{"a":null}'))`],
+        ...["typeof(jsonb_patch('{}', '{}'))", "(select group_concat(trim(name, 's')) from goods)"]
+      ]
+      for (const call of calls) {
+        const text = `select ${call} as a, typeof(${call}) as b`
+        const wanted = yield* own.unsafe<{ a: unknown; b: unknown }>(text)
+        assert.deepStrictEqual((yield* sql.query(text)).rows, [[wanted[0]!.a, wanted[0]!.b]], call)
+      }
+      assert.include((yield* reasonOf(sql.query("select json_patch('{', '{}')"))).message, "malformed JSON")
+      assert.include(
+        (yield* reasonOf(sql.query("select replace(hex(zeroblob(40000)), '0', '000')"))).message,
+        "string or blob too big"
+      )
+    })
+  )
+
+  it.scopedLive("what cannot be stopped is left to a few sessions at most", () =>
+    Effect.gen(function* () {
+      const [filename, end] = [yield* shop(), yield* tempFile]
+      const sql = yield* openUntrusted(filename, { deadline: "50 millis", grace: "20 millis" })
+      yield* sql.workerModule(
+        new URL(
+          `data:text/javascript,${encodeURIComponent(`
+          import { existsSync } from "node:fs"
+          const word = new Int32Array(new SharedArrayBuffer(4))
+          export const stuck = (path) => {
+            while (!existsSync(path)) Atomics.wait(word, 0, 0, 10)
+            return 1
+          }`)}`
+        ),
+        { functions: ["stuck"] }
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => writeFileSync(end, "")))
+      const reasons = new Set<string>()
+      for (let i = 0; i < 50 && !reasons.has("PoolTimeout"); i++) {
+        reasons.add((yield* reasonOf(sql.query("select stuck(?)", [end]))).reason)
+      }
+      assert.isTrue(reasons.has("PoolTimeout"), [...reasons].join())
+      writeFileSync(end, "")
+      yield* Effect.retry(sql.query("select 1"), { schedule: Schedule.spaced("20 millis"), times: 500 })
     })
   )
 

@@ -362,6 +362,13 @@ export const stuck = (statement: string): SqlError =>
     statement
   })
 
+/** Strangers' statements that could not be stopped. */
+export const stillRunning = (sessions: number): SqlError =>
+  SqlFailure.make({
+    reason: "PoolTimeout",
+    message: `${sessions} sessions were given up, and what ran on them still runs: no other is opened until one has ended`
+  })
+
 /** What of the client may hold a lock that a statement of its own did not get. */
 export interface Holders {
   /** Of the sessions that were given up, by their ids: the statement that still runs. */

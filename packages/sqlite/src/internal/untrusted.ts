@@ -9,7 +9,9 @@ import type { UntrustedRules } from "./boundary.js"
 /**
  * How a database is opened for SQL from strangers. `limits` are those of `SqliteTransport`, with other defaults: `length`
  * 100,000 bytes, `exprDepth` 100, `compoundSelect` 50, `vdbeOps` 25,000, `functionArgs` 32, `attached` as many as `attach`
- * names, `likePatternLength` 100, `variables` 100, `triggerDepth` 10.
+ * names, `likePatternLength` 100, `variables` 100, `triggerDepth` 10. `progressSteps` is 100 by default. Where SQLite's own
+ * functions would take time by the product of two lengths, the second argument is bounded: 100 bytes for `trim`, `ltrim`,
+ * `rtrim` and `unhex`, 1,000 for `instr`, `replace` and `json_patch`.
  */
 export interface UntrustedConfig extends Omit<
   SqliteClientConfig,
@@ -23,7 +25,10 @@ export interface UntrustedConfig extends Omit<
   | "prepareCacheTTL"
   | "transformResultNames"
 > {
-  /** How long a statement may take, waiting for the session included. Default 5 seconds. */
+  /**
+   * How long a statement may take, waiting for the session included. Default 5 seconds. While what ran on four sessions could
+   * not be stopped within `grace` and still runs, statements that need another session fail with `PoolTimeout`.
+   */
   readonly deadline?: Duration.DurationInput | undefined
   /** Rows that a result may have; `query` leaves out the others. Default 1,000. */
   readonly maxRows?: number | undefined
@@ -95,6 +100,8 @@ export const configOf = (config: UntrustedConfig): SqliteClientConfig => ({
   defensive: true,
   trustedSchema: false,
   statementTimeout: boundsOf(config).deadline,
+  // A few steps of functions that read a whole value each are a millisecond already.
+  progressSteps: config.progressSteps ?? 100,
   limits: {
     length: 100_000,
     exprDepth: 100,
