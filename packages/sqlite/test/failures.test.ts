@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure } from "@sluice/sql"
@@ -249,6 +250,35 @@ onEngines("failures say what is true, and what to do", (engine) => {
       const missing = yield* failureOf({ filename: join(directory, "later", "a.db") })
       assert.strictEqual(missing.reason, "Connection")
       assert.isTrue(missing.isRetryable)
+    })
+  )
+
+  it.scopedLive("what is no file is told apart, and never waited for", () =>
+    Effect.gen(function* () {
+      if (process.platform === "win32") {
+        return
+      }
+      const directory = yield* tempDirectory
+      const at = (name: string) => join(directory, name)
+      symlinkSync(at("loop"), at("loop"))
+      writeFileSync(at("beside"), "")
+      symlinkSync(at("beside"), at("link"))
+      execFileSync("mkfifo", [at("fifo"), at("beside-journal")])
+      const cases: ReadonlyArray<readonly [name: string, message: string]> = [
+        [directory, "it is a directory"],
+        [`file:${directory}`, "it is a directory"],
+        [at("loop"), "unable to open database file"],
+        [at("fifo"), `${at("fifo")} is a FIFO`],
+        [`file:${at("fifo")}?cache=private`, "is a FIFO"],
+        [at("link"), "beside-journal is a FIFO"]
+      ]
+      for (const [filename, message] of cases) {
+        for (const readonly of [true, false]) {
+          const failure = yield* reasonOf(open(engine, { filename, readonly }))
+          assert.strictEqual(failure.reason, "Connection", filename)
+          assert.include(failure.message, message)
+        }
+      }
     })
   )
 

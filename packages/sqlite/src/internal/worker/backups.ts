@@ -1,8 +1,9 @@
 /** The backups that a connection is making, by the numbers that the loop has given them. One that is given up leaves its destination as it was. */
-import { existsSync, rmSync, statSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { unsupportedCode } from "../boundary.js"
 import { ResultCode } from "../resultCode.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
+import { fileAt } from "./files.js"
 import { queryRows } from "./queryRows.js"
 import { queryValue } from "./queryValue.js"
 
@@ -22,31 +23,6 @@ const backupsOf = (connection: Connection): Map<number, Running> => {
     running.set(connection, (backups = new Map()))
   }
   return backups
-}
-
-/** The path that a name leads SQLite to (https://www.sqlite.org/uri.html): `file:path`, `file:///path?mode=rw`. */
-const pathOf = (name: string): string => {
-  if (!name.startsWith("file:")) {
-    return name
-  }
-  const escaped = name
-    .slice(5)
-    .replace(/^\/\/[^/?#]*/, "")
-    .replace(/[?#].*$/s, "")
-  // Escapes are bytes of UTF-8.
-  const bytes = Buffer.from(escaped, "utf8").toString("latin1")
-  const unescaped = bytes.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
-  const path = Buffer.from(unescaped, "latin1").toString("utf8")
-  return process.platform === "win32" ? path.replace(/^\/(?=[a-z]:)/i, "") : path
-}
-
-/** Undefined where there is none, or SQLite shall say what is wrong with the path. */
-const fileAt = (name: string) => {
-  try {
-    return statSync(pathOf(name), { bigint: true })
-  } catch {
-    return undefined
-  }
 }
 
 /** By whatever path. */

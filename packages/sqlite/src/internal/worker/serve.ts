@@ -1,5 +1,4 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
-import { statSync } from "node:fs"
 import { type ErrorMessage, type Opening, type Start, type ToLoop, unsupportedCode } from "../boundary.js"
 import { carrier } from "../carrier.js"
 import { openSeq, openSlot } from "../openSeq.js"
@@ -7,6 +6,7 @@ import { adopt, load, stalePump } from "../pump.js"
 import { isDirectory, ResultCode } from "../resultCode.js"
 import { firstStatement } from "../split.js"
 import { type Connection, type Engine, EngineError } from "./engine.js"
+import { fifoAt, isDirectoryAt } from "./files.js"
 import { Loop } from "./loop.js"
 import { nativeEngine } from "./nativeEngine.js"
 import { portableEngine } from "./portableEngine.js"
@@ -60,12 +60,12 @@ const configure = (connection: Connection, opening: Opening): string => {
   return String(queryValue(connection, "PRAGMA journal_mode"))
 }
 
-/** SQLite says of a directory what it says of anything that it cannot open. */
-const namesDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+/** SQLite says of a directory what it says of anything that it cannot open, or, where it only reads, cannot read. */
+const unreadable: ReadonlySet<number> = new Set([ResultCode.cantopen, ResultCode.ioerr])
 
 const errorMessage = (error: unknown, filename: string): ErrorMessage => {
   const code = error instanceof EngineError ? error.code : -1
-  return (code & 0xff) === ResultCode.cantopen && namesDirectory(filename)
+  return unreadable.has(code & 0xff) && isDirectoryAt(filename)
     ? { code: isDirectory, message: "it is a directory" }
     : { code, message: error instanceof Error ? error.message : String(error) }
 }
@@ -86,6 +86,10 @@ export const serve = (start: Start): void => {
   let imported: Promise<void> | undefined
   try {
     const engine = chooseEngine(start)
+    const fifo = fifoAt(opening.filename)
+    if (fifo !== undefined) {
+      throw new EngineError(-1, `${fifo} is a FIFO`)
+    }
     connection = engine.open({
       filename: opening.filename,
       readonly: opening.readonly,
