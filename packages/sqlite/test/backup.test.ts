@@ -44,6 +44,37 @@ onEngines("backup as a stream", (engine) => {
     })
   )
 
+  it.scopedLive("one whose session is lost meanwhile", () =>
+    Effect.gen(function* () {
+      if (engine === "portable") {
+        return // It copies all at once.
+      }
+      const sql = yield* open(engine, { filename: yield* tempFile, grace: "20 millis" })
+      const end = yield* tempFile
+      yield* fill(sql)
+      yield* sql.workerModule(
+        new URL(
+          `data:text/javascript,${encodeURIComponent(`
+            import { existsSync } from "node:fs"
+            const word = new Int32Array(new SharedArrayBuffer(4))
+            export const stuck = (path) => {
+              while (existsSync(path)) Atomics.wait(word, 0, 0, 10)
+              return 1
+            }`)}`
+        ),
+        { functions: ["stuck"] }
+      )
+      // It ends when the file is removed with its directory.
+      writeFileSync(end, "")
+      const copying = Stream.tap(sql.backupStream(`${end}.copy`, { pages: 1 }), () =>
+        Effect.ignore(sql`select stuck(${end})`.pipe(SqlClient.withDeadline("50 millis")))
+      )
+      const failure = yield* reasonOf(Stream.runDrain(copying))
+      assert.strictEqual(failure.reason, "SessionLost")
+      assert.include(failure.message, "start it again")
+    })
+  )
+
   it.scopedLive("several at the same time, each into a file of its own", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine, { filename: yield* tempFile })

@@ -1,6 +1,6 @@
 /** SQL from strangers: hostile statements, each with the refusal that it must meet; after them all is as it was. */
 import { createHash } from "node:crypto"
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { SqlClient, type SqlFailure } from "@sluice/sql"
@@ -441,19 +441,19 @@ describe("hostile statements", () => {
           import { existsSync } from "node:fs"
           const word = new Int32Array(new SharedArrayBuffer(4))
           export const stuck = (path) => {
-            while (!existsSync(path)) Atomics.wait(word, 0, 0, 10)
+            while (existsSync(path)) Atomics.wait(word, 0, 0, 10)
             return 1
           }`)}`
         ),
         { functions: ["stuck"] }
       )
-      yield* Effect.addFinalizer(() => Effect.sync(() => writeFileSync(end, "")))
+      writeFileSync(end, "")
       const reasons = new Set<string>()
       for (let i = 0; i < 50 && !reasons.has("PoolTimeout"); i++) {
         reasons.add((yield* reasonOf(sql.query("select stuck(?)", [end]))).reason)
       }
       assert.isTrue(reasons.has("PoolTimeout"), [...reasons].join())
-      writeFileSync(end, "")
+      rmSync(end)
       yield* Effect.retry(sql.query("select 1"), { schedule: Schedule.spaced("20 millis"), times: 500 })
     })
   )

@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "../SqliteClient.js"
 import { isMemory } from "./isMemory.js"
+import { ResultCode } from "./resultCode.js"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -31,6 +32,10 @@ interface Step extends BackupProgress {
 const pause = 50
 
 const isBusy = (error: SqlError): boolean => SqlFailure.from(error).reason === "LockTimeout"
+
+/** Another session than the one that began it knows nothing of it. */
+const ofSession = (error: SqlError): SqlError =>
+  SqlFailure.from(error).code === ResultCode.misuse ? SqlFailure.annotate(error, { reason: "SessionLost" }) : error
 
 /** Where it goes: a file, or the database of another client. */
 export type BackupDestination = string | Pick<SqliteClient, "config" | "deserialize">
@@ -72,10 +77,10 @@ export const makeBackup = (onWriter: OnWriter, serialize: Effect.Effect<Uint8Arr
     }
     // A step without pages would never get on; `Infinity` copies all in one step.
     const pages = Math.min(Math.max(1, Math.trunc(options.pages ?? 256) || 1), 0x7fffffff)
-    const once = onWriter((session) => session.command({ _tag: "BackupStep", id, pages })) as Effect.Effect<
-      Step,
-      SqlError
-    >
+    const once = Effect.mapError(
+      onWriter((session) => session.command({ _tag: "BackupStep", id, pages })),
+      ofSession
+    ) as Effect.Effect<Step, SqlError>
     // A step that found a lock has lost nothing: the next one goes on where it stood.
     const within = (until: number): Effect.Effect<Step, SqlError> =>
       Effect.catchAll(once, (error) =>
