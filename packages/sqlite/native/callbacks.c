@@ -307,6 +307,8 @@ static int32_t tell(Connection *connection, Hook hook, size_t count, napi_value 
 
 static void on_update(void *pointer, int operation, const char *database, const char *table, sqlite3_int64 rowid) {
   Connection *connection = pointer;
+  /* A VACUUM copies the schema row by row. */
+  if (strcmp(table, "sqlite_master") == 0) return;
   if (connection->changes != NULL) changes_add(connection->changes, operation, database, table, rowid);
   blobs_changed(connection, database, table, rowid);
   if (connection->hooks[HOOK_UPDATE] == NULL) return;

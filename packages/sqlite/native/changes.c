@@ -221,7 +221,11 @@ void changes_end(Statement *statement, bool failed) {
     follow(changes, connection->api, &statement->actions);
   } else if (!statement->readonly) {
     int64_t counted = connection_total_changes(connection) - statement->changesBefore;
-    add_untold(changes, &statement->actions, counted - (changes->heard - changes->heardBefore));
+    int64_t heard = changes->heard - changes->heardBefore;
+    /* A virtual table writes to tables of its own, and not all of that is told: SQLite's count of the statement alone is of
+       its rows. */
+    bool alone = heard > 0 && statement->actions.written == 1 && !statement->actions.writesMore;
+    add_untold(changes, &statement->actions, alone ? connection_changes(connection) : counted - heard);
     merge(changes);
   }
   changes_settle(connection);

@@ -185,13 +185,25 @@ describe("changes (native)", () => {
       yield* sql`insert into w values ('a'), ('b')`
       assert.deepStrictEqual(yield* heard, ["? w 2"])
       yield* sql`insert into f values ('text')`
-      assert.isTrue((yield* heard).some((change) => change.startsWith("? f ")))
+      const told = Effect.map(heard, (changes) => changes.filter((change) => change.startsWith("? f ")))
+      assert.deepStrictEqual(yield* told, ["? f 1"])
+      yield* sql`insert into f values ('one'), ('two'), ('three')`
+      assert.deepStrictEqual(yield* told, ["? f 3"])
+      yield* sql.many("insert into f values (?)", [["four"], ["five"]])
+      assert.deepStrictEqual(yield* told, ["? f 1", "? f 1"])
+      yield* sql`update f set body = 'none'`
+      assert.deepStrictEqual(yield* told, ["? f 6"])
+      yield* sql`delete from f where rowid <= 2`
+      assert.deepStrictEqual(yield* told, ["? f 2"])
       yield* sql`create trigger tr after insert on t begin insert into log values (new.id * 10); end`
       yield* sql`insert into t values (3, 3)`
       assert.deepStrictEqual(yield* heard, ["insert t 3", "insert log 30"])
       yield* sql`drop table t`
       assert.deepStrictEqual(yield* sql`select name from sqlite_schema where name = 't'`, [])
       yield* sql`drop table f`
+      yield* heard
+      yield* sql`vacuum`
+      assert.deepStrictEqual(yield* heard, [])
       yield* sql`create temp table x (n)`
       yield* sql`insert into x values (1)`
       assert.include(yield* heard, "insert x 1")
