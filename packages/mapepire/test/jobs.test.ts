@@ -12,7 +12,7 @@ describe("jobs that are replaced", () => {
       let opened = 0
       const connect = Effect.suspend(() => {
         const id = "abcd"[opened++]!
-        const session = { id, transactionOpen: false, statements: () => 10, lost: Effect.never }
+        const session = { id, transactionOpen: false, statements: () => 10, whenLost: () => {} }
         return Effect.as(
           Effect.addFinalizer(() => Effect.sync(() => closed.push(id))),
           session as unknown as PoolSession

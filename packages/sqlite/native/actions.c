@@ -175,11 +175,11 @@ static int on_action(void *pointer, int action, const char *first, const char *s
   /* A clean-up is none of the program's statements, and to deny it would leave open what it ends. */
   bool tidying = connection->control.seq == 0 || connection->control.shielded > 0;
   int verdict = tidying ? SQLITE_OK : callback_authorize(connection, action, first, second, database, trigger);
-  /* To "ignore" a DELETE is to delete row by row, instead of the whole table without a word. A DROP would be left out. */
   if (recording != NULL && verdict == SQLITE_OK && action == SQLITE_PRAGMA && second != NULL &&
       same(api, first, "busy_timeout")) {
     recording->timing = true;
   }
+  /* To "ignore" a DELETE is to delete row by row, instead of the whole table without a word. A DROP would be left out. */
   bool whole = action == SQLITE_DELETE && recording != NULL && connection->changes != NULL && !recording->dropping;
   return whole && verdict == SQLITE_OK ? SQLITE_IGNORE : verdict;
 }

@@ -37,7 +37,7 @@ struct Guard {
 };
 
 /* Whom to ask what a function's context belongs to, see callbacks.c. */
-static _Thread_local const Api *library;
+static THREAD_LOCAL const Api *library;
 
 static void fail(const Api *api, sqlite3_context *context, const char *message, int code) {
   api->result_error(context, message, -1);

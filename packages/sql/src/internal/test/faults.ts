@@ -80,6 +80,7 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
     inTransaction: () => inner.inTransaction(),
     altered: () => inner.altered?.() === true,
     irreplaceable: () => inner.irreplaceable?.() === true,
+    reentrant: (context, statement) => inner.reentrant?.(context, statement),
     lost: Effect.raceFirst(inner.lost, Deferred.await(lost)),
     check: Effect.suspend(() => (dropped ? Effect.fail(gone(inner.id, "notExecuted")) : inner.check)),
     run: (request) => meet("statement", request, inner.run(request)),

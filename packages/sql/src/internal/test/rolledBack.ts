@@ -42,6 +42,9 @@ class RolledBackSession implements SqlTransport.Session {
 
   readonly irreplaceable = (): boolean => this.inner.irreplaceable?.() === true
 
+  readonly reentrant: SqlTransport.Session["reentrant"] = (context, statement) =>
+    this.inner.reentrant?.(context, statement)
+
   readonly describe = (text: string) => this.inner.describe(text)
 
   readonly run = (request: SqlTransport.SqlRequest) =>
