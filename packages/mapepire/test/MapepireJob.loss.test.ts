@@ -307,6 +307,22 @@ describe("MapepireJob: the end of the link", () => {
     })
   )
 
+  it.scopedLive("times that are longer than a timer of Node's can be are long, and not none", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const times = { openTimeout: Infinity, connectTimeout: Infinity, closeTimeout: Infinity, grace: Infinity }
+      for (const pingInterval of ["30 days", Infinity] as const) {
+        const job = yield* MapepireJob.make({ ...daemon.config, ...times, pingInterval })
+        yield* Effect.sleep(100)
+        yield* job.check
+      }
+      assert.deepStrictEqual(
+        daemon.connections.map(({ pings }) => pings),
+        [0, 0]
+      )
+    })
+  )
+
   it.scopedLive(
     "a long statement is not taken for a dead daemon, nor a CL command that keeps it from reading (bug 8, section 2.3.2)",
     () =>

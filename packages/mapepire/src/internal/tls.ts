@@ -8,6 +8,7 @@ import * as tls from "node:tls"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as failure from "./failure.js"
+import { longestTimer } from "./longestTimer.js"
 
 export interface TlsConfig {
   /** PEM text of the certificates to trust, instead of those that Node trusts. */
@@ -157,7 +158,9 @@ export const certificate = (options: {
       servername: options.servername ?? (isIP(host) === 0 ? host : ""),
       rejectUnauthorized: false
     })
-    socket.setTimeout(timeoutMillis, () => fail(new Error(`no answer within ${timeoutMillis} ms`)))
+    socket.setTimeout(Math.min(timeoutMillis, longestTimer), () =>
+      fail(new Error(`no answer within ${timeoutMillis} ms`))
+    )
     socket.on("error", fail)
     socket.once("secureConnect", () => {
       const { raw } = socket.getPeerCertificate()

@@ -13,6 +13,7 @@ import * as WebSocket from "ws"
 import { fetcher } from "./blob.js"
 import * as failure from "./failure.js"
 import { type MessageTransport, runReader } from "./link.js"
+import { longestTimer } from "./longestTimer.js"
 import * as tls from "./tls.js"
 
 export interface WebSocketOptions {
@@ -49,7 +50,7 @@ export const addressOf = (options: { readonly host: string; readonly port: numbe
 const construct = (options: WebSocketOptions): WebSocket.WebSocket => {
   const socket = new WebSocket.WebSocket(addressOf(options) + options.path, {
     headers: { Authorization: Redacted.value(options.authorization) },
-    handshakeTimeout: options.openTimeout,
+    handshakeTimeout: Math.min(options.openTimeout, longestTimer),
     maxPayload: options.maxPayload,
     perMessageDeflate: options.compression,
     // A redirect would carry the password to somewhere else.
@@ -174,7 +175,7 @@ const part = (socket: WebSocket.WebSocket, timeout: number): void => {
   if (socket.readyState === WebSocket.WebSocket.CLOSED) {
     return
   }
-  const timer = setTimeout(() => socket.terminate(), timeout)
+  const timer = setTimeout(() => socket.terminate(), Math.min(timeout, longestTimer))
   timer.unref()
   socket.once("close", () => clearTimeout(timer))
   socket.close(1000)

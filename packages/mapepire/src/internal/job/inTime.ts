@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
+import { longestTimer } from "../longestTimer.js"
 import type { TaskRequest } from "./task.js"
 
 /**
@@ -26,7 +27,7 @@ export const beginInTime = <A, B>(
                 resume(Effect.fail(failure.late({ job: undefined, statement: text }, "notExecuted")))
               }
             },
-            Math.min(Math.max(0, deadline - performance.now()), 0x7fffffff)
+            Math.min(Math.max(0, deadline - performance.now()), longestTimer)
           )
           return Effect.sync(() => clearTimeout(timer))
         })

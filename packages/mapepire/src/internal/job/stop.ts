@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import { SqlFailure } from "@sluice/sql"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
+import { longestTimer } from "../longestTimer.js"
 import { Call } from "./call.js"
 import type { Control } from "./control.js"
 import type { Wire } from "./wire.js"
@@ -120,9 +121,8 @@ export class Stops {
     return () => clearTimeout(timer)
   }
 
-  /** A timer that is told to wait for longer does not wait at all. */
   private get timerGrace(): number {
-    return Math.min(this.grace, 0x7fffffff)
+    return Math.min(this.grace, longestTimer)
   }
 
   /** Where nothing can be stopped, it may still end by itself. */

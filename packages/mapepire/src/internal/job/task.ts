@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { addressesIn, fetchAll } from "../blob.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
+import { longestTimer } from "../longestTimer.js"
 import { Call, type Settle } from "./call.js"
 import type { Handle } from "./handles.js"
 import type { Stops } from "./stop.js"
@@ -111,7 +112,7 @@ export class Task {
     }
     // The statement itself has come to its end.
     const late = () => stop(failure.late({ job: wire.job, statement: text }, "executed"))
-    const rest = Math.min(Math.max(0, deadline - performance.now()), 0x7fffffff)
+    const rest = Math.min(Math.max(0, deadline - performance.now()), longestTimer)
     const timer = deadline === Infinity ? undefined : setTimeout(late, rest)
     wire.fetches.add(stop)
     this.stopFetch = stop

@@ -10,6 +10,7 @@ import { encode, type Request } from "../../Protocol.js"
 import * as failure from "../failure.js"
 import { type Frame, parse } from "../frame.js"
 import type { Link, LinkEvents } from "../link.js"
+import { longestTimer } from "../longestTimer.js"
 import type { Call } from "./call.js"
 
 export interface WireEvents {
@@ -402,7 +403,7 @@ export class Wire implements LinkEvents {
     }
     clearTimeout(this.timer)
     this.timerAt = at
-    this.timer = setTimeout(() => this.tick(), Math.min(Math.max(0, at - performance.now()) + 0.5, 0x7fffffff))
+    this.timer = setTimeout(() => this.tick(), Math.min(Math.max(0, at - performance.now()) + 0.5, longestTimer))
   }
 
   private tick(): void {
