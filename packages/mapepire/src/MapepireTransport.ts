@@ -23,7 +23,13 @@ import { environment } from "./internal/transport/environment.js"
 import { Jobs } from "./internal/transport/jobs.js"
 import { onOpen } from "./internal/transport/onOpen.js"
 import { TransportSession } from "./internal/transport/session.js"
-import { type Isolation, isolationWords, transactions } from "./internal/transport/transactions.js"
+import {
+  isIsolation,
+  type Isolation,
+  isolationWords,
+  noSuchIsolation,
+  transactions
+} from "./internal/transport/transactions.js"
 import * as MapepireJob from "./MapepireJob.js"
 
 /**
@@ -102,19 +108,21 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
     const recycleAt = Math.min(Math.max(10, config.recycleAt ?? 8_000), 9_000)
 
     const jobOf = (use: SqlTransport.Profile["use"]) =>
-      MapepireJob.makeAt(endpoint, {
-        ...config,
-        control,
-        connect: "now",
-        serial: use === "transaction" || !shared,
-        jdbc: {
-          ...config.jdbc,
-          ...(config.libraries === undefined ? undefined : { libraries: config.libraries }),
-          ...(use === "transaction"
-            ? { "auto commit": false, "transaction isolation": isolationWords[isolation] }
-            : { "auto commit": true })
-        }
-      })
+      !isIsolation(isolation)
+        ? Effect.fail(noSuchIsolation(isolation))
+        : MapepireJob.makeAt(endpoint, {
+            ...config,
+            control,
+            connect: "now",
+            serial: use === "transaction" || !shared,
+            jdbc: {
+              ...config.jdbc,
+              ...(config.libraries === undefined ? undefined : { libraries: config.libraries }),
+              ...(use === "transaction"
+                ? { "auto commit": false, "transaction isolation": isolationWords[isolation] }
+                : { "auto commit": true })
+            }
+          })
 
     const connect = (profile: SqlTransport.Profile): Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope> => {
       const transactional = profile.use === "transaction"

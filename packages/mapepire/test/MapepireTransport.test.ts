@@ -73,6 +73,19 @@ describe("transactions", () => {
     })
   )
 
+  it.scoped("nor does a session open where there is not the isolation of its layer", () =>
+    Effect.gen(function* () {
+      for (const isolation of ["read committed", "constructor"]) {
+        const { connect } = yield* MapepireTransport.make({ ...config, isolation: isolation as never })
+        for (const use of ["statement", "transaction"] as const) {
+          const failed = SqlFailure.from(yield* Effect.flip(connect({ use, access: "write" })))
+          assert.strictEqual(failed.reason, "InvalidParameter")
+          assert.include(failed.message, "readCommitted")
+        }
+      }
+    })
+  )
+
   it.scoped("keep cursors open over a rollback to a savepoint", () =>
     Effect.gen(function* () {
       const spoken = yield* texts(config, (control, session) =>

@@ -18,7 +18,9 @@ export const isolationWords: Readonly<
   serializable: "serializable"
 }
 
-const noSuchIsolation = (name: string): SqlError =>
+export const isIsolation = (name: string): name is Isolation => Object.hasOwn(isolationWords, name)
+
+export const noSuchIsolation = (name: string): SqlError =>
   SqlFailure.make({
     reason: "InvalidParameter",
     message: `There is no isolation "${name}"; there are ${Object.keys(isolationWords).join(", ")}`
@@ -35,7 +37,7 @@ export const transactions = (isolation: Isolation): SqlTransport.TransactionCont
       return begin
     }
     const wanted = options.isolation ?? isolation
-    if (!Object.hasOwn(isolationWords, wanted)) {
+    if (!isIsolation(wanted)) {
       return Effect.fail(noSuchIsolation(wanted))
     }
     const level = isolationWords[wanted].toUpperCase()
