@@ -512,6 +512,10 @@ describe("MapepireJob: commands", () => {
       const explained = yield* job.explain("select * from t", { run: true })
       assert.deepStrictEqual(explained.plan, [{ icon_label: "Table scan" }])
       assert.deepStrictEqual(explained.result!.rows, [{ n: 1 }, { n: 2 }])
+      // The daemon never closes a statement that it has run for this (section 2.11), and closes all others.
+      assert.strictEqual((yield* job.stats).statements, 1)
+      yield* job.explain("select * from t")
+      assert.strictEqual((yield* job.stats).statements, 1)
       const failed = SqlFailure.from(yield* Effect.flip(job.explain("nonsense")))
       assert.strictEqual(failed.reason, "SqlSyntax")
     })

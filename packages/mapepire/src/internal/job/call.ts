@@ -84,6 +84,12 @@ export class Call {
     return opening.has(this.request.type)
   }
 
+  /** It costs one of the driver's statements, which are counted: Visual Explain keeps the one that it has run. */
+  get costs(): boolean {
+    const { request } = this
+    return this.opens || (request.type === "dove" && request.run === true)
+  }
+
   get blocks(): boolean {
     return blocking.has(this.request.type)
   }

@@ -157,7 +157,7 @@ export class Wire implements LinkEvents {
     if (call.blocks) {
       this.blocking++
     }
-    if (call.opens) {
+    if (call.costs) {
       this.handles++
     }
     if (this.longTimer === undefined) {
