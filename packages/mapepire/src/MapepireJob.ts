@@ -108,7 +108,10 @@ export interface JobConfig {
    * case; `asIs`; or a function.
    */
   readonly resultNames?: ResultNames | undefined
-  /** DATE and TIMESTAMP as text (default), or as `Date`. */
+  /**
+   * DATE and TIMESTAMP as text (default), or as `Date`: then the JDBC property `date format` must be `iso`, as it is by
+   * default, or `jis`.
+   */
   readonly dates?: "string" | "date" | undefined
   /**
    * How the daemon writes binary values, and wants them. Default `auto`: reads both, and writes what the daemon's version

@@ -10,6 +10,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import { certificate, impostor } from "./certificates.js"
 import { scriptedDaemon, wss } from "./scriptedDaemon.js"
 import { until } from "./support.js"
@@ -25,6 +26,27 @@ const everythingIn = (failure: SqlFailure.SqlFailure): string =>
   String(failure.cause)
 
 describe("MapepireJob: signing on", () => {
+  it.scopedLive("Dates are not asked for where the job would write them in a form that cannot be told apart", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const dated = { ...daemon.config, dates: "date" } as const
+      const refused = (attempt: Effect.Effect<unknown, SqlError, Scope.Scope>) =>
+        Effect.map(Effect.flip(attempt), (error) => {
+          const { message, reason } = SqlFailure.from(error)
+          assert.strictEqual(reason, "InvalidParameter")
+          assert.include(message, "date format")
+        })
+      for (const jdbc of [{ "date format": "usa" }, { raw: { "Date Format": "MDY" } }] as const) {
+        yield* refused(MapepireJob.make({ ...dated, jdbc }))
+        yield* MapepireJob.make({ ...daemon.config, jdbc })
+        const job = yield* MapepireJob.make(dated)
+        yield* refused(job.reconnect(jdbc))
+        yield* job.check
+      }
+      yield* MapepireJob.make({ ...dated, jdbc: { "date format": "jis" } })
+    })
+  )
+
   it.scopedLive("connects with its properties, and says goodbye with exit and 1000 (section 2.18)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon(wss)
@@ -431,7 +453,8 @@ describe("MapepireJob: trust", () => {
       const daemon = yield* scriptedDaemon(wss)
       const { commonName, fingerprint, pem, selfSigned } = yield* MapepireJob.certificate({
         host: "127.0.0.1",
-        port: daemon.port
+        port: daemon.port,
+        timeout: Infinity
       })
       assert.strictEqual(pem.trim(), certificate.cert.trim())
       assert.strictEqual(commonName, "ibmi.test")

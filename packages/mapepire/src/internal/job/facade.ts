@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as MapepireJob from "../../MapepireJob.js"
 import * as failure from "../failure.js"
-import { encodeJdbc, type JdbcOptions } from "../jdbc.js"
+import { encodeJdbc, type JdbcOptions, parseJdbc } from "../jdbc.js"
 import type { MessageTransport } from "../link.js"
 import type { RowOptions } from "../rows.js"
 import * as tls from "../tls.js"
@@ -83,8 +83,25 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
   }
 }
 
+/** How a `Date` is read: as ISO has it, which JIS has, too. */
+const datesOf: ReadonlySet<string | undefined> = new Set(["iso", "jis"])
+
+/** The properties, encoded, or what is wrong with them. */
+const propertiesOf = ({ dates }: MapepireJob.JobConfig, jdbc: JdbcOptions | undefined): string | SqlError => {
+  const properties = encodeJdbc({ ...baseline, ...jdbc })
+  if (typeof properties !== "string" || dates !== "date") {
+    return properties
+  }
+  const format = parseJdbc(properties).get("date format")?.toLowerCase()
+  return datesOf.has(format)
+    ? properties
+    : failure.badConfig(
+        'dates: "date" needs DATE in a form that can be read: the JDBC property "date format" must be iso or jis'
+      )
+}
+
 const connectionOptions = (config: MapepireJob.JobConfig): ConnectionOptions | SqlError => {
-  const properties = encodeJdbc({ ...baseline, ...config.jdbc })
+  const properties = propertiesOf(config, config.jdbc)
   return typeof properties !== "string"
     ? properties
     : {
@@ -102,7 +119,7 @@ export const control = (
   config: MapepireJob.JobConfig
 ): Effect.Effect<Control, never, Scope.Scope> => {
   // What is wrong with the properties, the job itself says.
-  const options = connectionOptions({ ...config, jdbc: {} })
+  const options = connectionOptions({ ...config, jdbc: undefined })
   return makeControl(endpoint, options as ConnectionOptions)
 }
 
@@ -266,7 +283,7 @@ class Facade implements MapepireJob.MapepireJob {
   }
 
   readonly reconnect: MapepireJob.MapepireJob["reconnect"] = (jdbc) => {
-    const properties = encodeJdbc({ ...baseline, ...(jdbc ?? this.config.jdbc) })
+    const properties = propertiesOf(this.config, jdbc ?? this.config.jdbc)
     return typeof properties !== "string"
       ? Effect.fail(properties)
       : this.within((session, { deadline }) => {
