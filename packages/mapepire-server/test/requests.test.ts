@@ -167,15 +167,15 @@ describe("sql", () => {
       expect(metadata.columns).toEqual([
         {
           ...{ name: "DEPTNO", type: "CHAR", display_size: 3, label: "DEPTNO", precision: 3, scale: 0 },
-          ...{ autoIncrement: false, nullable: 1, readOnly: false, writeable: true }
+          ...{ autoIncrement: false, nullable: 1, readOnly: true, writeable: false }
         },
         {
           ...{ name: "SALARY", type: "DECIMAL", display_size: 11, label: "SALARY", precision: 9, scale: 2 },
-          ...{ autoIncrement: false, nullable: 1, readOnly: false, writeable: true }
+          ...{ autoIncrement: false, nullable: 1, readOnly: true, writeable: false }
         },
         {
           ...{ name: "00003", type: "INTEGER", display_size: 11, label: "00003", precision: 10, scale: 0 },
-          ...{ autoIncrement: false, nullable: 2, readOnly: false, writeable: true }
+          ...{ autoIncrement: false, nullable: 2, readOnly: true, writeable: false }
         }
       ])
       const old = yield* connected(yield* serve({ version: "2.3.2" }))

@@ -91,9 +91,10 @@ describe("connect", () => {
   it.scopedLive("refuses an unknown technique", () =>
     Effect.gen(function* () {
       const client = yield* open(yield* serve())
-      expect((yield* client.ask({ type: "connect", technique: "smoke" })).error).toBe(
-        "Invalid connection technique specified"
-      )
+      const refused = yield* client.ask({ type: "connect", technique: "smoke" })
+      expect(refused.error).toBe("Invalid connection technique specified")
+      expect(refused).not.toHaveProperty("sql_state")
+      expect(refused).not.toHaveProperty("sql_rc")
     })
   )
 

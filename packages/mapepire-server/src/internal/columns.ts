@@ -135,7 +135,7 @@ const columnJson = ({ name, nullable, type }: Described, detail: Detail): string
     field("label", name),
     ...(detail === "prepared" ? [] : [field("precision", type.precision), field("scale", type.scale)]),
     ...(detail === "full"
-      ? [field("autoIncrement", false), field("nullable", nullable), field("readOnly", false), field("writeable", true)]
+      ? [field("autoIncrement", false), field("nullable", nullable), field("readOnly", true), field("writeable", false)]
       : [])
   )}}`
 

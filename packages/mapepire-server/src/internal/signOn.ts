@@ -65,6 +65,6 @@ export const refusal = (
 
 export const unknownTechnique: Db2Failure = {
   message: "Invalid connection technique specified",
-  state: null,
+  state: undefined,
   code: 0
 }
