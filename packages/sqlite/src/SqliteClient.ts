@@ -95,8 +95,8 @@ export interface SqliteClient
   readonly attach: (filename: string, schema: string) => Effect.Effect<void, SqlError>
   /**
    * Runs statements in one round trip, in one transaction: all of them or none. Answers each one's rows. The failure
-   * tells which statement it was (`failedRow`, from 0). Of a deadline only that around the batch counts, not one that was
-   * put on a statement in it.
+   * tells which statement it was (`failedRow`, from 0), and none where its COMMIT has failed, as for deferred foreign keys.
+   * Of a deadline only that around the batch counts, not one that was put on a statement in it.
    */
   readonly batch: (
     statements: ReadonlyArray<Statement.Fragment | string>

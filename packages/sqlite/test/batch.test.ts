@@ -196,6 +196,47 @@ onEngines("beside statements", (engine) => {
     }).pipe(Effect.provide(layerOf(engine)))
   )
 
+  it.scopedLive("what was sent before its transaction was ended is not run outside of it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      const module = yield* sql.workerModule<typeof functions>(url)
+      yield* sql`create table t (a integer primary key, b)`
+      yield* sql`insert into t values (1, zeroblob(1))`
+      const insert = "insert into t values (2, null)"
+      const ways = [sql.batch([insert]), module.runInWorker("calls", insert)]
+      const ending = Effect.ignore(sql.batch(["insert or rollback into t values (1, null)"]))
+      const meet = (way: Effect.Effect<unknown, unknown>) =>
+        Effect.gen(function* () {
+          const both = [ending, reasonOf(way)] as const
+          const [, { outcome, reason }] = yield* Effect.all(both, { concurrency: "unbounded" })
+          assert.deepStrictEqual([reason, outcome], ["TransactionGone", "notExecuted"])
+        })
+      for (const way of ways) {
+        assert.strictEqual((yield* reasonOf(sql.withTransaction(meet(way)))).reason, "TransactionGone")
+      }
+      if (engine === "native") {
+        const written = Effect.gen(function* () {
+          const blob = yield* sql.blob({ table: "t", column: "b", rowid: 1, write: true })
+          yield* meet(blob.write(0, new Uint8Array([7])))
+        })
+        assert.strictEqual((yield* reasonOf(sql.withTransaction(Effect.scoped(written)))).reason, "TransactionGone")
+      }
+      assert.deepStrictEqual(yield* sql`select a, hex(b) as b from t`, [{ a: 1, b: "00" }])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
+  it.scopedLive("no statement has failed where COMMIT fails", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqliteClient.SqliteClient
+      yield* sql`create table p (a integer primary key)`
+      yield* sql`create table t (a references p deferrable initially deferred)`
+      const failed = yield* reasonOf(sql.batch(["insert into t values (1)", "insert into t values (2)"]))
+      assert.deepInclude(failed, { reason: "Constraint", outcome: "notExecuted" })
+      assert.isUndefined(failed.failedRow)
+      assert.deepStrictEqual(yield* sql`select * from t`, [])
+    }).pipe(Effect.provide(layerOf(engine)))
+  )
+
   it.scopedLive("a batch is a span, with the operation where all have the same", () => {
     const { layer, spans } = noting()
     return Effect.gen(function* () {

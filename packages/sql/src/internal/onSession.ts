@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { AnyFiber, Core } from "./core.js"
 import { bounded, type BoundedRequest } from "./deadline.js"
-import type { Level } from "./level.js"
+import type { Level, Root } from "./level.js"
 import { reserve } from "./reserve.js"
 import { clockOf, deadlineOf, machineTime, nowOf } from "./settings.js"
 
@@ -32,13 +32,16 @@ export const onSession =
         return Effect.fail(asked)
       }
       const request = texts.length > 0 ? asked : withoutTimeout(fiber, asked)
+      const of = (root: Root): SqlTransport.SqlRequest => ({ ...request, transaction: root.use })
       const level = core.levelOf(fiber.currentContext)
       const used =
         level !== undefined
-          ? level.use(request, () => telling(level, bounded(request, level.session, use(level.session, request))))
+          ? level.use(request, () =>
+              telling(level, bounded(request, level.session, use(level.session, of(level.root))))
+            )
           : Effect.scoped(
-              Effect.flatMap(reserve(core, request.until), ({ level: { session } }) =>
-                bounded(request, session, use(session, request))
+              Effect.flatMap(reserve(core, request.until), ({ level: { root, session } }) =>
+                bounded(request, session, use(session, of(root)))
               )
             )
       return texts.length === 0 ? used : core.telemetry.batch(fiber, texts, texts.length, used)

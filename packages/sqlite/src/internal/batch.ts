@@ -87,8 +87,7 @@ const failureOf = ({ error, failed, failure }: Settled<BatchResult>, sent: Reado
   if (error === undefined) {
     return failure
   }
-  // None where COMMIT has failed.
-  const at = sent[failed!]
+  const at = failed === undefined ? undefined : sent[failed]
   const own =
     at !== undefined && error.wanted !== undefined
       ? wrongCount(error.wanted, at.count, at.text)
@@ -121,11 +120,11 @@ export const makeBatch =
         Effect.suspend(() => {
           let isPrivate = false
           const run = onWriter(
-            (session, { deadline, integers }) =>
-              Effect.flatMap(session.command({ _tag: "Batch", statements: sent }, undefined, deadline), (value) => {
+            (session, request) =>
+              Effect.flatMap(session.command({ _tag: "Batch", statements: sent }, undefined, request), (value) => {
                 const result = value as Settled<BatchResult>
                 isPrivate = result.private
-                return answerOf(result, sent, integers)
+                return answerOf(result, sent, request.integers)
               }),
             sent.map(({ text }) => text)
           )

@@ -408,6 +408,7 @@ export interface ChangesResult {
  */
 export interface BatchResult {
   readonly pages: ReadonlyArray<ReadonlyArray<ArrayBuffer>>
+  /** Which; undefined where COMMIT has failed. */
   readonly failed: number | undefined
   readonly error: (ErrorMessage & { readonly wanted?: number }) | undefined
   /** See `Flag.private`. */

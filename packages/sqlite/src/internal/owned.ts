@@ -21,14 +21,14 @@ export class Owned {
 
   /** Asks the session that it was opened on, none other: there it would be somebody else's. */
   ask(command: Command, opens: boolean, transfer?: Array<ArrayBuffer>): Effect.Effect<unknown, SqlError> {
-    const asked = this.onWriter((session, { deadline }) => {
+    const asked = this.onWriter((session, request) => {
       if (opens) {
         this.session = session
         session.kept.add(this)
       } else if (this.session !== session) {
         return Effect.fail(failure.lost(`The session that this ${this.what} was opened on is gone`, "notExecuted"))
       }
-      return session.command(command, transfer, deadline)
+      return session.command(command, transfer, request)
     })
     return Effect.mapError(asked, (error) =>
       SqlFailure.from(error).code === ResultCode.abort ? this.expired() : error

@@ -60,15 +60,18 @@ export class SqliteSession implements SqlTransport.Session {
     return this.command({ _tag: "Check" })
   }
 
+  /** `within`: its time, and the transaction that it belongs to. */
   readonly command = (
     command: Command,
     transfer?: Array<ArrayBuffer>,
-    deadline = Infinity
-  ): Effect.Effect<unknown, SqlError> =>
-    this.value(Op.command, deadline === Infinity ? emptyRequest : { ...emptyRequest, deadline }, (call) => {
+    within: Pick<SqlTransport.SqlRequest, "deadline" | "transaction"> = emptyRequest
+  ): Effect.Effect<unknown, SqlError> => {
+    const { deadline, transaction } = within
+    return this.value(Op.command, { ...emptyRequest, deadline, transaction }, (call) => {
       call.command = command
       call.transfer = transfer
     })
+  }
 
   /** What it is doing at this moment; asks nobody. */
   get state(): "open" | "busy" | "closed" {

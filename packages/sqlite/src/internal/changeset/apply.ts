@@ -265,8 +265,8 @@ class Applying<E, R> {
 
   private send(steps: ReadonlyArray<Pick<Step, "statement">>): Effect.Effect<Settled<ChangesResult>, SqlError> {
     const statements = steps.map(({ statement }) => statement)
-    return this.onWriter((session, { deadline }) =>
-      session.command({ _tag: "Changes", statements }, undefined, deadline)
+    return this.onWriter((session, request) =>
+      session.command({ _tag: "Changes", statements }, undefined, request)
     ) as Effect.Effect<Settled<ChangesResult>, SqlError>
   }
 

@@ -60,8 +60,8 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport): M
                 isPrivate = answer.private
               })
             )
-      const done = onWriter((session, { deadline }) =>
-        Effect.tapBoth(session.command({ _tag: "RunInWorker", url, name, args }, undefined, deadline), {
+      const done = onWriter((session, request) =>
+        Effect.tapBoth(session.command({ _tag: "RunInWorker", url, name, args }, undefined, request), {
           onFailure: look(session),
           onSuccess: look(session)
         })

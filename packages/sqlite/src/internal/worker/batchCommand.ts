@@ -89,7 +89,7 @@ export const runBatch = (connection: Connection, statements: ReadonlyArray<Batch
     }
     return {
       pages: [],
-      failed: pages.length,
+      failed: pages.length < statements.length ? pages.length : undefined,
       error: told,
       private: isPrivate()
     }

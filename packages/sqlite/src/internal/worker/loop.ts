@@ -172,7 +172,10 @@ export class Loop {
         case Op.describe:
           return this.runner.describe(slot, seq, id)
         default:
-          this.promised = runCommand(this.connection, this.callbacks, this.outbox, slot, seq, inbox.commandOf(seq))
+          // What came before it may have ended its transaction after it was sent.
+          if (!this.misplaced(slot, seq)) {
+            this.promised = runCommand(this.connection, this.callbacks, this.outbox, slot, seq, inbox.commandOf(seq))
+          }
       }
     })
   }
@@ -180,19 +183,26 @@ export class Loop {
   /** Checks what a statement asks of transactions before it runs, and drops its text when it is not to be kept. */
   private guarded(slot: number, seq: number, id: number, work: () => void): void {
     this.inbox.text(id)
-    const use = this.runner.transactionUse(slot)
     // Read now: once the answer is out, the slot may already hold the next request.
     const keep = (this.inbox.word(slot, Request.flags) & RequestFlag.unprepared) === 0
-    const open = this.connection.inTransaction()
-    if (open ? use === Transaction.none : use === Transaction.required) {
-      this.inbox.discard(seq, slot)
-      this.runner.answerEmpty(slot, seq, { why: open ? Why.insideTransaction : Why.noTransaction })
-    } else {
+    if (!this.misplaced(slot, seq)) {
       work()
     }
     if (!keep) {
       this.statements.forget(id)
     }
+  }
+
+  /** Answers a request that would run outside of the transaction it belongs to, or inside of one that it does not. */
+  private misplaced(slot: number, seq: number): boolean {
+    const use = this.runner.transactionUse(slot)
+    const open = this.connection.inTransaction()
+    const wrong = open ? use === Transaction.none : use === Transaction.required
+    if (wrong) {
+      this.inbox.discard(seq, slot)
+      this.runner.answerEmpty(slot, seq, { why: open ? Why.insideTransaction : Why.noTransaction })
+    }
+    return wrong
   }
 
   /** Answers what still waits, finalizes everything, closes the file. */
