@@ -45,6 +45,19 @@ const checkManifest = async (name, { tarball }) => {
   }
 }
 
+/** The maps that declarations name are in the tarball, and older compilers understand them. */
+const checkDeclarations = (name, { paths }) => {
+  for (const path of paths.filter((path) => path.endsWith(".d.ts"))) {
+    const text = readFileSync(join(folderOf(name), path), "utf8")
+    const map = /^\/\/# sourceMappingURL=(.+)$/m.exec(text)?.[1]
+    if (map !== undefined && !paths.includes(`${path.slice(0, path.lastIndexOf("/"))}/${map}`)) {
+      fail(`@sluice/${name}: ${path} names ${map}, which is not in the tarball`)
+    }
+    const generic = /\b\w+\d+\w*Array<\w+>/.exec(text)?.[0]
+    if (generic !== undefined) fail(`@sluice/${name}: ${path} has ${generic}, new in TypeScript 5.7: say the type`)
+  }
+}
+
 /** Problems of the kinds that a package for ESM alone has on purpose. */
 const onPurpose = new Set(["CJSResolvesToESM"])
 
@@ -59,7 +72,7 @@ const checkTypes = async (name, { tarball }) => {
   if (wrong.length > 0) fail(`@sluice/${name}, are the types wrong: ${JSON.stringify(wrong, undefined, 2)}`)
 }
 
-/** Programs, and what of the packages must not be in their bundles. */
+/** Programs, and what of the packages must not be in their bundles: files, and words. */
 const shaken = [
   [
     'import { Query } from "@sluice/sql"\nglobalThis.used = Query.all',
@@ -69,6 +82,10 @@ const shaken = [
     'import { SqlFailure } from "@sluice/sql"\nglobalThis.used = SqlFailure.is',
     /\/(?!SqlFailure\.js$|index\.js$)[A-Za-z]+\.js$/
   ],
+  // Of a namespace that an index has, esbuild keeps all.
+  ['import { is } from "@sluice/sql/SqlFailure"\nglobalThis.used = is', /\/internal\//, /Schedule\.\w+/],
+  ['import { withDeadline } from "@sluice/sql/SqlClient"\nglobalThis.used = withDeadline', /Pool/, /GenericTag/],
+  ['import { scripted } from "@sluice/sql/TestTransport"\nglobalThis.used = scripted', /\/rolledBack\.js$/],
   [
     'import { Db2Compiler } from "@sluice/mapepire"\nglobalThis.used = Db2Compiler.make',
     /Mapepire(Job|Client|Transport)\.js|webSocket|\/job\//
@@ -78,16 +95,17 @@ const shaken = [
 const checkTreeShaking = async () => {
   // vite's own: the bundler that is here anyway.
   const { build } = createRequire(require.resolve("vite/package.json"))("esbuild")
-  for (const [program, unwanted] of shaken) {
-    const { metafile } = await build({
+  for (const [program, unwanted, words = /^\b$/] of shaken) {
+    const { metafile, outputFiles } = await build({
       stdin: { contents: program, resolveDir: join(root, "packages", "examples") },
       external: ["effect", "effect/*", "@effect/*", "ws"],
       ...{ bundle: true, format: "esm", platform: "node", metafile: true, write: false, logLevel: "error" }
     })
     const [{ inputs }] = Object.values(metafile.outputs)
     const kept = Object.entries(inputs).filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && unwanted.test(path))
-    if (kept.length > 0) {
-      const paths = kept.map(([path]) => path).join(", ")
+    const word = words.exec(outputFiles[0].text)?.[0]
+    if (kept.length > 0 || word !== undefined) {
+      const paths = [...kept.map(([path]) => path), ...(word === undefined ? [] : [word])].join(", ")
       fail(
         `A bundle of\n  ${program.replace("\n", "\n  ")}\nhas ${paths} in it: a call at top level is not marked /* @__PURE__ */`
       )
@@ -110,6 +128,7 @@ export const checkPublish = async (packed) => {
     checkLicences(name)
     await checkManifest(name, one)
     await checkTypes(name, one)
+    checkDeclarations(name, one)
     console.log(`@sluice/${name}: exports and types are right, ${checkSize(name, one)}`)
   }
   await checkTreeShaking()

@@ -200,9 +200,8 @@ export interface MapepireServer {
  * @since 0.1.0
  * @category tags
  */
-export const MapepireServer: Context.Tag<MapepireServer, MapepireServer> = Context.GenericTag<MapepireServer>(
-  "@sluice/mapepire-server/MapepireServer"
-)
+export const MapepireServer: Context.Tag<MapepireServer, MapepireServer> =
+  /* @__PURE__ */ Context.GenericTag<MapepireServer>("@sluice/mapepire-server/MapepireServer")
 
 /** MAX_WS_MESSAGE_SIZE of the daemon. */
 const maxMessageBytes = 50 * 1024 * 1024

@@ -49,9 +49,8 @@ export interface MapepireClient extends SqlClient.SqlClient {
  * @since 0.1.0
  * @category tags
  */
-export const MapepireClient: Context.Tag<MapepireClient, MapepireClient> = Context.GenericTag<MapepireClient>(
-  "@sluice/mapepire/MapepireClient"
-)
+export const MapepireClient: Context.Tag<MapepireClient, MapepireClient> =
+  /* @__PURE__ */ Context.GenericTag<MapepireClient>("@sluice/mapepire/MapepireClient")
 
 /**
  * The transport's configuration and the client's options.

@@ -133,7 +133,8 @@ export interface SqlClient extends EffectSql.SqlClient {
  * @since 0.1.0
  * @category tags
  */
-export const SqlClient: Context.Tag<SqlClient, SqlClient> = Context.GenericTag<SqlClient>("@sluice/sql/SqlClient")
+export const SqlClient: Context.Tag<SqlClient, SqlClient> =
+  /* @__PURE__ */ Context.GenericTag<SqlClient>("@sluice/sql/SqlClient")
 
 /**
  * What a client tells besides the spans of its statements, which every tracer but Effect's built-in one is given.

@@ -191,10 +191,12 @@ export const is =
  * @since 0.1.0
  * @category schedules
  */
-export const retryPolicy: Schedule.Schedule<unknown, unknown> = Schedule.exponential("20 millis").pipe(
-  Schedule.jittered,
-  Schedule.intersect(Schedule.recurs(5)),
-  Schedule.whileInput((error: unknown) => from(error).isRetryable)
+export const retryPolicy: Schedule.Schedule<unknown, unknown> = /* @__PURE__ */ Schedule.whileInput(
+  /* @__PURE__ */ Schedule.intersect(
+    /* @__PURE__ */ Schedule.jittered(/* @__PURE__ */ Schedule.exponential("20 millis")),
+    /* @__PURE__ */ Schedule.recurs(5)
+  ),
+  (error: unknown) => from(error).isRetryable
 )
 
 /**

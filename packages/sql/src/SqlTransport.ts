@@ -309,7 +309,7 @@ export interface SqlTransport {
  * @category tags
  */
 export const SqlTransport: Context.Tag<SqlTransport, SqlTransport> =
-  Context.GenericTag<SqlTransport>("@sluice/sql/SqlTransport")
+  /* @__PURE__ */ Context.GenericTag<SqlTransport>("@sluice/sql/SqlTransport")
 
 /**
  * A request with everything at its default.

@@ -337,7 +337,5 @@ export const faults = (
  * @since 0.1.0
  * @category rolledBack
  */
-export const rolledBack: Layer.Layer<SqlTransport.SqlTransport, SqlError, SqlTransport.SqlTransport> = Layer.scoped(
-  SqlTransport.SqlTransport,
-  rolledBackInternal.make
-)
+export const rolledBack: Layer.Layer<SqlTransport.SqlTransport, SqlError, SqlTransport.SqlTransport> =
+  /* @__PURE__ */ Layer.scoped(SqlTransport.SqlTransport, rolledBackInternal.make)

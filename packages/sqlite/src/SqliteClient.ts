@@ -207,7 +207,7 @@ export interface BackupMetadata {
  * @category tags
  */
 export const SqliteClient: Context.Tag<SqliteClient, SqliteClient> =
-  Context.GenericTag<SqliteClient>("@sluice/sqlite/SqliteClient")
+  /* @__PURE__ */ Context.GenericTag<SqliteClient>("@sluice/sqlite/SqliteClient")
 
 /**
  * The transport's configuration, the client's options, and the names that `@effect/sql-sqlite-node` has for some.
@@ -306,7 +306,7 @@ export interface Untrusted extends SqliteClient, untrusted.UntrustedFace {}
  * @since 0.1.0
  * @category tags
  */
-export const Untrusted: Context.Tag<Untrusted, Untrusted> = Context.GenericTag<Untrusted>(
+export const Untrusted: Context.Tag<Untrusted, Untrusted> = /* @__PURE__ */ Context.GenericTag<Untrusted>(
   "@sluice/sqlite/SqliteClient/Untrusted"
 )
 

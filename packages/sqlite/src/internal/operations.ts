@@ -51,8 +51,9 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
   const members = {
     engine,
 
-    export: serialize,
-    serialize,
+    // Said, not inferred: TypeScript before 5.7 knows no Uint8Array<ArrayBuffer>.
+    export: serialize as Effect.Effect<Uint8Array, SqlError>,
+    serialize: serialize as Effect.Effect<Uint8Array, SqlError>,
     deserialize: (bytes: Uint8Array) =>
       deserialize(filename, bytes, (image) =>
         onWriter((session) => session.command({ _tag: "Deserialize", image }, [image]))
