@@ -1,4 +1,5 @@
 /** The worker starts fast because nothing of Effect is loaded there: not by its files, nor by anything they import. */
+import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { expect, it } from "vitest"
 
@@ -34,4 +35,18 @@ it("is one file", () => {
   const { files, packages } = loadedBy("../dist/internal/worker/bundle.js")
   expect(files.size).toBe(1)
   expect(packages).toEqual([])
+})
+
+it("says what it is where it is imported on the main thread", () => {
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [
+      "--input-type=module",
+      "--eval",
+      `await import(${JSON.stringify(new URL("../dist/internal/worker/bundle.js", import.meta.url).href)})`
+    ],
+    { encoding: "utf8" }
+  )
+  expect(status).toBe(1)
+  expect(stderr).toContain("workerUrl")
 })
