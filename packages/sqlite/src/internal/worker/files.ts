@@ -1,20 +1,11 @@
 /** What lies where SQLite is to open something: it says little of that itself. */
 import { realpathSync, statSync } from "node:fs"
+import { readName } from "../databaseName.js"
 
-/** The path that a name leads SQLite to (https://www.sqlite.org/uri.html): `file:path`, `file:///path?mode=rw`. */
+/** The path that a name leads SQLite to. */
 const pathOf = (name: string): string => {
-  if (!name.startsWith("file:")) {
-    return name
-  }
-  const escaped = name
-    .slice(5)
-    .replace(/^\/\/[^/?#]*/, "")
-    .replace(/[?#].*$/s, "")
-  // Escapes are bytes of UTF-8.
-  const bytes = Buffer.from(escaped, "utf8").toString("latin1")
-  const unescaped = bytes.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
-  const path = Buffer.from(unescaped, "latin1").toString("utf8")
-  return process.platform === "win32" ? path.replace(/^\/(?=[a-z]:)/i, "") : path
+  const { path } = readName(name)
+  return process.platform === "win32" && name.startsWith("file:") ? path.replace(/^\/(?=[a-z]:)/i, "") : path
 }
 
 const statOf = (path: string) => {

@@ -1,6 +1,7 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import { type ErrorMessage, type Opening, type Start, type ToLoop, unsupportedCode } from "../boundary.js"
 import { carrier } from "../carrier.js"
+import { hasOption, readName } from "../databaseName.js"
 import { openSeq, openSlot } from "../openSeq.js"
 import { adopt, load, stalePump } from "../pump.js"
 import { isDirectory, ResultCode } from "../resultCode.js"
@@ -71,7 +72,7 @@ const errorMessage = (error: unknown, filename: string): ErrorMessage => {
 }
 
 /** A URI with `mode=rwc`: SQLite refuses it where it may make no file, also when the file is there. */
-const mayCreate = (filename: string): boolean => /^file:[^?#]*\?([^#]*&)?mode=rwc(&|#|$)/.test(filename)
+const mayCreate = (filename: string): boolean => hasOption(readName(filename), "mode", "rwc")
 
 export const serve = (start: Start): void => {
   const { opening } = start
