@@ -16,7 +16,7 @@ export class Outbound {
   private ended = false
   private stalled: NodeJS.Timeout | undefined
   /** Runs when the client has taken what it was sent. */
-  private readonly drained: Array<() => void> = []
+  private readonly drained = new Set<() => void>()
 
   constructor(
     private readonly ws: WebSocket,
@@ -46,7 +46,9 @@ export class Outbound {
   }
 
   private readonly drain: Effect.Effect<void> = Effect.async<void>((resume) => {
-    this.drained.push(() => resume(Effect.void))
+    const go = () => resume(Effect.void)
+    this.drained.add(go)
+    return Effect.sync(() => this.drained.delete(go))
   })
 
   private readonly written = (): void => {
@@ -58,7 +60,8 @@ export class Outbound {
   private resume(): void {
     clearTimeout(this.stalled)
     this.stalled = undefined
-    for (const resume of this.drained.splice(0)) {
+    for (const resume of this.drained) {
+      this.drained.delete(resume)
       resume()
     }
   }
