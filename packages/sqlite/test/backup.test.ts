@@ -4,7 +4,7 @@ import { SqlClient } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import { Chunk, Effect, Fiber, Option, Queue, Ref, Stream } from "effect"
 import { assertIdle, open } from "./conformance/stopping.js"
-import { leftovers, onEngines, reasonOf, tempFile } from "./support.js"
+import { leftovers, onEngines, reasonOf, tempFile, stuckWhile } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -52,18 +52,7 @@ onEngines("backup as a stream", (engine) => {
       const sql = yield* open(engine, { filename: yield* tempFile, grace: "20 millis" })
       const end = yield* tempFile
       yield* fill(sql)
-      yield* sql.workerModule(
-        new URL(
-          `data:text/javascript,${encodeURIComponent(`
-            import { existsSync } from "node:fs"
-            const word = new Int32Array(new SharedArrayBuffer(4))
-            export const stuck = (path) => {
-              while (existsSync(path)) Atomics.wait(word, 0, 0, 10)
-              return 1
-            }`)}`
-        ),
-        { functions: ["stuck"] }
-      )
+      yield* sql.workerModule(stuckWhile, { functions: ["stuck"] })
       // It ends when the file is removed with its directory.
       writeFileSync(end, "")
       const copying = Stream.tap(sql.backupStream(`${end}.copy`, { pages: 1 }), () =>

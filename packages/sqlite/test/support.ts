@@ -112,3 +112,14 @@ export const leftovers: Effect.Effect<void> = Effect.suspend(() =>
     () => workersAlive() === 0 && openFiles().length === 0 && resources().length <= resourcesBefore
   )
 )
+
+/** A worker's module with `stuck(path)`: nothing stops it while the file is there. */
+export const stuckWhile = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { existsSync } from "node:fs"
+    const word = new Int32Array(new SharedArrayBuffer(4))
+    export const stuck = (path) => {
+      while (existsSync(path)) Atomics.wait(word, 0, 0, 10)
+      return 1
+    }`)}`
+)

@@ -7,7 +7,7 @@ import { SqlClient, type SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Context, Effect, Exit, Fiber, Layer, Schedule, Stream } from "effect"
 import { open } from "./conformance/stopping.js"
-import { countTo, engines, leftovers, reasonOf, spin, tempFile } from "./support.js"
+import { countTo, engines, leftovers, reasonOf, spin, tempFile, stuckWhile } from "./support.js"
 
 afterAll(() => Effect.runPromise(leftovers))
 
@@ -435,18 +435,7 @@ describe("hostile statements", () => {
     Effect.gen(function* () {
       const [filename, end] = [yield* shop(), yield* tempFile]
       const sql = yield* openUntrusted(filename, { deadline: "50 millis", grace: "20 millis" })
-      yield* sql.workerModule(
-        new URL(
-          `data:text/javascript,${encodeURIComponent(`
-          import { existsSync } from "node:fs"
-          const word = new Int32Array(new SharedArrayBuffer(4))
-          export const stuck = (path) => {
-            while (existsSync(path)) Atomics.wait(word, 0, 0, 10)
-            return 1
-          }`)}`
-        ),
-        { functions: ["stuck"] }
-      )
+      yield* sql.workerModule(stuckWhile, { functions: ["stuck"] })
       writeFileSync(end, "")
       const reasons = new Set<string>()
       for (let i = 0; i < 50 && !reasons.has("PoolTimeout"); i++) {
