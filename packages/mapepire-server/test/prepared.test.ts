@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { MapepireServer } from "@sluice/mapepire-server"
 import { SqlTransport } from "@sluice/sql"
 import { SqliteTransport } from "@sluice/sqlite"
-import { Effect, Layer } from "effect"
+import { Cause, Effect, Layer, Logger } from "effect"
 import { connected, serve, temporary } from "./support.js"
 
 const table = "create table bt (id int not null primary key, name varchar(10))"
@@ -233,7 +233,7 @@ describe("CALL", () => {
       run: ([sku, quantity]) =>
         sku === "none"
           ? Effect.fail({ message: "[SQL0438] no such thing", state: "75001", code: -438 })
-          : Effect.succeed({ outputs: [null, BigInt(quantity as bigint) + 1n, "19.98"] })
+          : Effect.succeed({ outputs: [null, (quantity as number) + 1, "19.98"] })
     },
     "SHOP.STAFF": {
       parameters: [{ name: "N", type: "INTEGER", mode: "IN" }],
@@ -289,6 +289,89 @@ describe("CALL", () => {
         expect(ran).toEqual([null])
         expect((yield* client.run("call p(?, ?, ?)", [7, "", null])).success).toBe(true)
       })
+  )
+
+  it.scopedLive("gives a procedure what its parameters' types say, with all digits", () =>
+    Effect.gen(function* () {
+      const cases: ReadonlyArray<readonly [type: string, sent: unknown, given: unknown]> = [
+        ["SMALLINT", 7, 7],
+        ["INTEGER", "-2147483648", -2147483648],
+        ["BIGINT", "9223372036854775807", 9223372036854775807n],
+        ["BIGINT", 1, 1n],
+        ["DECIMAL(9,2)", -19.5, "-19.50"],
+        ["DECIMAL(15,2)", "1234567890123.45", "1234567890123.45"],
+        ["NUMERIC(5)", 12, "12"],
+        ["DECIMAL(31,5)", "12345678901234567890.12345", "12345678901234567890.12345"],
+        ["DECFLOAT", "1E400", "1E400"],
+        ["REAL", 0.5, 0.5],
+        ["DOUBLE", "1e-3", 0.001],
+        ["BOOLEAN", true, true],
+        ["BOOLEAN", "N", false],
+        ["CHAR(3)", "A10", "A10"],
+        ["VARCHAR(9)", 7, "7"],
+        ["VARBINARY(4)", "00FF", new Uint8Array([0, 255])],
+        ["DATE", "2024-06-15", "2024-06-15"],
+        ["TIME", "13:45:30", "13:45:30"],
+        ["TIMESTAMP", "2024-06-15T13:45:30.123456", "2024-06-15 13:45:30.123456"],
+        ["INTEGER", null, null]
+      ]
+      const ran: Array<unknown> = []
+      const client = yield* connected(
+        yield* serve({
+          procedures: {
+            P: {
+              parameters: cases.map(([type], i) => ({ name: `P${i}`, type, mode: "IN" })),
+              run: (values) => Effect.sync(() => (ran.push(...values), {}))
+            }
+          }
+        })
+      )
+      const call = `call p(${cases.map(() => "?").join(", ")})`
+      const sent = cases.map(([, value]) => value)
+      expect((yield* client.run(call, sent)).error).toBeUndefined()
+      expect(ran).toEqual(cases.map(([, , given]) => given))
+      for (const [at, value] of [
+        [0, 32768],
+        [1, "-2147483649"],
+        [2, "9223372036854775808"]
+      ] as const) {
+        expect(yield* client.run(call, sent.with(at, value))).toMatchObject({ sql_state: "07006", sql_rc: -99999 })
+      }
+      expect(ran).toHaveLength(cases.length)
+    })
+  )
+
+  it.scopedLive("tells that a procedure has met a defect, and logs which", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ cause, logLevel, message }) => {
+        logged.push(`${logLevel.label} ${String(message)} ${Cause.pretty(cause)}`)
+      })
+      const defect = new TypeError("a secret of the server")
+      const throws = (): never => {
+        throw defect
+      }
+      const server = yield* Effect.provide(
+        serve({
+          procedures: {
+            "SHOP.DIES": { parameters: [], run: () => Effect.die(defect) },
+            "SHOP.THROWS": { parameters: [], run: throws }
+          }
+        }),
+        Logger.replace(Logger.defaultLogger, logger)
+      )
+      const client = yield* connected(server)
+      for (const name of ["SHOP.DIES", "SHOP.THROWS"]) {
+        expect(yield* client.sql(`call ${name}()`)).toMatchObject({
+          error: `[SQL0443] Procedure ${name} has failed, and the server's log tells why.`,
+          sql_state: "38501",
+          sql_rc: -443
+        })
+        expect(logged.pop()).toMatch(new RegExp(`^ERROR The procedure ${name} has met a defect TypeError: a secret`))
+      }
+      expect(client.frames.some(({ text }) => text.includes("secret"))).toBe(false)
+      expect((yield* client.sql("values 1")).data).toEqual([[1]])
+    })
   )
 
   it.scopedLive("may have one result set, which can be paged", () =>

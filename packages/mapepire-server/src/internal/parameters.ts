@@ -1,7 +1,7 @@
 /** From a request's values to those that are bound: the driver converts every text to the marker's type. */
 import * as dates from "./dates.js"
 import * as failures from "./db2/failures.js"
-import { type Db2Type, kindOf, padded, storedAsText } from "./db2/types.js"
+import { type Db2Type, integerRanges, kindOf, padded, storedAsText } from "./db2/types.js"
 import { wholeDigits, withScale } from "./decimal.js"
 import type { Properties } from "./properties.js"
 
@@ -77,6 +77,29 @@ export const bind = (value: unknown, type: Db2Type | undefined, properties: Prop
         throw new failures.Refused(failures.truncated)
       }
       return text
+  }
+}
+
+/**
+ * What a procedure gets of a value that was bound: by the type alone, where SQLite's storage has reasons of its own. Throws
+ * `Refused` for what the type does not hold; a column refuses that itself.
+ */
+export const forProcedure = (bound: unknown, type: Db2Type | undefined): unknown => {
+  if (type === undefined || bound === null) {
+    return bound
+  }
+  switch (kindOf(type)) {
+    case "integer": {
+      const [least, most] = integerRanges[type.name]!
+      const value = bound as bigint
+      return value < least || value > most ? mismatch() : type.name === "BIGINT" ? value : Number(value)
+    }
+    case "decimal":
+      return typeof bound === "number" ? bound.toFixed(type.scale) : String(bound)
+    case "boolean":
+      return bound === 1
+    default:
+      return bound
   }
 }
 

@@ -29,6 +29,14 @@ export interface ProcedureFailure {
 
 export interface Procedure {
   readonly parameters: ReadonlyArray<ProcedureParameter>
+  /**
+   * Gets one value per parameter, in order; `null` for NULL, for OUT, and for those that the CALL leaves out. The type of the
+   * parameter decides what a value is: `number` for SMALLINT, INTEGER, REAL and DOUBLE, `bigint` for BIGINT, text with all
+   * digits for DECIMAL, NUMERIC and DECFLOAT, `boolean` for BOOLEAN, `Uint8Array` for BINARY, VARBINARY and BLOB; everything
+   * else is text, dates and times as ISO writes them (`2024-06-15`, `13:45:30`, `2024-06-15 13:45:30.123456`).
+   *
+   * A failure is Db2's answer to the CALL; a defect is logged, and answered with SQLCODE -443 without what it was.
+   */
   readonly run: (values: ReadonlyArray<unknown>) => Effect.Effect<ProcedureAnswer, ProcedureFailure>
 }
 

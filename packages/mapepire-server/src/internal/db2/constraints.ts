@@ -4,7 +4,7 @@
  */
 import * as failures from "./failures.js"
 import { nameOf, snippet, type Token, token } from "./scan.js"
-import { type Db2Type, kindOf, storedAsText } from "./types.js"
+import { type Db2Type, integerRanges, kindOf, storedAsText } from "./types.js"
 
 const prefix = "SLUICE_"
 
@@ -21,12 +21,6 @@ const kinds: Readonly<Record<string, (column: string) => failures.Db2Failure>> =
 export const failureOf = (constraint: string): failures.Db2Failure | undefined => {
   const [, kind, column] = new RegExp(`^${prefix}([A-Z]+)_OF_([^]*)$`).exec(constraint) ?? []
   return kind === undefined || !Object.hasOwn(kinds, kind) ? undefined : kinds[kind]!(column!)
-}
-
-const integers: Readonly<Record<string, readonly [least: bigint, most: bigint]>> = {
-  SMALLINT: [-(1n << 15n), (1n << 15n) - 1n],
-  INTEGER: [-(1n << 31n), (1n << 31n) - 1n],
-  BIGINT: [-(1n << 63n), (1n << 63n) - 1n]
 }
 
 /** SQLite has converted what it could before it looks at constraints; whatever is no number then comes after all numbers. */
@@ -51,7 +45,7 @@ const decimal = (column: string, type: Db2Type): Readonly<Record<string, string>
 const conditions = (column: string, type: Db2Type): Readonly<Record<string, string>> => {
   switch (kindOf(type)) {
     case "integer": {
-      const [least, most] = integers[type.name]!
+      const [least, most] = integerRanges[type.name]!
       return { NUMBER: isNumber(column), RANGE: `${column} BETWEEN ${least} AND ${most}` }
     }
     case "decimal":

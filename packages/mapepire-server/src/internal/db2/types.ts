@@ -154,6 +154,12 @@ const kinds: Readonly<Record<string, Kind>> = {
 
 export const kindOf = (type: Db2Type): Kind => kinds[type.name] ?? "text"
 
+export const integerRanges: Readonly<Record<string, readonly [least: bigint, most: bigint]>> = {
+  SMALLINT: [-(1n << 15n), (1n << 15n) - 1n],
+  INTEGER: [-(1n << 31n), (1n << 31n) - 1n],
+  BIGINT: [-(1n << 63n), (1n << 63n) - 1n]
+}
+
 /** BINARY is filled up with zeros. */
 export const padded = (bytes: Uint8Array, length: number): Uint8Array => {
   if (bytes.length >= length) {

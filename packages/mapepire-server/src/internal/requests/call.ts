@@ -7,8 +7,8 @@ import * as failures from "../db2/failures.js"
 import type { Statement } from "../db2/statement.js"
 import { parseType } from "../db2/types.js"
 import { field, fields, rawField } from "../json.js"
-import { bind } from "../parameters.js"
-import { failureOf, find, type Procedure, type ProcedureParameter } from "../procedures.js"
+import { bind, forProcedure } from "../parameters.js"
+import { failureOf, find, type Procedure, type ProcedureAnswer, type ProcedureParameter } from "../procedures.js"
 import { encoderOf, hex } from "../values.js"
 import { openResult, parameterJson, type Result } from "./results.js"
 
@@ -61,7 +61,7 @@ export const callProcedure = (
     }
     return Effect.flatMap(values(client, connection, procedure, call, given), (bound) =>
       Effect.flatMap(
-        Effect.mapError(procedure.run(bound), failureOf),
+        ran(procedure, call.name, bound),
         ({ outputs, query }): Effect.Effect<Called, SqlError | failures.Db2Failure> => {
           // The daemon registers no output where it has set NULL: it is read in vain when all has been done.
           if (parameters.some(({ mode }, i) => mode === "INOUT" && given[i] === null)) {
@@ -84,6 +84,20 @@ export const callProcedure = (
     )
   })
 
+/** A defect of a procedure is its own: the client is told that it has failed, and the log tells how. */
+const ran = (
+  procedure: Procedure,
+  name: string,
+  values: ReadonlyArray<unknown>
+): Effect.Effect<ProcedureAnswer, failures.Db2Failure> =>
+  Effect.suspend(() => procedure.run(values)).pipe(
+    Effect.mapError(failureOf),
+    Effect.tapDefect((cause) => Effect.logError(`The procedure ${name} has met a defect`, cause)),
+    Effect.catchAllDefect(() =>
+      Effect.fail(failures.routineFailed(`Procedure ${name} has failed, and the server's log tells why.`))
+    )
+  )
+
 const values = (
   client: Client,
   connection: Connection,
@@ -101,9 +115,11 @@ const values = (
           if (mode === "OUT" && argument?._tag === "Marker" && value === null) {
             throw new failures.Refused(failures.parameterType)
           }
-          return mode === "OUT"
-            ? null
-            : bind(value, parseType(type), connection.login.properties, client.server.behaviour.blobs)
+          if (mode === "OUT") {
+            return null
+          }
+          const of = parseType(type)
+          return forProcedure(bind(value, of, connection.login.properties, client.server.behaviour.blobs), of)
         })
       )
     } catch (error) {
