@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { MapepireServer } from "@sluice/mapepire-server"
 import { SqliteTransport } from "@sluice/sqlite"
 import { SqlTransport, TestTransport } from "@sluice/sql"
-import { Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { connected, open, type RawClient, serve, spin, spinFor, temporary } from "./support.js"
 
 const alive = (server: MapepireServer.MapepireServer) =>
@@ -252,10 +252,18 @@ describe("the server survives", () => {
             }))
         }))
       ).pipe(Layer.provide(SqliteTransport.layer({ filename: `${yield* temporary}/x.db` })))
-      const server = yield* serve({}, faulty)
+      const logged: Array<string> = []
+      const logger = Logger.make(({ cause, logLevel, message }) => {
+        logged.push(`${logLevel.label} ${String(message)} ${Cause.pretty(cause)}`)
+      })
+      const server = yield* Effect.provide(serve({}, faulty), Logger.replace(Logger.defaultLogger, logger))
       const client = yield* connected(server)
       const answer = yield* client.sql("values 1")
-      expect(answer).toMatchObject({ success: false, error: "Internal Error: Exception: null" })
+      expect(answer).toMatchObject({
+        success: false,
+        error: "Internal Error: the server has failed, and its log tells why"
+      })
+      expect(logged).toEqual([expect.stringMatching(/^ERROR A request has met a defect: sql Error: broken/)])
       expect((yield* client.sql("create table x (a int)")).success).toBe(false)
       expect((yield* client.ask({ type: "ping" })).success).toBe(true)
       const missing = yield* serve({}, SqliteTransport.layer({ filename: "/nowhere/at/all.db" }))

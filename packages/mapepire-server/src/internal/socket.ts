@@ -132,12 +132,15 @@ export class Socket {
   }
 
   /**
-   * No defect reaches the socket: it is an answer as any other. So is an interruption that got here: it was of something
-   * that the request has waited for, and not of the request itself, whose own handlers would not run any more.
+   * No defect reaches the socket: it is an answer as any other, and what it was stands in the log. So is an interruption
+   * that got here: it was of something that the request has waited for, and not of the request itself, whose own handlers
+   * would not run any more.
    */
   private outcome(dispatched: Dispatched): Effect.Effect<Reply> {
     return Effect.catchAllCause(this.outbound.after(dispatched.answer), (cause) =>
-      Effect.succeed(defect(nameOf(cause)))
+      Cause.isInterruptedOnly(cause)
+        ? Effect.succeed(defect("InterruptedException: null"))
+        : Effect.as(Effect.logError(`A request has met a defect: ${dispatched.type}`, cause), defect(nameOf(cause)))
     )
   }
 
@@ -175,9 +178,6 @@ export class Socket {
   }
 }
 
+/** A result may be too large for one text. */
 const nameOf = (cause: Cause.Cause<never>): string =>
-  Cause.isInterruptedOnly(cause)
-    ? "InterruptedException: null"
-    : Cause.squash(cause) instanceof RangeError
-      ? "OutOfMemoryError: null"
-      : "Exception: null"
+  Cause.squash(cause) instanceof RangeError ? "OutOfMemoryError: null" : "the server has failed, and its log tells why"
