@@ -43,6 +43,45 @@ describe("failures", () => {
     })
   )
 
+  it.scopedLive("are what a NULL in a primary key is, whatever its type and wherever the key is declared", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      for (const [columns, values] of [
+        ["id integer not null primary key", "1"],
+        ["id integer primary key", "1"],
+        ["id int primary key", "1"],
+        ["id bigint primary key", "1"],
+        ["id char(3) primary key", "'A10'"],
+        ["id integer, primary key (id)", "1"],
+        ['"id" integer, constraint k primary key (id)', "1"],
+        ["id integer, n integer, primary key (n, id)", "1, 2"],
+        ["id integer primary key, n integer generated always as identity", "1, 2"]
+      ] as const) {
+        expect([columns, (yield* client.sql(`create table keyed (${columns})`)).error]).toEqual([columns, undefined])
+        yield* client.sql(`insert into keyed values (${values})`)
+        for (const sql of [
+          `insert into keyed values (${values.replace(/^[^,]+/, "null")})`,
+          "update keyed set id = null"
+        ]) {
+          const answer = yield* client.sql(sql)
+          expect([columns, sql, answer.sql_rc, answer.sql_state]).toEqual([columns, sql, -407, "23502"])
+        }
+        expect((yield* client.run("insert into keyed (id) values (?)", [null])).sql_rc).toBe(-407)
+        const { data, metadata } = yield* client.sql("select id from keyed")
+        expect([data.length, metadata.columns[0].nullable]).toEqual([1, 0])
+        const type =
+          "select data_type, is_nullable from qsys2.syscolumns where table_name = 'KEYED' and ordinal_position = 1"
+        expect((yield* client.sql(type)).data).toEqual([
+          [expect.stringMatching(/^(?:INTEGER|BIGINT|CHAR ?\(.*\))$/), "N"]
+        ])
+        yield* client.sql("drop table keyed")
+      }
+      for (const sql of ["create table keyed (id int, primary key)", "create table keyed (id int, primary key ())"]) {
+        expect([sql, (yield* client.sql(sql)).sql_rc]).toEqual([sql, -104])
+      }
+    })
+  )
+
   it.scopedLive("meet what SQLite would take and Db2 does not", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

@@ -53,12 +53,15 @@ const column = (item: ReadonlyArray<Token>, environment: Environment, defaults: 
 /**
  * SQLite chooses how values are stored by the declared name: texts that look like numbers must stay texts, and decimals
  * beyond a double's digits, too. The prefix makes it so and is taken off where types are told (types.ts). SQLite's own REAL
- * is a double, so Db2's goes by its other name.
+ * is a double, so Db2's goes by its other name; so does INTEGER, for a primary key of that name numbers its rows by itself.
  */
 const sqliteType = (declared: string): string => {
   const type = parseType(declared)!
   if (type.name === "REAL") {
     return "FLOAT(24)"
+  }
+  if (type.name === "INTEGER") {
+    return "INT"
   }
   const text = kindOf(type) === "char" || kindOf(type) === "text"
   return storedAsText(type) || (text && !/CHAR|CLOB|TEXT/.test(declared)) ? `TEXT_${declared}` : declared
@@ -126,14 +129,22 @@ const constraintWords = ["PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "CONSTRAINT"]
 const isConstraint = (item: ReadonlyArray<Token>): boolean =>
   isWord(item[0], ...constraintWords) && (isName(item[1]) || isSymbol(item[1], "("))
 
-/** The columns of a PRIMARY KEY that stands by itself. */
-const keyColumns = (item: ReadonlyArray<Token>): ReadonlyArray<string> | undefined => {
-  const at = item.findIndex((_, i) => wordsAt(item, i, "PRIMARY", "KEY"))
-  if (at < 0 || !isConstraint(item)) {
+/** In upper case, for "id" and ID are one column. */
+const columnName = (name: Token): string => nameOf(name).toUpperCase()
+
+/** The columns of a constraint that is a PRIMARY KEY. */
+const keyColumns = (constraint: ReadonlyArray<Token>): ReadonlyArray<string> | undefined => {
+  const at = constraint.findIndex((_, i) => wordsAt(constraint, i, "PRIMARY", "KEY"))
+  if (at < 0) {
     return undefined
   }
   const open = at + 2
-  return split(item.slice(open + 1, closing(item, open)), item[open]!.depth + 1).map((part) => nameOf(part[0]!))
+  if (!isSymbol(constraint[open], "(")) {
+    return failures.refuse(constraint[open]?.text ?? ")")
+  }
+  return split(constraint.slice(open + 1, closing(constraint, open)), constraint[open]!.depth + 1).map(([name]) =>
+    name === undefined ? failures.refuse(")") : columnName(name)
+  )
 }
 
 /** What may begin after the columns of a table: how it is kept, which is nothing to SQLite. */
@@ -157,17 +168,20 @@ export const createTable = (
   const items = split(tokens.slice(open + 1, end), 1)
   const definitions = items.filter((item) => !isConstraint(item)).map((item) => column(item, environment, ofTable))
   const identity = definitions.find((definition) => definition.rest.identity)
+  const tableConstraints = items.filter(isConstraint).map((item) => ({ item, key: keyColumns(item) }))
+  const keyNames = new Set(tableConstraints.flatMap(({ key }) => key ?? []))
   const out = definitions.map(({ declared, name, rest, type }) => {
     if (!rest.identity) {
       const own = identity !== undefined && rest.primary ? uniqueInstead(rest.tokens) : rest.tokens
-      return [name, ...snippet(sqliteType(declared)), ...own, ...constraints(name, type)]
+      // SQLite's primary keys may have NULL.
+      const notNull = rest.primary || keyNames.has(columnName(name)) ? snippet("NOT NULL") : []
+      return [name, ...snippet(sqliteType(declared)), ...own, ...notNull, ...constraints(name, type)]
     }
     // SQLite counts up only in a column of exactly this type.
     return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT")]
   })
-  for (const item of items.filter(isConstraint)) {
-    const key = keyColumns(item)
-    const ofIdentity = identity !== undefined && key?.length === 1 && key[0] === nameOf(identity.name)
+  for (const { item, key } of tableConstraints) {
+    const ofIdentity = identity !== undefined && key?.length === 1 && key[0] === columnName(identity.name)
     if (!ofIdentity) {
       out.push([...rewrite(identity !== undefined && key !== undefined ? uniqueInstead(item) : item, environment)])
     }

@@ -70,7 +70,8 @@ export const catalog: Readonly<Record<string, (environment: Environment) => stri
     "NULL AS TABLE_TEXT FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\')",
   SYSCOLUMNS: ({ schema }) =>
     `(SELECT ${literal(schema)} AS TABLE_SCHEMA, upper(s.name) AS TABLE_NAME, upper(c.name) AS COLUMN_NAME, ` +
-    "c.cid + 1 AS ORDINAL_POSITION, upper(replace(replace(c.type, 'TEXT_', ''), 'FLOAT(24)', 'REAL')) AS DATA_TYPE, " +
+    "c.cid + 1 AS ORDINAL_POSITION, CASE upper(c.type) WHEN 'FLOAT(24)' THEN 'REAL' WHEN 'INT' THEN 'INTEGER' " +
+    "ELSE upper(replace(c.type, 'TEXT_', '')) END AS DATA_TYPE, " +
     "CASE c.\"notnull\" WHEN 1 THEN 'N' ELSE 'Y' END AS IS_NULLABLE, c.dflt_value AS COLUMN_DEFAULT " +
     "FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type IN ('table', 'view') " +
     "AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\')"
