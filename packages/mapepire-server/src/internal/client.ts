@@ -11,7 +11,7 @@ import type { Credentials } from "./upgrade.js"
 export interface Entry {
   /** Whose connection it was opened on. */
   readonly connection: Connection | undefined
-  terse: boolean
+  readonly terse: boolean
   cursor?: ResultCursor | undefined
   writer?: RowWriter | undefined
   /** The connection's `closings` when the result was opened. */

@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 import { Connection, type Host } from "./connection.js"
 import { type Db2Failure, unsupported } from "./db2/failures.js"
+import { verbOf } from "./db2/scan.js"
 import { describe } from "./failure.js"
 import { parseProperties } from "./properties.js"
-import { verbOf } from "./requests/sql.js"
 
 const login = { user: "SEED", application: "seed", properties: parseProperties("") }
 

@@ -5,9 +5,10 @@ import * as Effect from "effect/Effect"
 import type { Db2Type } from "./db2/types.js"
 import { parseType } from "./db2/types.js"
 import { isDated, refused as dateArithmetic } from "./db2/dateArithmetic.js"
-import { columnNotFound, Refused, type Db2Failure } from "./db2/failures.js"
+import { columnNotFound, type Db2Failure } from "./db2/failures.js"
 import { backquoted } from "./db2/scan.js"
 import type { Run, Statement } from "./db2/statement.js"
+import { orRefused } from "./refused.js"
 
 /** What such a statement says is put into its text, and is true only now. */
 const ofTheMoment = /\bdb_transaction_info\b/i
@@ -49,17 +50,13 @@ export class StatementCache {
         this.known.set(text, known)
         return Effect.succeed(known)
       }
-      try {
-        const statement = this.read(text)
-        return Effect.map(Effect.zipRight(this.refuseDates(statement), this.refuseRowNumbers(statement)), () =>
-          this.keep(text, { statement })
-        )
-      } catch (error) {
-        if (error instanceof Refused) {
-          return Effect.fail(error.failure)
-        }
-        throw error
-      }
+      return Effect.flatMap(
+        orRefused(() => this.read(text)),
+        (statement) =>
+          Effect.map(Effect.zipRight(this.refuseDates(statement), this.refuseRowNumbers(statement)), () =>
+            this.keep(text, { statement })
+          )
+      )
     })
   }
 

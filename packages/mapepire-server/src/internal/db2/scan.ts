@@ -116,6 +116,9 @@ export const scan = (text: string): Array<Token> => {
   }
 }
 
+/** The first word of a text. */
+export const verbOf = (text: string): string => /^\s*(\w+)/.exec(text)?.[1]?.toUpperCase() ?? ""
+
 /** SQLite takes an unknown name in double quotes for a text, one in backticks never. */
 export const backquoted = (name: string): string => "`" + name.replaceAll("`", "``") + "`"
 

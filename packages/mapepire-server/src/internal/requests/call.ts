@@ -1,7 +1,7 @@
 /** CALL: procedures of the server, not of the database. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import type { Client, Entry } from "../client.js"
+import type { Client } from "../client.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import type { Statement } from "../db2/statement.js"
@@ -9,7 +9,9 @@ import { parseType } from "../db2/types.js"
 import { field, fields, rawField } from "../json.js"
 import { bind, forProcedure } from "../parameters.js"
 import { failureOf, find, type Procedure, type ProcedureAnswer, type ProcedureParameter } from "../procedures.js"
+import { orRefused } from "../refused.js"
 import { encoderOf, hex } from "../values.js"
+import type { Execution } from "./execution.js"
 import { openResult, parameterJson, type Result } from "./results.js"
 
 export type Call = Extract<Statement, { _tag: "Call" }>
@@ -36,21 +38,19 @@ export const callParameters = (procedure: Procedure, call: Call): ReadonlyArray<
   marked(procedure, call).map(({ mode, name, type }) => parameterJson(parseType(type), mode, name))
 
 export interface Called {
+  readonly procedure: Procedure
   readonly result: Result | undefined
   /** As JSON. */
   readonly outputs: string
 }
 
 export const callProcedure = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
+  execution: Execution,
   call: Call,
-  given: ReadonlyArray<unknown>,
-  rows: number,
-  terse: boolean
-): Effect.Effect<Called, SqlError | failures.Db2Failure> =>
-  Effect.flatMap(procedureOf(client, connection, call), (procedure) => {
+  given: ReadonlyArray<unknown>
+): Effect.Effect<Called, SqlError | failures.Db2Failure> => {
+  const { client, connection } = execution
+  return Effect.flatMap(procedureOf(client, connection, call), (procedure) => {
     const parameters = marked(procedure, call)
     if (given.length !== parameters.length) {
       return Effect.fail(
@@ -59,7 +59,7 @@ export const callProcedure = (
           : failures.wrongParameterCount
       )
     }
-    return Effect.flatMap(values(client, connection, procedure, call, given), (bound) =>
+    return Effect.flatMap(values(execution, procedure, call, given), (bound) =>
       Effect.flatMap(
         ran(procedure, call.name, bound),
         ({ outputs, query }): Effect.Effect<Called, SqlError | failures.Db2Failure> => {
@@ -69,20 +69,22 @@ export const callProcedure = (
           }
           const json = outputsJson(connection, parameters, outputs ?? [], procedure)
           if (query === undefined) {
-            return Effect.succeed({ result: undefined, outputs: json })
+            return Effect.succeed({ procedure, result: undefined, outputs: json })
           }
           return Effect.flatMap(connection.known(query), (known) =>
             known.statement._tag === "Run"
-              ? Effect.map(
-                  openResult(client, connection, entry, known, known.statement, [], rows, terse),
-                  (result) => ({ result, outputs: json })
-                )
+              ? Effect.map(openResult({ ...execution, known }, known.statement, []), (result) => ({
+                  procedure,
+                  result,
+                  outputs: json
+                }))
               : Effect.fail(failures.unsupported("such a result"))
           )
         }
       )
     )
   })
+}
 
 /** A defect of a procedure is its own: the client is told that it has failed, and the log tells how. */
 const ran = (
@@ -99,35 +101,25 @@ const ran = (
   )
 
 const values = (
-  client: Client,
-  connection: Connection,
+  { client, connection }: Execution,
   procedure: Procedure,
   call: Call,
   given: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<unknown>, failures.Db2Failure> =>
-  Effect.suspend(() => {
+  orRefused(() => {
     let next = 0
-    try {
-      return Effect.succeed(
-        procedure.parameters.map(({ mode, type }, i) => {
-          const argument = call.arguments[i]
-          const value = argument?._tag === "Marker" ? given[next++] : (argument?.value ?? null)
-          if (mode === "OUT" && argument?._tag === "Marker" && value === null) {
-            throw new failures.Refused(failures.parameterType)
-          }
-          if (mode === "OUT") {
-            return null
-          }
-          const of = parseType(type)
-          return forProcedure(bind(value, of, connection.login.properties, client.server.behaviour.blobs), of)
-        })
-      )
-    } catch (error) {
-      if (error instanceof failures.Refused) {
-        return Effect.fail(error.failure)
+    return procedure.parameters.map(({ mode, type }, i) => {
+      const argument = call.arguments[i]
+      const value = argument?._tag === "Marker" ? given[next++] : (argument?.value ?? null)
+      if (mode === "OUT" && argument?._tag === "Marker" && value === null) {
+        throw new failures.Refused(failures.parameterType)
       }
-      throw error
-    }
+      if (mode === "OUT") {
+        return null
+      }
+      const of = parseType(type)
+      return forProcedure(bind(value, of, connection.login.properties, client.server.behaviour.blobs), of)
+    })
   })
 
 /** All of them, in order; values only of those that come out. Texts lose their blanks at both ends. */

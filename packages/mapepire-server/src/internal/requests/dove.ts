@@ -6,11 +6,11 @@ import { booleanField, type Client, defaultRows, type Entry, type Fields, intege
 import { columnsJson, type Described } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
+import { verbOf } from "../db2/scan.js"
 import { makeType } from "../db2/types.js"
 import { field, type Fields as Json, fields, rawField } from "../json.js"
 import { failed, missing, type Reply, success } from "../reply.js"
 import { openResult } from "./results.js"
-import { verbOf } from "./sql.js"
 
 const columns: ReadonlyArray<Described> = [
   { name: "IFA_ID", type: makeType("INTEGER"), nullable: 1 },
@@ -34,21 +34,12 @@ export const dove = (client: Client, _id: string, request: Fields): Effect.Effec
       return Effect.fail(failures.unsupported("a plan for this statement"))
     }
     const opened: Entry = { connection, terse, handle: false }
+    const rows = integerField(request, "rows", defaultRows)
     const ran = booleanField(request, "run")
       ? statement.query
         ? Effect.zipLeft(
-            Effect.map(
-              openResult(
-                client,
-                connection,
-                opened,
-                known,
-                statement,
-                [],
-                integerField(request, "rows", defaultRows),
-                terse
-              ),
-              (result): Json => fields(result.metadata, result.data)
+            Effect.map(openResult({ client, connection, entry: opened, known, rows }, statement, []), (result): Json =>
+              fields(result.metadata, result.data)
             ),
             // The id is not remembered, so nobody could ask for more.
             Effect.suspend(() => opened.cursor?.close ?? Effect.void)

@@ -17,7 +17,7 @@ import { field, rawField } from "../json.js"
 import { failed, invalidId, noId, type Reply, success } from "../reply.js"
 import { continued } from "./continued.js"
 import { page } from "./results.js"
-import { giveHandle } from "./sql.js"
+import { giveHandle } from "./entries.js"
 
 const end = success(rawField("data", "[]"), field("is_done", true))
 

@@ -14,16 +14,19 @@ import {
 import { columnsJson, describeColumns } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
+import { verbOf } from "../db2/scan.js"
 import type { Run } from "../db2/statement.js"
 import type { Db2Type } from "../db2/types.js"
 import { field, fields, type Fields as Json, rawField } from "../json.js"
 import { bind } from "../parameters.js"
+import { orRefused } from "../refused.js"
 import { failed, missing, refused, type Reply, success } from "../reply.js"
 import type { Known } from "../statementCache.js"
 import { type Call, callParameters, callProcedure, procedureOf } from "./call.js"
 import { continued } from "./continued.js"
-import { noResult, openResult, parameterJson } from "./results.js"
-import { takeHandle, verbOf } from "./sql.js"
+import { newEntry, takeHandle } from "./entries.js"
+import type { Execution } from "./execution.js"
+import { noResult, openResult, parameterJson, type Result } from "./results.js"
 
 type Failure = SqlError | failures.Db2Failure
 
@@ -31,12 +34,6 @@ type Failure = SqlError | failures.Db2Failure
 class Malformed {
   readonly _tag = "Malformed"
   constructor(readonly message: string) {}
-}
-
-const newEntry = (client: Client, id: string, request: Fields): Entry => {
-  const entry: Entry = { connection: client.connection, terse: booleanField(request, "terse"), handle: false }
-  client.entries.set(id, entry)
-  return entry
 }
 
 const prepare = (connection: Connection, entry: Entry, text: string): Effect.Effect<Known, failures.Db2Failure> =>
@@ -56,17 +53,12 @@ export const prepareSql = (client: Client, id: string, request: Fields): Effect.
   if (connection === undefined) {
     return Effect.succeed(failed(failures.notConnected))
   }
-  const work = Effect.flatMap(prepare(connection, entry, text), (known) => description(client, connection, known, []))
+  const work = Effect.flatMap(prepare(connection, entry, text), (known) => description(client, connection, known))
   return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: success })
 }
 
 /** `parameter_count` and `metadata`, as far as they are known before anything runs. */
-const description = (
-  client: Client,
-  connection: Connection,
-  known: Known,
-  given: ReadonlyArray<unknown>
-): Effect.Effect<Json, Failure> => {
+const description = (client: Client, connection: Connection, known: Known): Effect.Effect<Json, Failure> => {
   const { statement } = known
   switch (statement._tag) {
     case "Call":
@@ -74,23 +66,17 @@ const description = (
         prepared(callParameters(procedure, statement), undefined)
       )
     case "Run":
-      return runDescription(client, connection, known, statement, given)
+      return runDescription(client, connection, known, statement)
     default:
       return Effect.succeed(prepared([], undefined))
   }
 }
 
-const runDescription = (
-  client: Client,
-  connection: Connection,
-  known: Known,
-  run: Run,
-  given: ReadonlyArray<unknown>
-): Effect.Effect<Json, Failure> =>
+const runDescription = (client: Client, connection: Connection, known: Known, run: Run): Effect.Effect<Json, Failure> =>
   Effect.flatMap(connection.statements.describe(known, run), (described) =>
     Effect.flatMap(connection.statements.types(known, run), (types) =>
       Effect.map(connection.statements.resultTypes(known, run), (resultTypes) => {
-        const count = run.markers?.length ?? (described.parameters > 0 ? described.parameters : given.length)
+        const count = run.markers?.length ?? described.parameters
         const markers = Array.from({ length: count }, (_, i) => parameterOf(types[i]))
         if (!run.query) {
           return prepared(markers, undefined)
@@ -131,10 +117,10 @@ export const prepareSqlExecute = (client: Client, id: string, request: Fields): 
   }
   const rows = integerField(request, "rows", defaultRows)
   const work = Effect.flatMap(prepare(connection, entry, text), (known) =>
-    execution(client, connection, entry, known, request.parameters, rows, entry.terse, true).pipe(
+    carryOut({ client, connection, entry, known, rows }, request.parameters, true).pipe(
       // Prepared it was: the failure is told along with what the preparation has found.
       Effect.catchAll((failure) =>
-        Effect.match(description(client, connection, known, []), {
+        Effect.match(description(client, connection, known), {
           onFailure: () => failureReply(connection, failure, verbOf(text), ""),
           onSuccess: (partial) => failureReply(connection, failure, verbOf(text), partial)
         })
@@ -165,7 +151,7 @@ export const execute = (client: Client, _id: string, request: Fields): Effect.Ef
         Effect.zipRight(
           // Read again where its tables were changed since.
           Effect.flatMap(connection.known(prepared), (known) =>
-            execution(client, connection, opened, known, request.parameters, rows, opened.terse, false)
+            carryOut({ client, connection, entry: opened, known, rows }, request.parameters, false)
           )
         ),
         Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
@@ -175,14 +161,10 @@ export const execute = (client: Client, _id: string, request: Fields): Effect.Ef
     return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })
   })
 
-const execution = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
-  known: Known,
+/** `first`: the same request has prepared the statement, so its answer tells of the parameters, too. */
+const carryOut = (
+  execution: Execution,
   parameters: unknown,
-  rows: number,
-  terse: boolean,
   first: boolean
 ): Effect.Effect<Reply, Failure | Malformed> => {
   if (parameters === undefined) {
@@ -192,16 +174,16 @@ const execution = (
     return Effect.fail(new Malformed(`Not a JSON Array: ${JSON.stringify(parameters) ?? "null"}`))
   }
   const given = parameters as ReadonlyArray<unknown>
-  const { statement } = known
+  const { statement } = execution.known
   switch (statement._tag) {
     case "Call":
-      return call(client, connection, entry, statement, given, rows, terse, first)
+      return call(execution, statement, given, first)
     case "Run":
       return Array.isArray(given[0])
-        ? batch(client, connection, known, statement, given, first)
-        : single(client, connection, entry, known, statement, given, rows, terse, first)
+        ? batch(execution, statement, given, first)
+        : single(execution, statement, given, first)
     default:
-      return Effect.as(connection.control(statement), changed(prefix(first, []), 0))
+      return Effect.as(execution.connection.control(statement), changed(prefix(first, []), 0))
   }
 }
 
@@ -209,31 +191,38 @@ const execution = (
 const prefix = (first: boolean, parameters: ReadonlyArray<string>): Json | undefined =>
   first ? prepared(parameters, undefined) : undefined
 
-const changed = (before: Json | undefined, count: number, added?: number): Reply =>
+const changed = (before: Json | undefined, count: number, added?: number, outputs = "[]"): Reply =>
   success(
     before,
     added === undefined ? undefined : field("batch_added", added),
     noResult,
     field("update_count", count),
-    rawField("output_parms", "[]"),
+    rawField("output_parms", outputs),
     field("is_done", true)
   )
 
+/** `parameters`: how many, where the answer shall tell. */
+const withRows = (result: Result, parameters: number | undefined, outputs = "[]"): Reply =>
+  success(
+    parameters === undefined ? undefined : field("parameter_count", parameters),
+    result.metadata,
+    field("has_results", true),
+    field("update_count", -1),
+    result.data,
+    rawField("output_parms", outputs),
+    field("is_done", result.done)
+  )
+
 const single = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
-  known: Known,
+  execution: Execution,
   run: Run,
   given: ReadonlyArray<unknown>,
-  rows: number,
-  terse: boolean,
   first: boolean
 ): Effect.Effect<Reply, Failure> =>
-  Effect.flatMap(connection.statements.types(known, run), (types) =>
-    Effect.flatMap(bound(client, connection, run, types, given), (params) => {
+  Effect.flatMap(execution.connection.statements.types(execution.known, run), (types) =>
+    Effect.flatMap(bound(execution, run, types, given), (params) => {
       if (!run.query) {
-        return Effect.map(connection.run(run, params), (count) =>
+        return Effect.map(execution.connection.run(run, params), (count) =>
           changed(
             prefix(
               first,
@@ -243,50 +232,30 @@ const single = (
           )
         )
       }
-      return Effect.map(openResult(client, connection, entry, known, run, params, rows, terse), (result) =>
-        success(
-          first ? field("parameter_count", params.length) : undefined,
-          result.metadata,
-          field("has_results", true),
-          field("update_count", -1),
-          result.data,
-          rawField("output_parms", "[]"),
-          field("is_done", result.done)
-        )
+      return Effect.map(openResult(execution, run, params), (result) =>
+        withRows(result, first ? params.length : undefined)
       )
     })
   )
 
 const bound = (
-  client: Client,
-  connection: Connection,
+  { client, connection }: Execution,
   run: Run,
   types: ReadonlyArray<Db2Type | undefined>,
   given: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<unknown>, failures.Db2Failure> =>
-  Effect.suspend(() => {
+  orRefused(() => {
     const wanted = run.markers?.length ?? given.length
     if (given.length !== wanted) {
-      return Effect.fail(
+      throw new failures.Refused(
         given.length > wanted ? failures.noSuchMarker(wanted + 1, wanted) : failures.wrongParameterCount
       )
     }
-    try {
-      return Effect.succeed(
-        given.map((value, i) => bind(value, types[i], connection.login.properties, client.server.behaviour.blobs))
-      )
-    } catch (error) {
-      if (error instanceof failures.Refused) {
-        return Effect.fail(error.failure)
-      }
-      throw error
-    }
+    return given.map((value, i) => bind(value, types[i], connection.login.properties, client.server.behaviour.blobs))
   })
 
 const batch = (
-  client: Client,
-  connection: Connection,
-  known: Known,
+  execution: Execution,
   run: Run,
   rows: ReadonlyArray<unknown>,
   first: boolean
@@ -305,9 +274,10 @@ const batch = (
     before = row.length < wanted ? [...row, ...before.slice(row.length)] : row
     return before
   })
+  const { connection, known } = execution
   return Effect.flatMap(connection.statements.types(known, run), (types) =>
     Effect.flatMap(
-      Effect.forEach(full, (row) => bound(client, connection, run, types, row)),
+      Effect.forEach(full, (row) => bound(execution, run, types, row)),
       (params) =>
         Effect.map(connection.batch(run, params), (count) =>
           changed(
@@ -324,34 +294,14 @@ const batch = (
 }
 
 const call = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
+  execution: Execution,
   statement: Call,
   given: ReadonlyArray<unknown>,
-  rows: number,
-  terse: boolean,
   first: boolean
 ): Effect.Effect<Reply, Failure> =>
-  Effect.flatMap(procedureOf(client, connection, statement), (procedure) =>
-    Effect.map(callProcedure(client, connection, entry, statement, given, rows, terse), ({ outputs, result }) => {
-      const parameters = callParameters(procedure, statement)
-      return result === undefined
-        ? success(
-            prefix(first, parameters),
-            noResult,
-            field("update_count", 0),
-            rawField("output_parms", outputs),
-            field("is_done", true)
-          )
-        : success(
-            first ? field("parameter_count", parameters.length) : undefined,
-            result.metadata,
-            field("has_results", true),
-            field("update_count", -1),
-            result.data,
-            rawField("output_parms", outputs),
-            field("is_done", result.done)
-          )
-    })
-  )
+  Effect.map(callProcedure(execution, statement, given), ({ outputs, procedure, result }) => {
+    const parameters = callParameters(procedure, statement)
+    return result === undefined
+      ? changed(prefix(first, parameters), 0, undefined, outputs)
+      : withRows(result, first ? parameters.length : undefined, outputs)
+  })

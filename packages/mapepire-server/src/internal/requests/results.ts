@@ -1,15 +1,13 @@
 /** The parts of responses that tell of results. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { type Client, type Entry } from "../client.js"
 import { columnsJson, describeColumns, type Hints } from "../columns.js"
-import type { Connection } from "../connection.js"
 import type { ResultCursor } from "../cursor.js"
 import type { Db2Failure } from "../db2/failures.js"
 import type { Run } from "../db2/statement.js"
 import { type Db2Type, makeType } from "../db2/types.js"
 import { field, type Fields, fields, rawField } from "../json.js"
-import type { Known } from "../statementCache.js"
+import type { Execution } from "./execution.js"
 
 export interface Result {
   readonly metadata: Fields
@@ -19,19 +17,15 @@ export interface Result {
 
 /** Opens a query's result and takes the first page. The entry gets the cursor. */
 export const openResult = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
-  known: Known,
+  execution: Execution,
   run: Run,
-  params: ReadonlyArray<unknown>,
-  rows: number,
-  terse: boolean
-): Effect.Effect<Result, SqlError | Db2Failure> =>
-  Effect.flatMap(connection.open(run, params, rows), (cursor) =>
-    Effect.flatMap(hintsOf(client, connection, known, run, cursor.columns), (hints) => {
+  params: ReadonlyArray<unknown>
+): Effect.Effect<Result, SqlError | Db2Failure> => {
+  const { client, connection, entry, rows } = execution
+  return Effect.flatMap(connection.open(run, params, rows), (cursor) =>
+    Effect.flatMap(hintsOf(execution, run, cursor.columns), (hints) => {
       const columns = describeColumns(cursor.columns, hints, cursor.fetched, cursor.complete)
-      const writer = client.writer(columns, terse, connection)
+      const writer = client.writer(columns, entry.terse, connection)
       const metadata = rawField(
         "metadata",
         `{${fields(
@@ -43,7 +37,6 @@ export const openResult = (
       entry.cursor = cursor
       entry.writer = writer
       entry.closings = connection.closings
-      entry.terse = terse
       return Effect.map(page(cursor, rows), (taken) => ({
         metadata,
         data: rawField("data", writer.rows(taken.rows)),
@@ -51,12 +44,11 @@ export const openResult = (
       }))
     })
   )
+}
 
 /** What is known of the columns besides what the result itself says; only of SQLite's is there more. */
 const hintsOf = (
-  client: Client,
-  connection: Connection,
-  known: Known,
+  { client, connection, known }: Execution,
   run: Run,
   columns: ResultCursor["columns"]
 ): Effect.Effect<Hints | undefined> => {

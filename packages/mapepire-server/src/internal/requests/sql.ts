@@ -1,13 +1,14 @@
 /** `sql`: a statement without parameters. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { booleanField, type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
-import type { Connection } from "../connection.js"
+import { type Client, defaultRows, type Fields, integerField, textField } from "../client.js"
 import * as failures from "../db2/failures.js"
+import { verbOf } from "../db2/scan.js"
 import { field } from "../json.js"
 import { failed, missing, type Reply, success } from "../reply.js"
-import type { Known } from "../statementCache.js"
 import { callProcedure } from "./call.js"
+import { giveHandle, newEntry, takeHandle } from "./entries.js"
+import type { Execution } from "./execution.js"
 import { openResult, type Result } from "./results.js"
 
 export const sql = (client: Client, id: string, request: Fields): Effect.Effect<Reply> => {
@@ -15,47 +16,25 @@ export const sql = (client: Client, id: string, request: Fields): Effect.Effect<
   if (text === undefined) {
     return Effect.succeed(missing)
   }
+  const entry = newEntry(client, id, request)
   const { connection } = client
-  const entry: Entry = { connection, terse: booleanField(request, "terse"), handle: false }
-  client.entries.set(id, entry)
   if (connection === undefined) {
     return Effect.succeed(failed(failures.notConnected))
   }
-  const verb = verbOf(text)
+  const rows = integerField(request, "rows", defaultRows)
   const work = Effect.flatMap(connection.known(text), (known) =>
-    Effect.zipRight(
-      takeHandle(connection, entry),
-      run(client, connection, entry, known, integerField(request, "rows", defaultRows))
-    )
+    Effect.zipRight(takeHandle(connection, entry), run({ client, connection, entry, known, rows }))
   )
-  return Effect.match(connection.exchange(verb, work), { onFailure: failed, onSuccess: (reply) => reply })
+  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: (reply) => reply })
 }
 
-export const verbOf = (text: string): string => /^\s*(\w+)/.exec(text)?.[1]?.toUpperCase() ?? ""
-
-export const takeHandle = (connection: Connection, entry: Entry): Effect.Effect<void, failures.Db2Failure> =>
-  Effect.tap(connection.useHandle, () => Effect.sync(() => void (entry.handle = true)))
-
-/** Only a result that was read to its end gives its handle back. */
-export const giveHandle = (connection: Connection, entry: Entry): void => {
-  if (entry.handle) {
-    entry.handle = false
-    connection.freeHandle()
-  }
-}
-
-const run = (
-  client: Client,
-  connection: Connection,
-  entry: Entry,
-  known: Known,
-  rows: number
-): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
-  const { statement } = known
+const run = (execution: Execution): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
+  const { connection, entry } = execution
+  const { statement } = execution.known
   switch (statement._tag) {
     case "Call":
-      return callProcedure(client, connection, entry, statement, [], rows, entry.terse).pipe(
-        Effect.map(({ result, outputs: _outputs }) => (result === undefined ? counted(0) : withRows(result)))
+      return Effect.map(callProcedure(execution, statement, []), ({ result }) =>
+        result === undefined ? counted(0) : withRows(result)
       )
     case "Run":
       if ((statement.markers?.length ?? 0) > 0) {
@@ -64,7 +43,7 @@ const run = (
       if (!statement.query) {
         return Effect.map(connection.run(statement, []), counted)
       }
-      return Effect.map(openResult(client, connection, entry, known, statement, [], rows, entry.terse), (result) => {
+      return Effect.map(openResult(execution, statement, []), (result) => {
         if (result.done) {
           giveHandle(connection, entry)
         }
