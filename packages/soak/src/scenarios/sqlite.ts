@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Ledger } from "../ledger.js"
-import type { Place } from "../life.js"
+import type { Place } from "../life/place.js"
 import type { Soak } from "../soak.js"
 import { problems, tables } from "../tables.js"
 

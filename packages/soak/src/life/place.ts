@@ -1,0 +1,16 @@
+/** Where the lives of the scenarios are lived: what differs between databases, and between scenarios. */
+import type { SqlClient, SqlFailure } from "@sluice/sql"
+
+export interface Place {
+  readonly sql: SqlClient.SqlClient
+  /** A query that never ends by itself. */
+  readonly endless: string
+  /** Whether such a query has its session for itself: one that shares it is not stopped, and holds up the others. */
+  readonly alone: boolean
+  /** Failures that the trouble of this scenario may bring, beside those that a statement brings on itself. */
+  readonly expected: (failure: SqlFailure.SqlFailure) => boolean
+  /** Whether a call of `many` outside of a transaction is all or nothing. */
+  readonly manyIsWhole: boolean
+  /** Whether what has been told as committed must be seen by the next statement. */
+  readonly seesItsCommits: boolean
+}
