@@ -8,7 +8,7 @@ import type { Place } from "./life/place.js"
 import { committed, endless, point, stream, sum } from "./life/reads.js"
 import { counter, transfer } from "./life/transactions.js"
 import { Trial } from "./life/trial.js"
-import { duplicate, insert, many } from "./life/writes.js"
+import { batch, duplicate, inWorker, insert, many } from "./life/writes.js"
 import type { Random } from "./random.js"
 import type { Soak } from "./soak.js"
 
@@ -25,7 +25,9 @@ const kindsAt = (place: Place): ReadonlyArray<readonly [kind: Kind, weight: numb
   [sum, 6],
   [committed, 6],
   [duplicate, 3],
-  [endless, place.alone ? 3 : 0]
+  [endless, place.alone ? 3 : 0],
+  ...(place.batch === undefined ? [] : [[batch(place.batch), 6] as const]),
+  ...(place.inWorker === undefined ? [] : [[inWorker(place.inWorker), 6] as const])
 ]
 
 const oneOf = (kinds: ReturnType<typeof kindsAt>, next: Random): Kind => {

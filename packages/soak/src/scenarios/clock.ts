@@ -2,9 +2,8 @@
 import { SqlClient, SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
-import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
-import { endless, fileIn, onFile, place } from "./sqlite.js"
+import { endless, fileIn, livesOn, onFile } from "./sqlite.js"
 
 const RealDate = Date
 
@@ -69,7 +68,7 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> => {
     Effect.gen(function* () {
       const move = yield* movedClock
       yield* onFile(soak, config, (sql, ledger) =>
-        Effect.all([lives(place(sql), ledger, soak, 3), deadlines(sql, soak), jumps(soak, move)], {
+        Effect.all([livesOn(sql, ledger, soak, 3), deadlines(sql, soak), jumps(soak, move)], {
           concurrency: "unbounded",
           discard: true
         })

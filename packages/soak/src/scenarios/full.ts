@@ -8,10 +8,9 @@ import type { SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
 import { type Ledger, rowId, toldBy } from "../ledger.js"
-import { lives } from "../life.js"
 import { canMount, mounted, resized } from "../mount.js"
 import type { Soak } from "../soak.js"
-import { fileIn, onFile, place } from "./sqlite.js"
+import { fileIn, livesOn, onFile } from "./sqlite.js"
 
 const mebibyte = 1024 * 1024
 
@@ -79,7 +78,7 @@ const onSmallDisk = (soak: Soak) =>
         rmSync(join(directory, "filler"), { force: true })
       })
       yield* onFile(soak, config, (sql, ledger) =>
-        Effect.all([lives(place(sql, expected), ledger, soak, 4), large(sql, ledger, soak), filling], {
+        Effect.all([livesOn(sql, ledger, soak, 4, { expected }), large(sql, ledger, soak), filling], {
           concurrency: "unbounded",
           discard: true
         }).pipe(Effect.zipRight(resized(directory, 64 * mebibyte)), Effect.zipRight(works(sql, ledger)))
@@ -96,7 +95,7 @@ const onQuota = (soak: Soak) => {
     busyTimeout: 30_000
   }
   return onFile(soak, config, (sql, ledger) =>
-    Effect.zip(lives(place(sql, expected), ledger, soak, 4), large(sql, ledger, soak), { concurrent: true }).pipe(
+    Effect.zip(livesOn(sql, ledger, soak, 4, { expected }), large(sql, ledger, soak), { concurrent: true }).pipe(
       Effect.zipRight(sql.pragma("max_page_count", 100_000)),
       Effect.zipRight(works(sql, ledger))
     )

@@ -42,6 +42,8 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> => {
     busyTimeout: 30_000
   }
   return onFile(soak, config, (sql, ledger) =>
-    Effect.zip(lives(place(sql, expected), ledger, soak, random.between(2, 10)), kill(soak), { concurrent: true })
+    Effect.flatMap(place(sql, expected), (here) =>
+      Effect.zip(lives(here, ledger, soak, random.between(2, 10)), kill(soak), { concurrent: true })
+    )
   )
 }

@@ -1,8 +1,7 @@
 /** Everything at once on one file, in configurations as chance has them; and clients closed under their statements. */
 import type * as Effect from "effect/Effect"
-import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
-import { fileIn, onFile, place } from "./sqlite.js"
+import { fileIn, livesOn, onFile } from "./sqlite.js"
 
 export const round = (soak: Soak): Effect.Effect<void, unknown> => {
   const { random } = soak
@@ -19,5 +18,5 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> => {
     busyTimeout: 30_000
   }
   soak.count(`rounds on the ${config.engine} engine`)
-  return onFile(soak, config, (sql, ledger) => lives(place(sql), ledger, soak, random.between(1, 10)))
+  return onFile(soak, config, (sql, ledger) => livesOn(sql, ledger, soak, random.between(1, 10)))
 }

@@ -9,9 +9,8 @@ import { SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
 import { Ledger, rowId, toldBy } from "../ledger.js"
-import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
-import { compare, fileIn, idle, open, place, setUp } from "./sqlite.js"
+import { compare, fileIn, idle, livesOn, open, setUp } from "./sqlite.js"
 
 const nobody = 65_534
 
@@ -87,12 +86,12 @@ const locked = (soak: Soak) =>
         const sql = yield* open(config(soak, journal))
         yield* setUp(sql)
         began = performance.now()
-        yield* lives(place(sql), ledger, soak, 3, until(1))
+        yield* livesOn(sql, ledger, soak, 3, { over: until(1) })
         chmodSync(soak.directory, 0o555)
         soak.count("directories without rights")
-        yield* lives(place(sql, expected), ledger, soak, 3, until(2))
+        yield* livesOn(sql, ledger, soak, 3, { expected, over: until(2) })
         chmodSync(soak.directory, 0o755)
-        yield* lives(place(sql), ledger, soak, 3, until(3))
+        yield* livesOn(sql, ledger, soak, 3, { over: until(3) })
         yield* idle(soak, sql)
       })
     )
@@ -114,7 +113,9 @@ const locked = (soak: Soak) =>
       }
     }
     began = performance.now()
-    const again = Effect.flatMap(open(config(soak, journal)), (sql) => lives(place(sql), ledger, soak, 3, until(1)))
+    const again = Effect.flatMap(open(config(soak, journal)), (sql) =>
+      livesOn(sql, ledger, soak, 3, { over: until(1) })
+    )
     yield* Effect.scoped(again)
     compare(soak, filename, ledger)
   })

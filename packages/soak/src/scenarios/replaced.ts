@@ -8,9 +8,8 @@ import type { SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
 import { Ledger } from "../ledger.js"
-import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
-import { compare, fileIn, open, place, setUp } from "./sqlite.js"
+import { compare, fileIn, livesOn, open, setUp } from "./sqlite.js"
 
 /** SQLITE_READONLY_DBMOVED without a WAL; a session that would have opened the new file. */
 const expected = ({ code, reason }: SqlFailure.SqlFailure): boolean => code === 1032 || reason === "Connection"
@@ -31,7 +30,7 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> =>
     const prepared = Effect.gen(function* () {
       const sql = yield* open({ ...config, filename: other })
       yield* setUp(sql)
-      yield* lives(place(sql), otherLedger, soak, 2, () => otherLedger.tally("there") > 20)
+      yield* livesOn(sql, otherLedger, soak, 2, { over: () => otherLedger.tally("there") > 20 })
     })
     yield* Effect.scoped(prepared)
 
@@ -40,7 +39,7 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> =>
       const sql = yield* open(config)
       yield* setUp(sql)
       const began = performance.now()
-      yield* lives(place(sql), ledger, soak, 3, () => performance.now() - began > soak.millis)
+      yield* livesOn(sql, ledger, soak, 3, { over: () => performance.now() - began > soak.millis })
       if (config.disableWAL !== true) {
         // What was told until now is to be in the file: the WAL goes.
         yield* sql`pragma wal_checkpoint(truncate)`
@@ -52,7 +51,7 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> =>
       soak.count("files replaced")
       // Without a WAL nothing is written any more. With one it is, to a file that only this client has.
       const later = config.disableWAL === true ? ledger : new Ledger(ledger.begin())
-      yield* lives(place(sql, expected), later, soak, 3)
+      yield* livesOn(sql, later, soak, 3, { expected })
     })
     yield* Effect.scoped(worked)
     compare(soak, config.filename, otherLedger)

@@ -3,10 +3,9 @@ import { SqlClient } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
 import { accounts, total } from "../tables.js"
-import { fileIn, onFile, place } from "./sqlite.js"
+import { fileIn, livesOn, onFile } from "./sqlite.js"
 
 /** Rows that nobody would want to hold at once: a gigabyte of them. */
 const big =
@@ -82,7 +81,7 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> => {
         ...Array.from({ length: 6 }, (_, i) => consumer(sql, soak, i)),
         snapshot(sql, soak),
         memory(soak),
-        lives(place(sql), ledger, soak, 3)
+        livesOn(sql, ledger, soak, 3)
       ],
       { concurrency: "unbounded", discard: true }
     )

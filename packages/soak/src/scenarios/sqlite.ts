@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Ledger } from "../ledger.js"
+import { lives } from "../life.js"
 import type { Place } from "../life/place.js"
 import type { Soak } from "../soak.js"
 import { problems, tables } from "../tables.js"
@@ -18,18 +19,29 @@ export const open = (config: SqliteClient.SqliteClientConfig) =>
 export const endless =
   "with recursive spin(n) as (select 1 union all select n + 1 from spin) select n from spin where n % 1000 = 0"
 
+const program = new URL("../programs/inWorker.js", import.meta.url)
+
 /** `expected`: the failures of the trouble. One that ends a transaction may be told by its next statement. */
-export const place = (
+export const place = (sql: SqliteClient.SqliteClient, expected?: (failure: SqlFailure.SqlFailure) => boolean) =>
+  Effect.map(sql.workerModule<typeof import("../programs/inWorker.js")>(program), ({ runInWorker }): Place => ({
+    sql,
+    endless,
+    alone: true,
+    expected: (failure) => expected !== undefined && (failure.reason === "TransactionGone" || expected(failure)),
+    manyIsWhole: true,
+    seesItsCommits: true,
+    batch: sql.batch,
+    inWorker: runInWorker
+  }))
+
+/** Lives on a file, at a place of their own. */
+export const livesOn = (
   sql: SqliteClient.SqliteClient,
-  expected?: (failure: SqlFailure.SqlFailure) => boolean
-): Place => ({
-  sql,
-  endless,
-  alone: true,
-  expected: (failure) => expected !== undefined && (failure.reason === "TransactionGone" || expected(failure)),
-  manyIsWhole: true,
-  seesItsCommits: true
-})
+  ledger: Ledger,
+  soak: Soak,
+  fibers: number,
+  trouble: { readonly expected?: (failure: SqlFailure.SqlFailure) => boolean; readonly over?: () => boolean } = {}
+) => Effect.flatMap(place(sql, trouble.expected), (here) => lives(here, ledger, soak, fibers, trouble.over))
 
 export const fileIn = (soak: Soak): string => join(soak.directory, "soak.db")
 
