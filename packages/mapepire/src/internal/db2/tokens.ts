@@ -53,8 +53,8 @@ export const tokensOf = (text: string): ReadonlyArray<Token> => {
   return tokens
 }
 
-/** Comments of this kind nest in Db2. */
-const commentEnd = (text: string, start: number): number => {
+/** The place after the comment that begins at `start` with a slash and an asterisk: these nest in Db2. */
+export const commentEnd = (text: string, start: number): number => {
   let open = 0
   for (let at = start; at < text.length; at++) {
     if (text.startsWith("/*", at)) {

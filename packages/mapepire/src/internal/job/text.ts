@@ -1,8 +1,9 @@
 /** What a statement's text tells before Db2 has seen it. */
+import { commentEnd } from "../db2/tokens.js"
 
 /**
  * The text from its first word on. Daemon and driver look at that word only: a comment before it would make a query an
- * update for them, and a CALL lose its output parameters. Comments of Db2 nest.
+ * update for them, and a CALL lose its output parameters.
  */
 export const fromVerb = (text: string): string => {
   let at = 0
@@ -19,22 +20,6 @@ export const fromVerb = (text: string): string => {
       return at === 0 ? text : text.slice(at)
     }
   }
-}
-
-const commentEnd = (text: string, start: number): number => {
-  let depth = 0
-  for (let at = start; at < text.length; at++) {
-    if (text.startsWith("/*", at)) {
-      depth++
-      at++
-    } else if (text.startsWith("*/", at)) {
-      at++
-      if (--depth === 0) {
-        return at + 1
-      }
-    }
-  }
-  return text.length
 }
 
 /** Its result may have to be paged, so it must be run in the way that can be. */
