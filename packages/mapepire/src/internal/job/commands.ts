@@ -10,13 +10,11 @@ import type { Frame } from "../frame.js"
 import { isNull } from "../parameters.js"
 import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
+import { ownRequest } from "./request.js"
 import { scrubRows } from "./secrets.js"
-import { hasBinary, type JobSession, plainRequest } from "./session.js"
+import { hasBinary, type JobSession } from "./session.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
-
-/** A statement of our own. */
-export const plain = (text: string): SqlTransport.SqlRequest => ({ ...plainRequest, text })
 
 /** One request; the answer is made of its response, also of one that says "failure". */
 const single = <A>(
@@ -42,7 +40,7 @@ const simple = <A>(
 
 /** `ping` does not ask Db2, so this runs a statement. */
 export const check = (session: JobSession, { deadline }: TaskRequest) =>
-  Effect.asVoid(session.run({ ...plain("VALUES 1"), deadline }))
+  Effect.asVoid(session.run({ ...ownRequest("VALUES 1"), deadline }))
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 

@@ -24,7 +24,7 @@ import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
 import { authorization, Login, secretsOf } from "./login.js"
 import { callResult, prepare } from "./prepared.js"
-import { deadlineOf, requestOf } from "./request.js"
+import { deadlineOf, ownRequest, requestOf } from "./request.js"
 import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import type { TaskRequest } from "./task.js"
@@ -272,10 +272,10 @@ class Facade implements MapepireJob.MapepireJob {
     })
   }
 
-  readonly commit: MapepireJob.MapepireJob["commit"] = this.end((session) => session.run(commands.plain("COMMIT")))
+  readonly commit: MapepireJob.MapepireJob["commit"] = this.end((session) => session.run(ownRequest("COMMIT")))
 
   readonly rollback: MapepireJob.MapepireJob["rollback"] = this.end((session) =>
-    session.runInGrace(commands.plain("ROLLBACK"))
+    session.runInGrace(ownRequest("ROLLBACK"))
   )
 
   private end(run: (session: JobSession) => Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> {

@@ -1,6 +1,6 @@
 /** A statement as it is asked for, with what travels with the fiber that asks. */
 import * as EffectSql from "@effect/sql/SqlClient"
-import { SqlClient, type SqlTransport } from "@sluice/sql"
+import { SqlClient, SqlTransport } from "@sluice/sql"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -43,3 +43,7 @@ export const requestOf = (
   prepared: true,
   transaction: "free"
 })
+
+/** A statement of our own, which runs as it is, whatever the transaction. */
+export const ownRequest = (text: string, params: ReadonlyArray<unknown> = []): SqlTransport.SqlRequest =>
+  SqlTransport.request(text, { params, prepared: false, transaction: "free" })

@@ -16,6 +16,7 @@ import { chunksOf } from "./chunks.js"
 import { JobCursor } from "./cursor.js"
 import { afterRun, mayWrite } from "./effects.js"
 import { type Handle, Handles } from "./handles.js"
+import { ownRequest } from "./request.js"
 import type { Stops } from "./stop.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { changesMeaning, closesCursors, fromVerb, isCall, mayHaveRows } from "./text.js"
@@ -242,7 +243,7 @@ export class JobSession implements SqlTransport.Session {
 
   /** `ping` does not ask Db2, so this runs a statement. */
   get check(): Effect.Effect<void, SqlError> {
-    return Effect.asVoid(this.run({ ...plainRequest, text: "VALUES 1" }))
+    return Effect.asVoid(this.run(ownRequest("VALUES 1")))
   }
 
   readonly whenLost = (listener: (error: SqlError) => void): void => {
@@ -474,15 +475,3 @@ const hasRows = ({ data }: Frame): boolean =>
 /** Only these can have values that are to be fetched. */
 export const hasBinary = (frame: Frame): boolean =>
   columnsOf(frame)?.some(({ type }) => kindOf(type) === "binary") ?? false
-
-/** A statement of our own, but for its text. */
-export const plainRequest: SqlTransport.SqlRequest = {
-  text: "",
-  params: [],
-  prefetch: 1,
-  deadline: Infinity,
-  integers: "number",
-  shape: "arrays",
-  prepared: false,
-  transaction: "free"
-}

@@ -4,7 +4,7 @@ import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { PoolSession } from "../../MapepireJob.js"
 import type { SessionSettings } from "../../MapepireTransport.js"
-import { plainRequest } from "../job/session.js"
+import { ownRequest } from "../job/request.js"
 
 interface Step {
   readonly text: string
@@ -53,5 +53,5 @@ export const onOpen = (
       return Effect.fail(steps)
     }
     const all = transactional && steps.length > 0 ? [...steps, { text: "COMMIT", params: [] }] : steps
-    return Effect.forEach(all, (step) => session.run({ ...plainRequest, ...step }), { discard: true })
+    return Effect.forEach(all, (step) => session.run(ownRequest(step.text, step.params)), { discard: true })
   })

@@ -6,10 +6,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PoolSession } from "../../MapepireJob.js"
-import { plainRequest } from "../job/session.js"
+import { ownRequest } from "../job/request.js"
 import { type Control, controlOf } from "./control.js"
 import type { Jobs, Lent } from "./jobs.js"
 import { staysWithJob, wouldStay } from "./state.js"
+import { execute } from "./transactions.js"
 
 const gone = (statement: string): SqlError =>
   SqlFailure.make({
@@ -184,14 +185,14 @@ export class TransportSession implements SqlTransport.Session {
   }
 
   private readonly undo = (session: PoolSession): Effect.Effect<void, SqlError> =>
-    Effect.asVoid(session.rollback({ ...plainRequest, text: "ROLLBACK" }))
+    Effect.asVoid(session.rollback(ownRequest("ROLLBACK")))
 
   /** What a statement by itself has changed, and the locks of what it has read. */
   private settle(session: PoolSession): Effect.Effect<void, SqlError> {
     return Effect.suspend(() =>
       this.transactional && !session.transactionOpen
         ? // What could not be committed must not be left to the COMMIT of the next statement.
-          Effect.onError(plain(session, "COMMIT"), () => Effect.ignore(this.undo(session)))
+          Effect.onError(execute(session, "COMMIT"), () => Effect.ignore(this.undo(session)))
         : Effect.void
     )
   }
@@ -261,9 +262,6 @@ const undone =
       ? SqlFailure.annotate(error, { outcome: "notExecuted" })
       : error
   }
-
-const plain = (session: PoolSession, text: string): Effect.Effect<void, SqlError> =>
-  Effect.asVoid(session.run({ ...plainRequest, text }))
 
 const nothing: SqlTransport.Answer = {
   columns: [],

@@ -3,8 +3,9 @@
  * So BEGIN is a word between us and our session (session.ts), which remembers that a transaction is open.
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, SqlTransport } from "@sluice/sql"
+import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import { ownRequest } from "../job/request.js"
 
 export type Isolation = NonNullable<SqlTransport.BeginOptions["isolation"]>
 
@@ -26,8 +27,8 @@ export const noSuchIsolation = (name: string): SqlError =>
     message: `There is no isolation "${name}"; there are ${Object.keys(isolationWords).join(", ")}`
   })
 
-const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
-  Effect.asVoid(session.run(SqlTransport.request(text, { transaction: "free" })))
+export const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
+  Effect.asVoid(session.run(ownRequest(text)))
 
 /** `isolation`: that of the jobs, where a transaction does not ask for another one. */
 export const transactions = (isolation: Isolation): SqlTransport.TransactionControl => ({
