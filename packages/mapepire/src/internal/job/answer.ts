@@ -13,24 +13,41 @@ export interface Executed {
 
 const nothing: ReadonlyArray<never> = []
 
+/** What a response has told; see `SqlTransport.Page`. */
+export interface AnswerParts {
+  /** Undefined: no result set. */
+  readonly decoder: RowDecoder | undefined
+  readonly pages: ReadonlyArray<Rows>
+  readonly done: boolean
+  readonly changes: number | undefined
+  readonly engineNanos: number
+  readonly inTransaction: boolean
+  readonly error: SqlError | undefined
+  readonly outputs: ReadonlyArray<OutputValue>
+}
+
 export class JobAnswer implements SqlTransport.Answer {
   readonly queueNanos = 0
   readonly routable = false
   readonly private = false
-  readonly outputs: ReadonlyArray<OutputValue>
+  readonly decoder: AnswerParts["decoder"]
+  private readonly pages: AnswerParts["pages"]
+  readonly done: AnswerParts["done"]
+  readonly changes: AnswerParts["changes"]
+  readonly engineNanos: AnswerParts["engineNanos"]
+  readonly inTransaction: AnswerParts["inTransaction"]
+  readonly error: AnswerParts["error"]
+  readonly outputs: AnswerParts["outputs"]
 
-  constructor(
-    /** Undefined: no result set. */
-    readonly decoder: RowDecoder | undefined,
-    private readonly pages: ReadonlyArray<Rows>,
-    readonly done: boolean,
-    readonly changes: number | undefined,
-    readonly engineNanos: number,
-    readonly inTransaction: boolean,
-    readonly error: SqlError | undefined,
-    outputs?: ReadonlyArray<OutputValue>
-  ) {
-    this.outputs = outputs ?? nothing
+  constructor(parts: AnswerParts) {
+    this.decoder = parts.decoder
+    this.pages = parts.pages
+    this.done = parts.done
+    this.changes = parts.changes
+    this.engineNanos = parts.engineNanos
+    this.inTransaction = parts.inTransaction
+    this.error = parts.error
+    this.outputs = parts.outputs
   }
 
   get columns(): ReadonlyArray<SqlTransport.Column> {
@@ -64,15 +81,15 @@ export class JobAnswer implements SqlTransport.Answer {
     const last = pages[pages.length - 1]!
     return pages.length === 1
       ? first!
-      : new JobAnswer(
-          first!.decoder,
-          pages.flatMap((page) => page.pages),
-          last.done,
-          first!.changes,
-          pages.reduce((nanos, page) => nanos + page.engineNanos, 0),
-          last.inTransaction,
-          last.error,
-          first!.outputs
-        )
+      : new JobAnswer({
+          decoder: first!.decoder,
+          pages: pages.flatMap((page) => page.pages),
+          done: last.done,
+          changes: first!.changes,
+          engineNanos: pages.reduce((nanos, page) => nanos + page.engineNanos, 0),
+          inTransaction: last.inTransaction,
+          error: last.error,
+          outputs: first!.outputs
+        })
   }
 }

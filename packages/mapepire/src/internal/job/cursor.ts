@@ -165,6 +165,15 @@ export class JobCursor implements SqlTransport.Cursor {
   }
 
   private get end(): JobAnswer {
-    return new JobAnswer(this.first.decoder, [], true, undefined, 0, this.session.inTransaction(), undefined)
+    return new JobAnswer({
+      decoder: this.first.decoder,
+      pages: [],
+      done: true,
+      changes: undefined,
+      engineNanos: 0,
+      inTransaction: this.session.transactionOpen,
+      error: undefined,
+      outputs: []
+    })
   }
 }

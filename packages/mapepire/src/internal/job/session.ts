@@ -213,7 +213,19 @@ export class JobSession implements SqlTransport.Session {
     let nanos = 0
     const from = (i: number): Effect.Effect<JobAnswer, SqlError> =>
       i >= chunks.length
-        ? Effect.sync(() => new JobAnswer(undefined, [], true, changes, nanos, this.transactionOpen, undefined))
+        ? Effect.sync(
+            () =>
+              new JobAnswer({
+                decoder: undefined,
+                pages: [],
+                done: true,
+                changes,
+                engineNanos: nanos,
+                inTransaction: this.transactionOpen,
+                error: undefined,
+                outputs: []
+              })
+          )
         : Effect.flatMap(Effect.mapError(send(chunks[i]!), partly(i, chunks.length)), (answer) => {
             changes = changes === undefined || answer.changes === undefined ? undefined : changes + answer.changes
             nanos += answer.engineNanos
@@ -401,17 +413,17 @@ export class JobSession implements SqlTransport.Session {
       decoder === undefined && frame.success && hasRows(frame) ? failure.rowsOfNothing(statement) : undefined
     const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, { integers })
     const count = frame.body.update_count
-    return new JobAnswer(
+    return new JobAnswer({
       decoder,
-      rows === undefined ? [] : [rows],
-      error !== undefined || decoder === undefined || frame.body.is_done === true,
+      pages: rows === undefined ? [] : [rows],
+      done: error !== undefined || decoder === undefined || frame.body.is_done === true,
       // Of batches a negative sum means that Db2 did not count.
-      decoder === undefined && typeof count === "number" && count >= 0 ? count : undefined,
-      (frame.executionTime ?? 0) * 1e6,
-      this.transactionOpen,
-      error ?? unread ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
-      Array.isArray(outputs) ? outputs : []
-    )
+      changes: decoder === undefined && typeof count === "number" && count >= 0 ? count : undefined,
+      engineNanos: (frame.executionTime ?? 0) * 1e6,
+      inTransaction: this.transactionOpen,
+      error: error ?? unread ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
+      outputs: Array.isArray(outputs) ? outputs : []
+    })
   }
 
   /** Of a failure response that has no rows. */
