@@ -6,11 +6,11 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as Data from "effect/Data"
 
-/** What a failure response says. */
-export interface Refusal {
-  readonly error?: string | null | undefined
-  readonly sql_state?: string | null | undefined
-  readonly sql_rc?: number | null | undefined
+/** What a failure response says; a `Frame` has it. */
+interface Refusal {
+  readonly error: string | undefined
+  readonly sqlState: string | null | undefined
+  readonly sqlRc: number | undefined
 }
 
 /**
@@ -84,16 +84,16 @@ export const reasonOf = (sqlState: string | undefined, sqlCode: number | undefin
   "Unknown"
 
 /** The driver allows 9,999 statements per connection; this is how it refuses one more. */
-export const isStatementLimit = (refusal: Refusal): boolean => refusal.sql_state === "HY014"
+export const isStatementLimit = (refusal: Refusal): boolean => refusal.sqlState === "HY014"
 
 /** The statement was stopped by a cancel. */
-export const isCancelled = (refusal: Refusal): boolean => refusal.sql_rc === -952 || refusal.sql_state === "57014"
+export const isCancelled = (refusal: Refusal): boolean => refusal.sqlRc === -952 || refusal.sqlState === "57014"
 
 const advice = (refusal: Refusal): string => {
   if (isStatementLimit(refusal)) {
     return ": this job has used up the statements that its driver allows; use a new one"
   }
-  switch (refusal.sql_rc) {
+  switch (refusal.sqlRc) {
     case -911:
       return ": the transaction was rolled back; run it again"
     case -913:
@@ -122,8 +122,6 @@ export interface Subject {
   readonly statement?: string | undefined
 }
 
-const nullable = <A>(value: A | null | undefined): A | undefined => value ?? undefined
-
 /** The daemon's own words as data. */
 export const daemonError = (
   refusal: Refusal,
@@ -135,8 +133,8 @@ export const daemonError = (
     message,
     job,
     messageId: /^\[([A-Z0-9]{7})\]/.exec(message)?.[1],
-    sqlState: nullable(refusal.sql_state),
-    sqlCode: nullable(refusal.sql_rc),
+    sqlState: refusal.sqlState ?? undefined,
+    sqlCode: refusal.sqlRc,
     log
   })
 }
@@ -166,11 +164,9 @@ export const refused = (
   })
 }
 
+/** What a failed `connect` says of credentials that will never do. */
 const notThisUser =
   /user ?id is not known|password is (incorrect|expired|not set|not valid)|password.{0,20}(incorrect|expired)|user ?id is disabled|user (id|profile).{0,30}(disabled|revoked|expired|not valid)|invalid (username|password)|authentication (factor|failed)/i
-
-/** Whether the text of a failed `connect` says that these credentials will never do. */
-export const isWrongPassword = (text: string): boolean => notThisUser.test(text)
 
 /**
  * A failure response to `connect`: its text is all there is. `said` is the same before secrets were taken out of it: a
@@ -179,7 +175,7 @@ export const isWrongPassword = (text: string): boolean => notThisUser.test(text)
 export const connectRefused = (refusal: Refusal, address: string, said: unknown): SqlError => {
   const text = refusal.error ?? "no reason was given"
   const whole = typeof said === "string" ? said : text
-  const reason = isWrongPassword(whole)
+  const reason = notThisUser.test(whole)
     ? "Authentication"
     : /refused by security rule/i.test(whole)
       ? "Authorization"
@@ -187,7 +183,7 @@ export const connectRefused = (refusal: Refusal, address: string, said: unknown)
   return SqlFailure.make({
     reason,
     message: `${address} refused the connection: ${text}`,
-    sqlState: nullable(refusal.sql_state),
+    sqlState: refusal.sqlState ?? undefined,
     cause: daemonError({ ...refusal, error: text }, undefined)
   })
 }

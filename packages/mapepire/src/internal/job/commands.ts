@@ -100,9 +100,8 @@ export const cl = (
       return error === undefined ? { log } : SqlFailure.annotate(error, { statement: request.text })
     }
     // The command may have done something before it failed.
-    const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
     const { job, scrub } = session.wire
-    return failure.refused(refusal, { job, statement: request.text }, "unknown", scrubRows(log, scrub))
+    return failure.refused(frame, { job, statement: request.text }, "unknown", scrubRows(log, scrub))
   })
 
 /** Those up to the first one that cannot be given as it is, and what is wrong with that one. */

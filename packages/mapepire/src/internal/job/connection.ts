@@ -61,13 +61,7 @@ const connect = (wire: Wire, address: string, options: ConnectionOptions, way: S
   Effect.flatMap(ask(wire, connectRequest(options, way)), (frame) => {
     if (!frame.success) {
       wire.job = undefined
-      return Effect.fail(
-        failure.connectRefused(
-          { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc },
-          address,
-          frame.body.error
-        )
-      )
+      return Effect.fail(failure.connectRefused(frame, address, frame.body.error))
     }
     wire.job = typeof frame.body.job === "string" ? frame.body.job : undefined
     return Effect.void

@@ -93,15 +93,7 @@ export class Control {
         this.close(wire, frame)
         return frame.success
           ? Effect.succeed(true)
-          : Effect.fail(
-              failure.refused(
-                { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc },
-                {
-                  job: wire.job,
-                  statement: sql
-                }
-              )
-            )
+          : Effect.fail(failure.refused(frame, { job: wire.job, statement: sql }))
       })
     })
   }

@@ -440,12 +440,11 @@ export class JobSession implements SqlTransport.Session {
 
   /** A failure response as a failure. Some say that the job is of no more use. */
   refusal(frame: Frame, statement: string | undefined, outcome?: SqlFailure.Outcome): SqlError {
-    const refusal = { error: frame.error, sql_state: frame.sqlState, sql_rc: frame.sqlRc }
     // What a statement had changed until it was cancelled stays changed in autocommit.
     const partial =
-      !this.transactional && failure.isCancelled(refusal) && (statement === undefined || mayWrite(statement))
+      !this.transactional && failure.isCancelled(frame) && (statement === undefined || mayWrite(statement))
     const known = outcome ?? (frame.refused && !partial ? undefined : "unknown")
-    const error = failure.refused(refusal, { job: this.wire.job, statement }, known)
+    const error = failure.refused(frame, { job: this.wire.job, statement }, known)
     const { reason } = SqlFailure.from(error)
     if (reason === "Deadlock") {
       this.transactionOpen = false
@@ -454,7 +453,7 @@ export class JobSession implements SqlTransport.Session {
       // The transaction was rolled back by it.
       this.wire.generation++
     }
-    if (failure.isStatementLimit(refusal)) {
+    if (failure.isStatementLimit(frame)) {
       this.wire.exhaust(error)
     } else if (reason === "SessionLost") {
       this.wire.retire(error)

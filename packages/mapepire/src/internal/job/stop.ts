@@ -16,7 +16,7 @@ import type { Control } from "./control.js"
 import type { Wire } from "./wire.js"
 
 const isCancelled = (frame: Frame | undefined): boolean =>
-  frame !== undefined && !frame.success && failure.isCancelled({ sql_rc: frame.sqlRc, sql_state: frame.sqlState })
+  frame !== undefined && !frame.success && failure.isCancelled(frame)
 
 /** A cancel that finds nothing to stop is lost (the daemon may not have begun): it is sent again after so long. */
 const repeatAfter = 1_000

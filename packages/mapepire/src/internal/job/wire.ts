@@ -438,7 +438,7 @@ export class Wire implements LinkEvents {
   expired(call: Call, transactional: boolean): void {
     const { late } = call
     const refused = late?.refused === true
-    const undone = refused && (transactional || !failure.isCancelled({ sql_rc: late.sqlRc, sql_state: late.sqlState }))
+    const undone = refused && (transactional || !failure.isCancelled(late))
     const outcome = late?.success === true ? "executed" : undone ? "notExecuted" : "unknown"
     this.settle(call, failure.late(this.subject(call), outcome), undefined)
   }
