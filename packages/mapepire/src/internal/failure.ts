@@ -322,6 +322,10 @@ export const withOutcome = (error: SqlError, outcome: SqlFailure.Outcome): SqlEr
 export const perhaps = (error: SqlError): SqlError =>
   SqlFailure.from(error).outcome === "notExecuted" ? withOutcome(error, "unknown") : error
 
+/** Tells a failure from what there is in its place. */
+export const isSqlError = (value: unknown): value is SqlError =>
+  typeof value === "object" && value !== null && "_tag" in value && value._tag === "SqlError"
+
 /** The words of whatever was thrown, or emitted as an event. */
 export const textOf = (error: unknown): string => {
   if (typeof error === "object" && error !== null) {

@@ -3,7 +3,7 @@
  * those of the property list of IBM's JDBC driver for IBM i (JTOpen 21), the driver that daemons use.
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure } from "@sluice/sql"
+import { badConfig } from "./failure.js"
 
 type Kind =
   | { readonly _tag: "Flag" }
@@ -143,8 +143,6 @@ export type JdbcOptions = { readonly [N in Name]?: ValueOf<(typeof properties)[N
   readonly raw?: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
-const invalid = (message: string): SqlError => SqlFailure.make({ reason: "InvalidParameter", message })
-
 /** Names come back from users' settings in any case; the driver wants them as in the table. */
 const spelling: ReadonlyMap<string, Name> = new Map(
   (Object.keys(properties) as ReadonlyArray<Name>).map((name) => [name.toLowerCase(), name])
@@ -173,7 +171,7 @@ export const encodeJdbc = (options: JdbcOptions): string | SqlError => {
       return refusalOf(name)
     }
     if (name.trim() === "" || /[;=]/.test(name)) {
-      return invalid("The name of a JDBC property must not be empty, nor contain a semicolon or an equals sign")
+      return badConfig("The name of a JDBC property must not be empty, nor contain a semicolon or an equals sign")
     }
     const written = String(value)
     if (/[;\p{Cc}]/u.test(written)) {
@@ -185,14 +183,14 @@ export const encodeJdbc = (options: JdbcOptions): string | SqlError => {
 }
 
 const refusalOf = (name: string): SqlError =>
-  invalid(
+  badConfig(
     refused.has(name.trim().toLowerCase())
       ? `The JDBC property "${name.trim().toLowerCase()}" must not be set here: credentials have options of their own, the others are not for daemons`
       : `No JDBC property is called "${name.slice(0, 60)}". If your driver knows it, give it in "raw"`
   )
 
 const unwritable = (name: string): SqlError =>
-  invalid(
+  badConfig(
     `The JDBC property "${name}" must not contain a semicolon or a control character: there is no way to write it`
   )
 
@@ -202,16 +200,16 @@ const write = (name: Name, value: unknown): string | SqlError => {
     case "Flag":
       return typeof value === "boolean" || value === "true" || value === "false"
         ? String(value)
-        : invalid(`The JDBC property "${name}" must be true or false`)
+        : badConfig(`The JDBC property "${name}" must be true or false`)
     case "OneOf":
       return kind.values.includes(String(value))
         ? String(value)
-        : invalid(`The JDBC property "${name}" must be one of: ${kind.values.join(" ")}`)
+        : badConfig(`The JDBC property "${name}" must be one of: ${kind.values.join(" ")}`)
     case "Whole": {
       const number = Number(value)
       return Number.isInteger(number) && number >= kind.min && number <= kind.max && value !== ""
         ? String(number)
-        : invalid(`The JDBC property "${name}" must be a whole number from ${kind.min} to ${kind.max}`)
+        : badConfig(`The JDBC property "${name}" must be a whole number from ${kind.min} to ${kind.max}`)
     }
     case "Libraries": {
       const list = Array.isArray(value) ? (value as ReadonlyArray<unknown>) : String(value).split(/[\s,]+/)
@@ -220,7 +218,7 @@ const write = (name: Name, value: unknown): string | SqlError => {
         (library) => !/^(\*[A-Z]+|[\p{L}@#$][\p{L}\p{N}@#$_.]{0,9}|"[^",;\p{Cc}]{1,10}")$/iu.test(String(library))
       )
       return list.length === 0 || wrong
-        ? invalid(`The JDBC property "${name}" must be a list of library names of at most 10 characters, or *LIBL`)
+        ? badConfig(`The JDBC property "${name}" must be a list of library names of at most 10 characters, or *LIBL`)
         : list.join(",")
     }
     case "Text":

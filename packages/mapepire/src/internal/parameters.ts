@@ -2,11 +2,12 @@
  * Values as a statement is given them, and as the daemon takes them. It binds every parameter as text, which Db2 converts
  * to the marker's type: so what is sent is a text that stands for exactly the value, or nothing is sent.
  */
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import type { Parameter } from "../Protocol.js"
+import { isSqlError } from "./failure.js"
 import { plainDecimal } from "./values.js"
 
 export interface ParameterOptions {
@@ -54,7 +55,7 @@ export const encodeParameterRows = (
       wrong === undefined
         ? encodeParameters(row, options)
         : SqlFailure.make({ reason: "InvalidParameter", message: `Row ${out.length} of the parameters ${wrong}` })
-    if (encoded instanceof SqlError) {
+    if (isSqlError(encoded)) {
       return encoded === shapeUnknown ? encoded : SqlFailure.annotate(encoded, { failedRow: out.length })
     }
     out.push(encoded)

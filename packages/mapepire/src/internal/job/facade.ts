@@ -135,7 +135,7 @@ export const make = (
 ): Effect.Effect<MapepireJob.MapepireJob, SqlError, Scope.Scope> =>
   Effect.gen(function* () {
     const connection = connectionOptions(config)
-    if (!("properties" in connection)) {
+    if (failure.isSqlError(connection)) {
       return yield* Effect.fail(connection)
     }
     const pageSize = Math.max(1, config.pageSize ?? 1_000)

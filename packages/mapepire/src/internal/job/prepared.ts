@@ -13,7 +13,7 @@ import { nullRefused, out, parametersOf } from "./commands.js"
 import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
 import { requestOf } from "./request.js"
-import { hasBinary, isRows, type JobSession } from "./session.js"
+import { hasBinary, type JobSession } from "./session.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
@@ -93,7 +93,7 @@ class PreparedStatement {
 
   execute(request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
     const encoded = this.session.parameters(request.params.map((value) => (value === out ? 0 : value)))
-    return isRows(encoded)
+    return !failure.isSqlError(encoded)
       ? this.send(encoded, request, (frame, blobs) => {
           if (!frame.success && frame.data === undefined) {
             return this.session.refusalWithoutRows(frame, request)
@@ -189,7 +189,7 @@ export const prepare = <A extends object>(
         request: SqlTransport.SqlRequest
       ): Effect.Effect<JobAnswer, SqlError> => {
         const chunks = session.chunks(rows)
-        return isRows(chunks)
+        return !failure.isSqlError(chunks)
           ? session.sum(chunks, (chunk) => statement.batch(chunk, request))
           : session.unencoded(chunks, request, () => sendAll(rows, request))
       }

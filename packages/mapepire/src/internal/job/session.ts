@@ -150,7 +150,7 @@ export class JobSession implements SqlTransport.Session {
     Effect.suspend(() => {
       const text = fromVerb(request.text)
       const chunks = this.chunks(rows)
-      if (!isRows(chunks)) {
+      if (failure.isSqlError(chunks)) {
         return this.unencoded(chunks, request, () => this.batch(request, rows))
       }
       const task = new Task(this.wire, this.stops, request)
@@ -173,7 +173,7 @@ export class JobSession implements SqlTransport.Session {
   /** Rows as messages; the same. */
   chunks(rows: SqlTransport.ParameterRows): Chunks | SqlError {
     const encoded = encodeParameterRows(rows, this.parameterOptions)
-    return isRows(encoded) ? chunksOf(encoded, this.options.batchRows, this.options.batchBytes) : encoded
+    return failure.isSqlError(encoded) ? encoded : chunksOf(encoded, this.options.batchRows, this.options.batchBytes)
   }
 
   /** What to do where parameters could not be encoded: ask the daemon how it takes bytes and try again, or fail. */
@@ -300,7 +300,7 @@ export class JobSession implements SqlTransport.Session {
       )
     }
     const parameters = this.parameters(params)
-    if (!isRows(parameters)) {
+    if (failure.isSqlError(parameters)) {
       return this.unencoded(parameters, request, () => this.first(task, cursor, rows))
     }
     return mayHaveRows(text)
@@ -421,8 +421,8 @@ export class JobSession implements SqlTransport.Session {
       changes: decoder === undefined && typeof count === "number" && count >= 0 ? count : undefined,
       engineNanos: (frame.executionTime ?? 0) * 1e6,
       inTransaction: this.transactionOpen,
-      error: error ?? unread ?? (Array.isArray(outputs) ? undefined : (outputs as SqlError)),
-      outputs: Array.isArray(outputs) ? outputs : []
+      error: error ?? unread ?? (failure.isSqlError(outputs) ? outputs : undefined),
+      outputs: failure.isSqlError(outputs) ? [] : outputs
     })
   }
 
@@ -470,8 +470,6 @@ const partly =
     const whole = outcome === "executed" ? index === count - 1 : index === 0
     return whole ? error : failure.withOutcome(error, "unknown")
   }
-
-export const isRows = <A>(value: ReadonlyArray<A> | SqlError): value is ReadonlyArray<A> => Array.isArray(value)
 
 /**
  * NULL for an INOUT parameter: the procedure runs, and reading the parameter back is what fails. That is the daemon's own

@@ -63,7 +63,7 @@ export class Task {
           resume(
             failed !== undefined
               ? Effect.fail(failed)
-              : isSqlError(result)
+              : failure.isSqlError(result)
                 ? Effect.fail(result)
                 : Effect.succeed(result)
           )
@@ -154,6 +154,3 @@ export class Task {
     }
   }
 }
-
-const isSqlError = (value: unknown): value is SqlError =>
-  typeof value === "object" && value !== null && "_tag" in value && value._tag === "SqlError"

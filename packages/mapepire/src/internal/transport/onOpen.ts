@@ -1,9 +1,9 @@
 /** What a session is prepared with before anybody gets it. */
-import { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure } from "@sluice/sql"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { PoolSession } from "../../MapepireJob.js"
 import type { SessionSettings } from "../../MapepireTransport.js"
+import * as failure from "../failure.js"
 import { ownRequest } from "../job/request.js"
 
 interface Step {
@@ -14,15 +14,12 @@ interface Step {
 const register = (name: string, value: string | number): Step | SqlError =>
   /^[A-Z][A-Z_ ]*$/i.test(name) && (typeof value === "string" || Number.isFinite(value))
     ? { text: `SET ${name} = ${typeof value === "number" ? value : `'${value.replaceAll("'", "''")}'`}`, params: [] }
-    : SqlFailure.make({
-        reason: "InvalidParameter",
-        message: "Special registers are named with letters and blanks, and set to a text or a number"
-      })
+    : failure.badConfig("Special registers are named with letters and blanks, and set to a text or a number")
 
 /** The statements in their order, or what is wrong with the settings. */
 const stepsOf = ({ client, onOpen, registers }: SessionSettings): ReadonlyArray<Step> | SqlError => {
   const set = Object.entries(registers ?? {}).map(([name, value]) => register(name, value))
-  const wrong = set.find((step) => step instanceof SqlError)
+  const wrong = set.find((step) => failure.isSqlError(step))
   if (wrong !== undefined) {
     return wrong
   }
@@ -49,7 +46,7 @@ export const onOpen = (
 ): Effect.Effect<void, SqlError> =>
   Effect.suspend(() => {
     const steps = stepsOf(settings)
-    if (steps instanceof SqlError) {
+    if (failure.isSqlError(steps)) {
       return Effect.fail(steps)
     }
     const all = transactional && steps.length > 0 ? [...steps, { text: "COMMIT", params: [] }] : steps

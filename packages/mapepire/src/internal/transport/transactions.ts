@@ -3,8 +3,9 @@
  * So BEGIN is a word between us and our session (session.ts), which remembers that a transaction is open.
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import type { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
+import * as failure from "../failure.js"
 import { ownRequest } from "../job/request.js"
 
 export type Isolation = NonNullable<SqlTransport.BeginOptions["isolation"]>
@@ -22,10 +23,7 @@ export const isolationWords: Readonly<
 export const isIsolation = (name: string): name is Isolation => Object.hasOwn(isolationWords, name)
 
 export const noSuchIsolation = (name: string): SqlError =>
-  SqlFailure.make({
-    reason: "InvalidParameter",
-    message: `There is no isolation "${name}"; there are ${Object.keys(isolationWords).join(", ")}`
-  })
+  failure.badConfig(`There is no isolation "${name}"; there are ${Object.keys(isolationWords).join(", ")}`)
 
 export const execute = (session: SqlTransport.Session, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(session.run(ownRequest(text)))
