@@ -1,5 +1,5 @@
 /** Pages that the worker writes by itself: answers without rows. */
-import { Flag, Header, headerBytes } from "../page.js"
+import { Flag, Header, Header8, headerBytes } from "../page.js"
 
 const utf8 = new TextEncoder()
 
@@ -23,7 +23,7 @@ export const emptyPage = (options: {
   words[Header.why] = options.why ?? 0
   words[Header.bytes] = page.byteLength
   words[Header.detail] = options.detail ?? -1
-  new Float64Array(page)[6] = -1
+  new Float64Array(page)[Header8.changes] = -1
   if (message !== undefined) {
     words[Header.errorOffset] = headerBytes
     words[headerBytes / 4] = message.length

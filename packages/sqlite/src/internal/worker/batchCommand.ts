@@ -1,13 +1,11 @@
 /** `SqliteClient.batch`: several statements with parameters of their own in one round trip, all of them or none. */
 import type { BatchResult, BatchStatement } from "../boundary.js"
 import { Flag, Header } from "../page.js"
-import { readError, views } from "../pageSource.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 import { ParameterCount } from "./execution.js"
+import { assertSound, everyRow, headerOf, nextPage } from "./pages.js"
 
 const savepoint = `"sluice batch"`
-
-const wordsOf = (page: ArrayBuffer) => new Int32Array(page, 0, 24)
 
 /** What is said of it on the other side; anything else is no failure of a statement. */
 const errorOf = (error: unknown) => {
@@ -25,21 +23,11 @@ const pagesOf = (prepared: Prepared): Array<ArrayBuffer> => {
   const pages: Array<ArrayBuffer> = []
   const scratch = new ArrayBuffer(256 * 1024)
   for (;;) {
-    let bytes = prepared.fetch(0x7fffffff, new Uint8Array(scratch), 0, scratch.byteLength)
-    let page: ArrayBuffer
-    if (bytes < 0) {
-      page = new ArrayBuffer((-bytes + 7) & ~7)
-      bytes = prepared.fetch(0x7fffffff, new Uint8Array(page), 0, page.byteLength)
-    } else {
-      page = scratch.slice(0, (bytes + 7) & ~7)
-    }
-    pages.push(page)
-    const words = wordsOf(page)
-    const code = words[Header.code]!
-    if (code !== 0) {
-      throw new EngineError(code, readError(views(page), 0) ?? `SQLite result code ${code}`)
-    }
-    if ((words[Header.flags]! & Flag.done) !== 0) {
+    const page = nextPage(prepared, everyRow, scratch)
+    assertSound(page)
+    const header = headerOf(page)
+    pages.push(page === scratch ? page.slice(0, header[Header.bytes]) : page)
+    if ((header[Header.flags]! & Flag.done) !== 0) {
       return pages
     }
   }
@@ -72,7 +60,7 @@ export const runBatch = (connection: Connection, statements: ReadonlyArray<Batch
   connection.exec(nested ? `SAVEPOINT ${savepoint}` : "BEGIN IMMEDIATE")
   const pages: Array<ReadonlyArray<ArrayBuffer>> = []
   const isPrivate = () =>
-    pages.some((of) => of.length > 0 && (wordsOf(of[of.length - 1]!)[Header.flags]! & Flag.private) !== 0)
+    pages.some((of) => of.length > 0 && (headerOf(of[of.length - 1]!)[Header.flags]! & Flag.private) !== 0)
   try {
     for (const statement of statements) {
       pages.push(runOne(connection, statement))

@@ -1,8 +1,7 @@
 /** A result handed out page by page. */
 import { Transaction } from "../boundary.js"
-import { Flag, Header } from "../page.js"
 import type { Execution } from "./execution.js"
-import type { Place } from "./place.js"
+import { isEmpty, lengthOf, type Place } from "./place.js"
 
 /** Bytes of pages that a statement which writes may have waiting in the worker before it holds the session. */
 const waitingBytes = 16 * 1024 * 1024
@@ -43,13 +42,11 @@ export class Cursor {
    * Steps a statement that writes to its end, before the session does anything else: a neighbour's acknowledged write
    * would otherwise be undone with it, should it fail or be abandoned. Past the limit it stops, and holds the session.
    */
-  runAhead(scratch: Place, step: (place: Place) => { readonly place: Place; readonly bytes: number }): void {
+  runAhead(scratch: Place, step: (place: Place) => Place): void {
     while (!this.execution.finished && this.execution.writes && this.bytes < waitingBytes) {
-      const { bytes, place } = step(scratch)
-      const page = place.bytes.slice(place.offset, place.offset + ((bytes + 7) & ~7)).buffer
-      const words = new Int32Array(page)
-      const empty = words[Header.rows] === 0 && (words[Header.flags]! & Flag.columns) === 0
-      if (this.execution.finished || !empty) {
+      const place = step(scratch)
+      if (this.execution.finished || !isEmpty(place)) {
+        const page = place.bytes.slice(place.offset, place.offset + lengthOf(place)).buffer
         this.waiting.push(page)
         this.bytes += page.byteLength
       }

@@ -5,7 +5,7 @@ import { Cursor } from "./cursor.js"
 import type { Connection } from "./engine.js"
 import type { Inbox } from "./inbox.js"
 import type { Outbox } from "./outbox.js"
-import { isEmpty, lengthOf, type Place, wordsOf } from "./place.js"
+import { isEmpty, type Place, wordsOf } from "./place.js"
 import type { Runner } from "./runner.js"
 
 export class Cursors {
@@ -135,7 +135,7 @@ export class Cursors {
         if (execution.finished) {
           this.runner.undoLeftOpen(cursor.use, place)
         }
-        return { place, bytes: lengthOf(place) }
+        return place
       })
     } while (!cursor.waits && !execution.finished)
   }

@@ -1,27 +1,21 @@
 /** The connection as functions of the program see it in the worker: everything at once, nothing to wait for. */
-import { type Decoder, makeDecoder, readColumns } from "../decoder.js"
+import type { PageSource } from "../decoder.js"
 import type { WorkerDatabase } from "../modules/model.js"
-import { Flag, Header, Header8, Why } from "../page.js"
-import { readError, views } from "../pageSource.js"
+import { Header8, Why } from "../page.js"
 import { encode } from "../parameters.js"
 import { ResultCode } from "../resultCode.js"
-import { type Connection, EngineError, type Prepared } from "./engine.js"
+import { type Connection, EngineError } from "./engine.js"
+import { everyRow, isLast, Reading } from "./pages.js"
 
-/** What `all` reads at once, and what `iterate` does. */
-const everyRow = 0x7fffffff
+/** What `iterate` reads at once. */
 const rowsPerPage = 64
 const pageBytes = 64 * 1024
 
-interface Cached {
-  readonly prepared: Prepared
-  decoder: Decoder | undefined
-}
-
 export class Database implements WorkerDatabase {
-  private readonly idle = new Map<string, Cached>()
-  private readonly used = new Set<Cached>()
+  private readonly idle = new Map<string, Reading>()
+  private readonly used = new Set<Reading>()
   private closed = false
-  /** Read as soon as it is written. */
+  /** Read as soon as it is written, whichever statement's it is. */
   private readonly scratch = new ArrayBuffer(pageBytes)
 
   constructor(private readonly connection: Connection) {}
@@ -36,10 +30,9 @@ export class Database implements WorkerDatabase {
 
   readonly all = <Row>(text: string, params: ReadonlyArray<unknown> = []): Array<Row> => {
     const rows: Array<Row> = []
-    this.start(text, params, (cached) => {
-      const keep = (page: ReadonlyArray<unknown>) => page.forEach((row) => rows.push(row as Row))
-      while (this.fetch(cached, everyRow, keep)) {
-        // Until there is no more.
+    this.each(text, params, (reading, page) => {
+      for (const row of reading.rows(page, "objects", "number")) {
+        rows.push(row as Row)
       }
     })
     return rows
@@ -48,14 +41,9 @@ export class Database implements WorkerDatabase {
   readonly run = (text: string, params: ReadonlyArray<unknown> = []) => {
     let changes = 0
     let lastInsertRowid = 0n
-    this.start(text, params, (cached) => {
-      const facts = (page: ArrayBuffer) => {
-        changes = Math.max(0, new Float64Array(page, 0, 12)[Header8.changes]!)
-        lastInsertRowid = new BigInt64Array(page, 0, 12)[Header8.lastInsertRowid]!
-      }
-      while (this.fetch(cached, everyRow, () => {}, facts)) {
-        // Until there is no more.
-      }
+    this.each(text, params, (_, page) => {
+      changes = Math.max(0, page.f64[Header8.changes]!)
+      lastInsertRowid = page.i64[Header8.lastInsertRowid]!
     })
     return { changes, lastInsertRowid }
   }
@@ -64,17 +52,20 @@ export class Database implements WorkerDatabase {
     this.rows(text, params) as IterableIterator<Row>
 
   private *rows(text: string, params: ReadonlyArray<unknown>): Generator<unknown, undefined> {
-    const cached = this.take(text, params)
+    const reading = this.take(text, params)
     try {
-      for (let more = true; more;) {
-        let page: ReadonlyArray<unknown> = []
-        more = this.fetch(cached, rowsPerPage, (rows) => (page = rows))
-        yield* page
+      for (;;) {
+        const page = this.next(reading, rowsPerPage)
+        // Asked now: the memory may be written over between two rows.
+        const last = isLast(page)
+        yield* reading.rows(page, "objects", "number")
+        if (last) {
+          return undefined
+        }
       }
     } finally {
-      this.give(text, cached)
+      this.give(text, reading)
     }
-    return undefined
   }
 
   /** Ends all that it has begun; from here on it is of no use. */
@@ -97,82 +88,62 @@ export class Database implements WorkerDatabase {
     return this.connection
   }
 
-  private start(text: string, params: ReadonlyArray<unknown>, use: (cached: Cached) => void): void {
-    const cached = this.take(text, params)
+  private each(text: string, params: ReadonlyArray<unknown>, use: (reading: Reading, page: PageSource) => void): void {
+    const reading = this.take(text, params)
     try {
-      use(cached)
+      for (;;) {
+        const page = this.next(reading, everyRow)
+        use(reading, page)
+        if (isLast(page)) {
+          return
+        }
+      }
     } finally {
-      this.give(text, cached)
+      this.give(text, reading)
     }
   }
 
-  private take(text: string, params: ReadonlyArray<unknown>): Cached {
+  private take(text: string, params: ReadonlyArray<unknown>): Reading {
     const connection = this.usable()
-    let cached = this.idle.get(text)
+    let reading = this.idle.get(text)
     this.idle.delete(text)
-    if (cached === undefined) {
+    if (reading === undefined) {
       const prepared = connection.prepare(text)
       if (prepared === undefined || prepared.tail !== "") {
         prepared?.finalize()
         throw new EngineError(-1, "all, run and iterate take exactly one statement; exec takes a script")
       }
-      cached = { prepared, decoder: undefined }
+      reading = new Reading(prepared, this.scratch)
     }
-    this.used.add(cached)
-    const { prepared } = cached
+    this.used.add(reading)
+    const { prepared } = reading
     try {
       if (prepared.parameterCount !== params.length) {
         throw new RangeError(`The statement has ${prepared.parameterCount} parameters, but ${params.length} were given`)
       }
       prepared.bind(new Uint8Array(encode(params)), 0, params.length, true)
     } catch (error) {
-      this.give(text, cached)
+      this.give(text, reading)
       throw error
     }
-    return cached
+    return reading
   }
 
-  private give(text: string, cached: Cached): void {
-    if (!this.used.delete(cached)) {
+  private give(text: string, reading: Reading): void {
+    if (!this.used.delete(reading)) {
       // Closed, and finalized, meanwhile.
       return
     }
-    cached.prepared.reset()
+    reading.prepared.reset()
     if (this.idle.has(text)) {
-      cached.prepared.finalize()
+      reading.prepared.finalize()
     } else {
-      this.idle.set(text, cached)
+      this.idle.set(text, reading)
     }
   }
 
-  /** Reads a page; answers whether there are more. */
-  private fetch(
-    cached: Cached,
-    maxRows: number,
-    take: (rows: Array<unknown>) => void,
-    facts: (page: ArrayBuffer) => void = () => {}
-  ): boolean {
+  private next(reading: Reading, maxRows: number): PageSource {
     this.usable()
-    const { prepared } = cached
-    let page = this.scratch
-    const needed = prepared.fetch(maxRows, new Uint8Array(page), 0, page.byteLength)
-    if (needed < 0) {
-      page = new ArrayBuffer((-needed + 7) & ~7)
-      prepared.fetch(maxRows, new Uint8Array(page), 0, page.byteLength)
-    }
-    const source = views(page)
-    const flags = source.u32[Header.flags]!
-    if ((flags & Flag.columns) !== 0) {
-      cached.decoder = makeDecoder(readColumns(source, 0) ?? [])
-    }
-    const code = source.i32[Header.code]!
-    if (code !== 0) {
-      throw new EngineError(code, readError(source, 0) ?? `SQLite result code ${code}`)
-    }
-    facts(page)
-    if (source.u32[Header.rows]! > 0) {
-      take(cached.decoder!.decode(source, 0, "objects", "number"))
-    }
-    return (flags & Flag.done) === 0
+    return reading.next(maxRows)
   }
 }

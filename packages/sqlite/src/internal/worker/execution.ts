@@ -3,7 +3,7 @@ import { memoryCounter } from "../counters.js"
 import { Flag, Header } from "../page.js"
 import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
-import type { Place } from "./place.js"
+import { type Place, wordsOf } from "./place.js"
 import type { Statements } from "./statements.js"
 
 /** Adds them up; of the memory the most counts. */
@@ -117,7 +117,7 @@ export class Execution {
       return bytes
     }
     this.count(prepared)
-    const words = new Int32Array(place.bytes.buffer, place.bytes.byteOffset + place.offset, 24)
+    const words = wordsOf(place)
     if (!this.first || this.tail !== "") {
       // Only one statement of several, and where the text may run is about all of them.
       words[Header.flags]! &= ~Flag.routable

@@ -14,8 +14,8 @@ import {
   type ToLoop,
   Word
 } from "../boundary.js"
-import { Flag, Header, Header8 } from "../page.js"
-import type { Place } from "./place.js"
+import { Flag, Header, Header8, headerBytes } from "../page.js"
+import { type Place, wordsOf } from "./place.js"
 import type { Sleeper } from "./sleeper.js"
 
 export class Outbox {
@@ -88,19 +88,17 @@ export class Outbox {
 
   /** Completes a page's header and hands it to the loop. */
   publish(place: Place, seq: number, more: boolean, queueNanos: number): void {
-    const { buffer } = place.bytes
-    const at = place.bytes.byteOffset + place.offset
-    const words = new Int32Array(buffer, at, 24)
+    const words = wordsOf(place)
     words[Header.seq] = seq
     words[Header.flags] = (words[Header.flags]! & ~Flag.more) | (more ? Flag.more : 0)
-    new Float64Array(buffer, at, 12)[Header8.queueNanos] = queueNanos
+    new Float64Array(words.buffer, words.byteOffset, headerBytes / 8)[Header8.queueNanos] = queueNanos
     if (this.counters !== undefined) {
       this.post(["counters", ++this.counted, this.counters])
       this.counters = undefined
       this.enter(Reply.counters)
     }
     if ((place.reply & Reply.kind) === Reply.buffer) {
-      const own: ArrayBuffer = buffer as ArrayBuffer
+      const own = place.bytes.buffer as ArrayBuffer
       this.post(["buffer", seq, own], [own])
     }
     this.announce(place.reply)

@@ -1,6 +1,6 @@
 /** A value that the worker itself asks SQLite for. */
-import { makeDecoder, readColumns, readError, views } from "../decoder.js"
-import { type Connection, EngineError } from "./engine.js"
+import type { Connection } from "./engine.js"
+import { Reading } from "./pages.js"
 
 /** The first value that a statement gives, undefined without rows. */
 export const queryValue = (connection: Connection, text: string): unknown => {
@@ -9,15 +9,9 @@ export const queryValue = (connection: Connection, text: string): unknown => {
     return undefined
   }
   try {
-    const page = new ArrayBuffer(4096)
     prepared.bind(new Uint8Array(0), 0, 0, false)
-    prepared.fetch(1, new Uint8Array(page), 0, page.byteLength)
-    const source = views(page)
-    const message = readError(source, 0)
-    if (message !== undefined) {
-      throw new EngineError(source.i32[2]!, message)
-    }
-    const rows = makeDecoder(readColumns(source, 0) ?? []).decode(source, 0, "arrays", "number")
+    const reading = new Reading(prepared, new ArrayBuffer(4096))
+    const rows = reading.rows(reading.next(1), "arrays", "number")
     return (rows[0] as ReadonlyArray<unknown> | undefined)?.[0]
   } finally {
     prepared.finalize()
