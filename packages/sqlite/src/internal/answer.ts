@@ -1,24 +1,41 @@
 /** A page as the client sees it. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
+import type { Call } from "./call.js"
 import { countersOf } from "./counters.js"
-import type { PageColumn } from "./decoder.js"
-import { Flag } from "./page.js"
+import type { Integers, PageColumn, PageSource, Shape } from "./decoder.js"
+import { Flag, Header, Header8 } from "./page.js"
 
 export class SqliteAnswer implements SqlTransport.Answer {
+  readonly columns: ReadonlyArray<PageColumn>
+  readonly queueNanos: number
+  readonly engineNanos: number
+  private readonly shape: Shape
+  private readonly integers: Integers
+  private readonly flags: number
+  private readonly changed: number
+  private readonly rowid: bigint
+  private readonly counted: ReadonlyArray<number> | undefined
+
+  /** Of the last page of a call; `rows` has those of all its pages. */
   constructor(
-    readonly columns: ReadonlyArray<PageColumn>,
+    { counters, entry, request }: Call,
+    source: PageSource,
+    base: number,
     private readonly rows: ReadonlyArray<any>, // eslint-disable-line @typescript-eslint/no-explicit-any -- as the query says
-    private readonly shape: "objects" | "arrays",
-    private readonly flags: number,
-    private readonly changed: number,
-    private readonly rowid: bigint,
-    private readonly integers: "number" | "bigint",
-    readonly queueNanos: number,
-    readonly engineNanos: number,
-    readonly error: SqlError | undefined,
-    private readonly counted: ReadonlyArray<number> | undefined
-  ) {}
+    readonly error: SqlError | undefined
+  ) {
+    const double = base >> 3
+    this.columns = entry?.columns ?? []
+    this.queueNanos = source.f64[double + Header8.queueNanos]!
+    this.engineNanos = source.f64[double + Header8.engineNanos]!
+    this.shape = request.shape
+    this.integers = request.integers
+    this.flags = source.u32[(base >> 2) + Header.flags]!
+    this.changed = source.f64[double + Header8.changes]!
+    this.rowid = source.i64[double + Header8.lastInsertRowid]!
+    this.counted = counters
+  }
 
   get counters(): Readonly<Record<string, number>> | undefined {
     return this.counted === undefined || this.counted.length === 0 ? undefined : { ...countersOf(this.counted) }

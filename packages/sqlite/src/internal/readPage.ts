@@ -8,7 +8,7 @@ import { callbackFailed, Op } from "./boundary.js"
 import type { Call } from "./call.js"
 import { makeDecoder, type PageSource, readColumns, readError, UnsafeIntegerError } from "./decoder.js"
 import * as failure from "./failure.js"
-import { Flag, Header, Header8, Why } from "./page.js"
+import { Flag, Header, Why } from "./page.js"
 
 /**
  * Takes a page of a call; undefined while more pages of the same answer follow. `failed` is the session's own reason,
@@ -57,20 +57,7 @@ export const readPage = (
     flags
   )
   call.opened = call.op === Op.open && (flags & Flag.done) === 0
-  const double = base >> 3
-  return new SqliteAnswer(
-    entry?.columns ?? [],
-    rows,
-    request.shape,
-    flags,
-    source.f64[double + Header8.changes]!,
-    source.i64[double + Header8.lastInsertRowid]!,
-    request.integers,
-    source.f64[double + Header8.queueNanos]!,
-    source.f64[double + Header8.engineNanos]!,
-    error,
-    call.counters
-  )
+  return new SqliteAnswer(call, source, base, rows, error)
 }
 
 /**
