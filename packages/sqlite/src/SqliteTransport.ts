@@ -29,6 +29,7 @@ import {
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
+import { longestTimer } from "./internal/longestTimer.js"
 import { literal, quoted } from "./internal/quoting.js"
 import { transactions } from "./internal/transactions.js"
 
@@ -160,9 +161,6 @@ const pragmaText = (name: string, value: string | number | boolean): string =>
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
 
-/** Node's timers know no longer time, and take one for none. */
-const longestTimer = 0x7fffffff
-
 const openingOf = (
   config: Config,
   untrusted: UntrustedRules | undefined,
@@ -208,8 +206,11 @@ const connectOptions = (
   workerUrl: config.workerUrl
 })
 
+/** SQLite keeps its limits as C's `int`. */
+const highestLimit = 0x7fffffff
+
 const isLimit = (value: number | undefined): boolean =>
-  value === undefined || (Number.isInteger(value) && value >= 0 && value <= 0x7fffffff)
+  value === undefined || (Number.isInteger(value) && value >= 0 && value <= highestLimit)
 
 /**
  * A transport for one database. Opens nothing by itself: the client opens the writer when it is made.

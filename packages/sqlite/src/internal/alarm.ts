@@ -1,7 +1,5 @@
 /** One timer for the earliest of many deadlines. */
-
-/** What `setTimeout` takes, in milliseconds; what is later is looked at again then. */
-const longestTimeout = 0x7fffffff
+import { longestTimer } from "./longestTimer.js"
 
 export class Alarm {
   private timer: NodeJS.Timeout | undefined
@@ -21,7 +19,8 @@ export class Alarm {
         this.clear()
         this.ring()
       },
-      Math.min(Math.max(0, at - performance.now()) + 0.5, longestTimeout)
+      // What is later is looked at again then.
+      Math.min(Math.max(0, at - performance.now()) + 0.5, longestTimer)
     )
     // Calls under way keep the process alive, their deadlines do not.
     this.timer.unref()
