@@ -20,7 +20,7 @@ import type { Handler, Question } from "./registry.js"
 const maxParameters = 31
 
 /** A page begins with the number of its rows; 0: the end. */
-const headerBytes = 4
+const countBytes = 4
 
 type Pull = Effect.Effect<Chunk.Chunk<unknown>, Option.Option<unknown>, unknown>
 
@@ -101,7 +101,7 @@ const page = (scan: Scan, columns: ReadonlyArray<string>): Uint8Array => {
   const view = (scratch ??= parameterView(new ArrayBuffer(pageBytes)))
   const values = new Array<unknown>(columns.length)
   let count = 0
-  let end = headerBytes
+  let end = countBytes
   for (; scan.at < scan.rows.length; scan.at++, count++) {
     take(scan.rows[scan.at], columns, values)
     const bytes = encodeInto(values, view, end, pageBytes - end)
@@ -113,7 +113,7 @@ const page = (scan: Scan, columns: ReadonlyArray<string>): Uint8Array => {
   if (count === 0 && scan.at < scan.rows.length) {
     // Larger than a page: it is one of its own.
     scan.at++
-    return withCount(Buffer.concat([new Uint8Array(headerBytes), new Uint8Array(encode(values))]), 1)
+    return withCount(Buffer.concat([new Uint8Array(countBytes), new Uint8Array(encode(values))]), 1)
   }
   return withCount(view.bytes.slice(0, end), count)
 }
