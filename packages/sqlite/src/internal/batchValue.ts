@@ -4,10 +4,13 @@ import type { SqlFailure } from "@sluice/sql"
 import type { BatchResult, ChangesResult, ErrorMessage } from "./boundary.js"
 import type { Call } from "./call.js"
 import * as failure from "./failure.js"
+import { ResultCode } from "./resultCode.js"
 import { callbackError, stoppedInCallback } from "./readPage.js"
 
 export const lateError = (call: Call, error: ErrorMessage, outcome: SqlFailure.Outcome): SqlError | undefined =>
-  error.code === 9 && call.request.deadline <= performance.now() ? failure.late(call.request.text, outcome) : undefined
+  error.code === ResultCode.interrupt && call.request.deadline <= performance.now()
+    ? failure.late(call.request.text, outcome)
+    : undefined
 
 /** The worker's result with what the event loop knows. */
 export type Settled<Result> = Result & { readonly failure: SqlError | undefined }
@@ -29,6 +32,6 @@ export const batchValue = (
       : (lateError(call, error, "notExecuted") ??
         callbackError(call, "notExecuted") ??
         stoppedInCallback(call, error.message, ended) ??
-        (error.code === 9 ? ended : undefined))
+        (error.code === ResultCode.interrupt ? ended : undefined))
   return { ...result, failure: failed }
 }

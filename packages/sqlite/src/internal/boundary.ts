@@ -120,8 +120,7 @@ export const Op = {
 } as const
 
 /**
- * A request slot, as Int32 words from its start; parameters follow at byte `Request.bytes`.
- * Parameters are tagged bytes: 0 null · 1 int64 · 2 float64 · 3 text (u32 bytes, UTF-8) · 4 blob (u32 bytes).
+ * A request slot, as Int32 words from its start; parameters follow at byte `Request.bytes`, tagged as in parameters.ts.
  */
 export const Request = {
   op: 0,
@@ -305,10 +304,7 @@ export interface ChosenExport {
 /** What SQLite is told when a callback fails; the loop knows the reason. */
 export const callbackFailed = "a callback failed"
 
-/** The code of an error message for what the engine does not have. */
-export const unsupportedCode = -2
-
-/** How an error crosses as a message. `code` is SQLite's extended result code, or below 0 when it is none of SQLite's. */
+/** How an error crosses as a message. `code` is SQLite's extended result code, or one of `OwnCode`. */
 export interface ErrorMessage {
   readonly code: number
   readonly message: string

@@ -16,6 +16,7 @@ import { Lookers, nextNumber, places } from "./lookers.js"
 import { openSeq, openSlot } from "./openSeq.js"
 import { bundleAdvice, defaultWorker, lookFrom } from "./packageFolder.js"
 import { type LoadedPump, pin } from "./pump.js"
+import { OwnCode } from "./resultCode.js"
 import { type SessionOptions, WorkerSession } from "./session.js"
 import { SqliteSession } from "./sqliteSession.js"
 
@@ -117,7 +118,7 @@ class Thread {
         for (let last = this.settled ? undefined : receive(port1); last !== undefined; last = receive(port1)) {
           hear(last.message)
         }
-        once(Exit.fail(failure.openFailure({ code: -1, message }, options.opening.filename)))
+        once(Exit.fail(failure.openFailure({ code: OwnCode.failed, message }, options.opening.filename)))
         // Asked to end it has answered everything, unless it died on the way or calls came too late for it.
         this.onEnd?.(message)
         this.session.lose(message)
@@ -182,7 +183,7 @@ const start = (options: ConnectOptions, onLost: (error: SqlError) => void, own: 
       )
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      resume(Effect.fail(failure.openFailure({ code: -1, message }, options.opening.filename)))
+      resume(Effect.fail(failure.openFailure({ code: OwnCode.failed, message }, options.opening.filename)))
     }
   })
 

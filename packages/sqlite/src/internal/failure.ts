@@ -1,16 +1,18 @@
 /** From SQLite's result codes to `SqlFailure` reasons (https://www.sqlite.org/rescode.html). */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
-import { type ErrorMessage, unsupportedCode } from "./boundary.js"
+import type { ErrorMessage } from "./boundary.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
-import { abortRollback, busySnapshot, isDirectory, ResultCode } from "./resultCode.js"
+import { ExtendedCode, OwnCode, primaryCode, ResultCode } from "./resultCode.js"
 import { firstStatement } from "./split.js"
 import { type Thrown, unpack } from "./thrown.js"
 
-const uniqueCodes: ReadonlySet<number> = new Set([2067, 1555, 2579])
-/** The file has been moved or replaced since it was opened. */
-const moved = 1032
+const uniqueCodes: ReadonlySet<number> = new Set([
+  ExtendedCode.unique,
+  ExtendedCode.primaryKey,
+  ExtendedCode.uniqueRowid
+])
 
 const notCompiled =
   /syntax error|incomplete input|unrecognized token|no such |has no column|ambiguous column|already exists|wrong number of arguments|may not be|misuse of|near "|values for|default value|cannot |must have|do not have the same|should (match|come)|too many|unknown |duplicate|values were supplied|term out of range|misused|does not match any|missing datatype|more than one primary key|recursive table|aggregate functions are not|HAVING clause|trigger-program|unable to identify|no tables specified|sub-select|expected|tree is too large|circularly defined|variable number|parser stack/i
@@ -29,7 +31,7 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
   if (uniqueCodes.has(code)) {
     return "UniqueViolation"
   }
-  switch (code & 0xff) {
+  switch (primaryCode(code)) {
     case ResultCode.error:
       return refused.test(message)
         ? "Authorization"
@@ -45,14 +47,14 @@ const reasonOf = (code: number, message: string): SqlFailure.Reason => {
     case ResultCode.corrupt:
       return unsafeSchema.test(message) ? "Authorization" : "Unknown"
     case ResultCode.abort:
-      return code === abortRollback ? "TransactionGone" : "Unknown"
+      return code === ExtendedCode.abortRollback ? "TransactionGone" : "Unknown"
     case ResultCode.busy:
-      return code === busySnapshot ? "Serialization" : "LockTimeout"
+      return code === ExtendedCode.busySnapshot ? "Serialization" : "LockTimeout"
     case ResultCode.locked:
     case ResultCode.protocol:
       return "LockTimeout"
     case ResultCode.readonly:
-      return code === moved ? "Connection" : "Authorization"
+      return code === ExtendedCode.moved ? "Connection" : "Authorization"
     case ResultCode.perm:
     case ResultCode.auth:
       return "Authorization"
@@ -92,17 +94,17 @@ const constraintOf = (message: string): Partial<SqlFailure.Details> => {
 /** What to do, for codes whose message does not say it. */
 const advice = (code: number, message: string): string | undefined => {
   switch (code) {
-    case abortRollback:
+    case ExtendedCode.abortRollback:
       return (
         "a transaction on the same session was rolled back, which ended this result; run the statement again, " +
         "and with readers a stream outside of transactions has a session of its own"
       )
-    case busySnapshot:
+    case ExtendedCode.busySnapshot:
       return "another connection has written since this transaction began to read; run the transaction again"
-    case moved:
+    case ExtendedCode.moved:
       return "the file was moved or replaced since it was opened; make the client anew"
   }
-  switch (code & 0xff) {
+  switch (primaryCode(code)) {
     case ResultCode.error:
       return besideResult.test(message)
         ? "a result or a transaction on the same session is open; end it first"
@@ -141,8 +143,8 @@ const advice = (code: number, message: string): string | undefined => {
 
 /** What was on its way to the disk may be there; rows before the one that OR FAIL stumbled over are. */
 const mayBePartial = (code: number, statement: string | undefined): boolean =>
-  (code & 0xff) === ResultCode.ioerr ||
-  ((code & 0xff) === ResultCode.constraint && statement !== undefined && /\bor\s+fail\b/i.test(statement))
+  primaryCode(code) === ResultCode.ioerr ||
+  (primaryCode(code) === ResultCode.constraint && statement !== undefined && /\bor\s+fail\b/i.test(statement))
 
 /** A failure of SQLite itself. */
 export const sqliteFailure = (
@@ -166,7 +168,7 @@ export const sqliteFailure = (
     code: error.code,
     statement,
     outcome: mayBePartial(error.code, statement) ? "unknown" : outcome,
-    ...((error.code & 0xff) === ResultCode.constraint ? constraintOf(error.message) : undefined)
+    ...(primaryCode(error.code) === ResultCode.constraint ? constraintOf(error.message) : undefined)
   })
 }
 
@@ -184,7 +186,7 @@ const threw = (thrown: Thrown, statement: string | undefined, outcome: SqlFailur
 
 /** SQLite would silently stop reading at a NUL, and read something else for what is no UTF-8. */
 export const unsendableText = (why: string, statement: string): SqlError =>
-  sqliteFailure({ code: 1, message: `syntax error: ${why}` }, statement)
+  sqliteFailure({ code: ResultCode.error, message: `syntax error: ${why}` }, statement)
 
 /** What may be otherwise in a moment: a lock, a lack of memory, files or room, a folder that is not there yet. */
 const passing: ReadonlySet<number> = new Set([
@@ -204,12 +206,16 @@ export const openFailure = (error: ErrorMessage, filename: string): SqlError => 
     return threw(thrown, undefined, "notExecuted")
   }
   const reason =
-    error.code === unsupportedCode ? "Unsupported" : error.code < 0 ? "Connection" : reasonOf(error.code, error.message)
+    error.code === OwnCode.unsupported
+      ? "Unsupported"
+      : error.code < 0
+        ? "Connection"
+        : reasonOf(error.code, error.message)
   return SqlFailure.make({
     reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
     message: `Cannot open SQLite database "${filename}": ${error.message}`,
     code: error.code < 0 ? undefined : error.code,
-    permanent: error.code < 0 || error.code === isDirectory || !passing.has(error.code & 0xff)
+    permanent: error.code < 0 || error.code === ExtendedCode.isDirectory || !passing.has(primaryCode(error.code))
   })
 }
 

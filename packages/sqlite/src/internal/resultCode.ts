@@ -1,4 +1,4 @@
-/** SQLite's primary result codes, the low byte of extended ones (https://www.sqlite.org/rescode.html). */
+/** SQLite's primary result codes (https://www.sqlite.org/rescode.html). */
 export const ResultCode = {
   ok: 0,
   error: 1,
@@ -23,11 +23,31 @@ export const ResultCode = {
   notadb: 26
 } as const
 
-/** Extended: the database is a directory. */
-export const isDirectory = 526
+/** The primary code of an extended one. */
+export const primaryCode = (code: number): number => code & 0xff
 
-/** Extended: a rollback that changed the schema has ended a result that was open on the connection. */
-export const abortRollback = 516
+/** Extended codes that are told apart. */
+export const ExtendedCode = {
+  /** The database is a directory. */
+  isDirectory: 526,
+  /** A rollback that changed the schema has ended a result that was open on the connection. */
+  abortRollback: 516,
+  /** Another connection has written since this one's transaction began to read; waiting does not help. */
+  busySnapshot: 517,
+  /** The file has been moved or replaced since it was opened. */
+  moved: 1032,
+  check: 275,
+  foreignKey: 787,
+  notNull: 1299,
+  primaryKey: 1555,
+  unique: 2067,
+  uniqueRowid: 2579,
+  datatype: 3091
+} as const
 
-/** Extended: another connection has written since this one's transaction began to read; waiting does not help. */
-export const busySnapshot = 517
+/** Codes of what is no error of SQLite's, below zero as none of its codes are: the message tells all. */
+export const OwnCode = {
+  failed: -1,
+  /** It cannot be done at all: where a file is opened, that is not for the connection's sake. */
+  unsupported: -2
+} as const

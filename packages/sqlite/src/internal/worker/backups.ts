@@ -1,7 +1,6 @@
 /** The backups that a connection is making, by the numbers that the loop has given them. One that is given up leaves its destination as it was. */
 import { existsSync, rmSync } from "node:fs"
-import { unsupportedCode } from "../boundary.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, primaryCode, ResultCode } from "../resultCode.js"
 import { type Backup, type Connection, EngineError } from "./engine.js"
 import { fileAt } from "./files.js"
 import { queryRows } from "./queryRows.js"
@@ -35,7 +34,7 @@ const isSameFile = (one: string, other: string): boolean => {
 const isOpen = (connection: Connection, destination: string): boolean =>
   queryRows(connection, "PRAGMA database_list").some(([, , file]) => isSameFile(String(file), destination))
 
-const isBusy = (error: unknown): boolean => error instanceof EngineError && (error.code & 0xff) === ResultCode.busy
+const isBusy = (error: unknown): boolean => error instanceof EngineError && primaryCode(error.code) === ResultCode.busy
 
 export const startBackup = (connection: Connection, id: number, destination: string): void => {
   const backups = backupsOf(connection)
@@ -63,7 +62,7 @@ export const stepBackup = (connection: Connection, id: number, pages: number) =>
     const own = isBusy(error) && connection.inTransaction() && queryValue(connection, "PRAGMA query_only") !== 1
     throw own
       ? new EngineError(
-          unsupportedCode,
+          OwnCode.unsupported,
           "A backup cannot be made inside a transaction that writes: run it before or after the transaction"
         )
       : error

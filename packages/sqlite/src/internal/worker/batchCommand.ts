@@ -1,7 +1,8 @@
 /** `SqliteClient.batch`: several statements with parameters of their own in one round trip, all of them or none. */
 import type { BatchResult, BatchStatement } from "../boundary.js"
 import { Flag, Header } from "../page.js"
-import { type Connection, EngineError, type Prepared } from "./engine.js"
+import { OwnCode } from "../resultCode.js"
+import { type Connection, EngineError, errorMessage, type Prepared } from "./engine.js"
 import { ParameterCount } from "./execution.js"
 import { assertSound, everyRow, headerOf, nextPage } from "./pages.js"
 
@@ -10,10 +11,10 @@ const savepoint = `"sluice batch"`
 /** What is said of it on the other side; anything else is no failure of a statement. */
 const errorOf = (error: unknown) => {
   if (error instanceof ParameterCount) {
-    return { code: -1, message: error.message, wanted: error.wanted }
+    return { code: OwnCode.failed, message: error.message, wanted: error.wanted }
   }
   if (error instanceof EngineError) {
-    return { code: error.code, message: error.message }
+    return errorMessage(error)
   }
   throw error
 }
@@ -43,7 +44,7 @@ const runOne = (connection: Connection, statement: BatchStatement): Array<ArrayB
   }
   try {
     if (prepared.tail !== "") {
-      throw new EngineError(-1, "each member of a batch is exactly one statement")
+      throw new EngineError(OwnCode.failed, "each member of a batch is exactly one statement")
     }
     if (prepared.parameterCount !== statement.count) {
       throw new ParameterCount(prepared.parameterCount)

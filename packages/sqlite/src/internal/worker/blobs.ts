@@ -1,10 +1,7 @@
 /** The blob handles of a connection, by the numbers that the loop has given them. */
 import type { BlobRequest } from "../boundary.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, primaryCode, ResultCode } from "../resultCode.js"
 import { type Blob, type Connection, EngineError } from "./engine.js"
-
-/** No code of SQLite's: what cannot be done at all. */
-const unsupported = -1
 
 const handles = new WeakMap<Connection, Map<number, Blob>>()
 
@@ -13,12 +10,12 @@ const opening = <A>(open: () => A): A => {
   try {
     return open()
   } catch (error) {
-    if (error instanceof EngineError && (error.code & 0xff) === 1) {
+    if (error instanceof EngineError && primaryCode(error.code) === ResultCode.error) {
       if (/^no such rowid|^cannot open value of type/.test(error.message)) {
         throw new EngineError(ResultCode.range, error.message)
       }
       if (error.message.startsWith("cannot open ")) {
-        throw new EngineError(unsupported, error.message)
+        throw new EngineError(OwnCode.failed, error.message)
       }
     }
     throw error

@@ -3,14 +3,14 @@ import { type ChangesResult, type ChangeStatement, rowKey } from "../boundary.js
 import { ParameterError } from "../parameters.js"
 import { ResultCode } from "../resultCode.js"
 import { Database } from "./database.js"
-import { type Connection, EngineError } from "./engine.js"
+import { type Connection, EngineError, errorMessage } from "./engine.js"
 
 const errorOf = (error: unknown) => {
   if (error instanceof ParameterError) {
     return { code: ResultCode.range, message: error.message }
   }
   if (error instanceof EngineError) {
-    return { code: error.code, message: error.message }
+    return errorMessage(error)
   }
   throw error
 }

@@ -7,7 +7,7 @@ import { runBatch } from "./batchCommand.js"
 import { askBlob } from "./blobs.js"
 import { runChanges } from "./changesCommand.js"
 import type { Callbacks } from "./callbacks.js"
-import { type Connection, EngineError } from "./engine.js"
+import { type Connection, EngineError, errorMessage } from "./engine.js"
 import type { Outbox } from "./outbox.js"
 import { queryValue } from "./queryValue.js"
 import { askRecorder, endRecordings } from "./recorders.js"
@@ -59,9 +59,7 @@ export const runCommand = (
     outbox.value(slot, seq, value, connection.inTransaction(), moved)
   }
   const fail = (error: unknown) => {
-    const code = error instanceof EngineError ? error.code : -1
-    const message = error instanceof Error ? error.message : String(error)
-    outbox.error(slot, seq, { code, message }, connection.inTransaction())
+    outbox.error(slot, seq, errorMessage(error), connection.inTransaction())
   }
   // What cannot be cloned is found out by sending it.
   const failToSend = (error: unknown) =>

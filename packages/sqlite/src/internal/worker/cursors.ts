@@ -1,6 +1,7 @@
 /** The results that are handed out page by page, and which of them holds the session. */
 import { Op, Request, Transaction } from "../boundary.js"
 import { Flag, Header, Why } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import { Cursor } from "./cursor.js"
 import type { Connection } from "./engine.js"
 import type { Inbox } from "./inbox.js"
@@ -45,7 +46,7 @@ export class Cursors {
   pull(slot: number, seq: number, id: number): void {
     const cursor = this.cursors.get(id)
     if (cursor === undefined) {
-      return this.runner.answerEmpty(slot, seq, { code: 21, message: "the cursor is closed" })
+      return this.runner.answerEmpty(slot, seq, { code: ResultCode.misuse, message: "the cursor is closed" })
     }
     this.answerPage(slot, seq, id, cursor)
   }
@@ -109,7 +110,10 @@ export class Cursors {
         seq,
         gone
           ? { why: Why.noTransaction }
-          : { code: 5, message: "the script cannot go on while another fiber's transaction is open on its session" },
+          : {
+              code: ResultCode.busy,
+              message: "the script cannot go on while another fiber's transaction is open on its session"
+            },
         cursor.execution.wrote
       )
     }

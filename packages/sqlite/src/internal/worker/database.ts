@@ -3,7 +3,7 @@ import type { PageSource } from "../decoder.js"
 import type { WorkerDatabase } from "../modules/model.js"
 import { Header8, Why } from "../page.js"
 import { encode } from "../parameters.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { everyRow, isLast, Reading } from "./pages.js"
 
@@ -80,7 +80,7 @@ export class Database implements WorkerDatabase {
 
   private usable(): Connection {
     if (this.closed) {
-      throw new EngineError(-1, "the database of runInWorker is only there while its function runs")
+      throw new EngineError(OwnCode.failed, "the database of runInWorker is only there while its function runs")
     }
     if (this.connection.check() !== Why.none) {
       throw new EngineError(ResultCode.interrupt, "interrupted")
@@ -111,7 +111,7 @@ export class Database implements WorkerDatabase {
       const prepared = connection.prepare(text)
       if (prepared === undefined || prepared.tail !== "") {
         prepared?.finalize()
-        throw new EngineError(-1, "all, run and iterate take exactly one statement; exec takes a script")
+        throw new EngineError(OwnCode.failed, "all, run and iterate take exactly one statement; exec takes a script")
       }
       reading = new Reading(prepared, this.scratch)
     }

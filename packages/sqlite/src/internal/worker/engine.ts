@@ -2,7 +2,8 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { BlobPlace, ChangesMessage, HookKind, Registration, Safety } from "../boundary.js"
+import type { BlobPlace, ChangesMessage, ErrorMessage, HookKind, Registration, Safety } from "../boundary.js"
+import { OwnCode } from "../resultCode.js"
 import type { Signals } from "../signals.js"
 
 export interface Engine {
@@ -22,7 +23,7 @@ export interface OpenOptions {
   readonly shared: SharedArrayBuffer
   readonly progressSteps: number
   readonly busyTimeout: number
-  /** Throws `EngineError` with `unsupportedCode` for limits that the engine cannot set. */
+  /** Throws `EngineError` with `OwnCode.unsupported` for limits that the engine cannot set. */
   readonly safety: Safety
 }
 
@@ -86,7 +87,7 @@ export type TableDefinition = Omit<Extract<Registration, { readonly kind: "table
 export interface Backup {
   /** Whether the destination has nothing of the copy until all of it. */
   readonly atOnce: boolean
-  /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` 5 or 6. */
+  /** Copies up to so many pages (−1: all); true when done. A busy source or destination throws `EngineError` (busy, locked). */
   readonly step: (pages: number) => boolean
   readonly remaining: () => number
   readonly pageCount: () => number
@@ -94,7 +95,7 @@ export interface Backup {
   readonly finish: () => void
 }
 
-/** All calls throw `EngineError`: 4 once the row has been changed, or when it is not there any more. */
+/** All calls throw `EngineError`: abort once the row has been changed, or when it is not there any more. */
 export interface Blob {
   /** In bytes. */
   readonly size: () => number
@@ -167,3 +168,9 @@ export class EngineError extends Error {
     this.code = code
   }
 }
+
+/** What is told of any error on the other side. */
+export const errorMessage = (error: unknown): ErrorMessage => ({
+  code: error instanceof EngineError ? error.code : OwnCode.failed,
+  message: error instanceof Error ? error.message : String(error)
+})

@@ -2,11 +2,12 @@
 import { Op, type Registration, Request, RequestFlag, type Start, Transaction, Word } from "../boundary.js"
 import { Lookers } from "../lookers.js"
 import { Why } from "../page.js"
+import { ResultCode } from "../resultCode.js"
 import type { Signals } from "../signals.js"
 import { Callbacks } from "./callbacks.js"
 import { runCommand } from "./commands.js"
 import { Cursors } from "./cursors.js"
-import type { Connection, Engine } from "./engine.js"
+import { type Connection, type Engine, errorMessage } from "./engine.js"
 import { Functions } from "./functions.js"
 import { Inbox } from "./inbox.js"
 import { Modules } from "./modules.js"
@@ -119,7 +120,7 @@ export class Loop {
       this.begin(oldest.slot, (seq) => {
         this.inbox.discard(seq, oldest.slot)
         this.runner.answerEmpty(oldest.slot, seq, {
-          code: 5,
+          code: ResultCode.busy,
           message: "the session is held by a stream of a statement that writes: consume or close that stream first"
         })
       })
@@ -219,8 +220,7 @@ export class Loop {
       this.connection.close()
       this.outbox.value(slot, seq, undefined, false)
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      this.outbox.error(slot, seq, { code: -1, message }, false)
+      this.outbox.error(slot, seq, errorMessage(error), false)
     }
     this.closing = true
   }

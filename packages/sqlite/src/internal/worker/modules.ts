@@ -1,7 +1,7 @@
 /** Modules of the program in the worker: imported by URL, registered as functions and aggregates, run by name. */
 import { AggregateOp, type ModuleRegistration } from "../boundary.js"
 import { Why } from "../page.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"
 import { Database } from "./database.js"
 import { type Callback, type Connection, EngineError } from "./engine.js"
@@ -186,7 +186,10 @@ export class Modules {
         return perform(() => exportOf(exports, name, isFunction)(database, ...args), connection).then(
           (value) => {
             if (ended()) {
-              throw new EngineError(-1, `${name} left a transaction open, so it was rolled back: end what it begins`)
+              throw new EngineError(
+                OwnCode.failed,
+                `${name} left a transaction open, so it was rolled back: end what it begins`
+              )
             }
             return value
           },
@@ -234,7 +237,7 @@ const exportOf = <A>(exports: Exports, name: string, is: (value: unknown) => val
     return value
   }
   throw new EngineError(
-    -2,
+    OwnCode.unsupported,
     `the module has no export "${name}" that is ${is === (isAggregate as unknown) ? "an aggregate (initial, step, final)" : "a function"}`
   )
 }

@@ -1,7 +1,8 @@
 /** The engine over the pump: what the worker asks for, as the pump's functions. */
-import { hookKinds, limitNames, type Safety, unsupportedCode } from "../boundary.js"
+import { hookKinds, limitNames, type Safety } from "../boundary.js"
 import type { BackupHandle, BlobHandle, ConnectionHandle, LoadedPump, Pump } from "../pump.js"
 import { quoted } from "../quoting.js"
+import { OwnCode } from "../resultCode.js"
 import type { Backup, Blob, Connection, Engine, OpenOptions, Prepared, TableDefinition } from "./engine.js"
 import { EngineError } from "./engine.js"
 import { firstStatement } from "../split.js"
@@ -129,7 +130,7 @@ const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
   restrict: () => {
     if (!pump.restrict(handle)) {
       throw new EngineError(
-        unsupportedCode,
+        OwnCode.unsupported,
         "SQL from strangers needs a SQLite with sqlite3_test_control: without, it copies expressions while it prepares"
       )
     }

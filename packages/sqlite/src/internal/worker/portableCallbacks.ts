@@ -1,12 +1,12 @@
 /** SQL functions by the carrier's own API; it has neither collations nor hooks. */
 import { AggregateOp } from "../boundary.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import type { CarrierDatabase, CarrierValue } from "../carrier.js"
 import { folded } from "../folded.js"
 import { type Callback, EngineError, type FunctionDefinition } from "./engine.js"
 
 export const unsupported = (what: string): EngineError =>
-  new EngineError(-1, `${what} needs the native engine: the portable one has none`)
+  new EngineError(OwnCode.failed, `${what} needs the native engine: the portable one has none`)
 
 /** With bigints asked for, so that none is cut; as numbers where they are exact, as on the native engine. */
 const plain = (value: unknown): unknown => {

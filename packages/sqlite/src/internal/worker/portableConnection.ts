@@ -2,8 +2,9 @@
 import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type HookKind, unsupportedCode } from "../boundary.js"
+import type { HookKind } from "../boundary.js"
 import { Flag, Why } from "../page.js"
+import { OwnCode } from "../resultCode.js"
 import { firstStatement, type Statement } from "../split.js"
 import type { CarrierFaults } from "./bindings.js"
 import type { CarrierDatabase, CarrierStatement } from "../carrier.js"
@@ -113,7 +114,7 @@ export class PortableConnection implements Connection {
 
   restrict(): void {
     throw new EngineError(
-      unsupportedCode,
+      OwnCode.unsupported,
       "SQL from strangers needs the native engine: the portable one cannot stop a statement that computes for ever"
     )
   }
@@ -394,7 +395,7 @@ const sizeOf = (path: string): number | undefined => {
 
 const cannotCopy = (): EngineError =>
   new EngineError(
-    unsupportedCode,
+    OwnCode.unsupported,
     "The portable engine cannot copy the database inside a transaction or while a result is open on the session: " +
       "export and back up outside of both, or use the native engine"
   )
@@ -402,7 +403,7 @@ const cannotCopy = (): EngineError =>
 /** Whoever has it open would go on writing to what no name leads to, and nothing tells whether somebody has. */
 const isThere = (): EngineError =>
   new EngineError(
-    unsupportedCode,
+    OwnCode.unsupported,
     "The portable engine does not back up over a file that is there, as others may have it open: give a new path"
   )
 

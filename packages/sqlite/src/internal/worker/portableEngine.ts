@@ -7,8 +7,8 @@
  */
 import { existsSync } from "node:fs"
 import { type CarrierFaults, findFaults } from "./bindings.js"
-import { limitNames, type Safety, unsupportedCode } from "../boundary.js"
-import { ResultCode } from "../resultCode.js"
+import { limitNames, type Safety } from "../boundary.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import type { Carrier, CarrierDatabase } from "../carrier.js"
 import { type Connection, type Engine, EngineError, type OpenOptions } from "./engine.js"
 import { PortableConnection } from "./portableConnection.js"
@@ -73,7 +73,7 @@ const protect = (database: CarrierDatabase, { defensive, limits, trustedSchema }
     const limit = limits[name]
     if (limit === undefined) return
     if (database.limits === undefined) {
-      throw new EngineError(unsupportedCode, `the limit ${name} needs the native engine, or a newer Node`)
+      throw new EngineError(OwnCode.unsupported, `the limit ${name} needs the native engine, or a newer Node`)
     }
     database.limits[carrierLimits[i]!] = limit
   })

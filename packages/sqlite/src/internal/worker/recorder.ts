@@ -21,7 +21,7 @@ import {
 import type { RecordingOptions } from "../boundary.js"
 import { folded } from "../folded.js"
 import { quoted } from "../quoting.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { termsOf } from "./indexTerms.js"
 import { Query, queryRows } from "./queryRows.js"
@@ -175,10 +175,13 @@ export class Recorder {
         if (wanted === undefined) {
           return []
         }
-        throw new EngineError(-1, `changes of ${name} cannot be recorded: it has no PRIMARY KEY`)
+        throw new EngineError(OwnCode.failed, `changes of ${name} cannot be recorded: it has no PRIMARY KEY`)
       }
       if (columns.length > mostColumns) {
-        throw new EngineError(-1, `changes of ${name} cannot be recorded: it has more than ${mostColumns} columns`)
+        throw new EngineError(
+          OwnCode.failed,
+          `changes of ${name} cannot be recorded: it has more than ${mostColumns} columns`
+        )
       }
       const names = columns.map(([column]) => column as string)
       const key = columns.map(([, place]) => Number(place))
@@ -261,7 +264,10 @@ export class Recorder {
       try {
         new Query(connection, `SELECT (${text}) FROM ${row(() => "NULL")}`).close()
       } catch {
-        throw new EngineError(-1, `changes of ${table} cannot be recorded: ${text} in a unique index is not understood`)
+        throw new EngineError(
+          OwnCode.failed,
+          `changes of ${table} cannot be recorded: ${text} in a unique index is not understood`
+        )
       }
       return {
         its: `(${text}) COLLATE ${quoted(collation)}`,

@@ -2,14 +2,11 @@
 import type { UntrustedRules } from "../boundary.js"
 import { Flag, Header } from "../page.js"
 import { quoted } from "../quoting.js"
+import { ResultCode } from "../resultCode.js"
 import { emptyPage } from "./answer.js"
 import { type Connection, EngineError, type Prepared } from "./engine.js"
 import { expandedLength, viewLengths } from "./expandedLength.js"
 import { queryRows } from "./queryRows.js"
-
-/** SQLite's codes for what is not allowed, and for what is too large. */
-const denied = 23
-const tooBig = 18
 
 /** Throws `EngineError` where the engine cannot do that. */
 export const restrict = (connection: Connection, rules: UntrustedRules): Connection => {
@@ -19,11 +16,11 @@ export const restrict = (connection: Connection, rules: UntrustedRules): Connect
     ...connection,
     prepare: (text) => {
       if (text.length > rules.text) {
-        throw new EngineError(tooBig, `the statement is longer than ${rules.text} characters`)
+        throw new EngineError(ResultCode.toobig, `the statement is longer than ${rules.text} characters`)
       }
       if (expandedLength(text, views()) > rules.expandedText) {
         throw new EngineError(
-          tooBig,
+          ResultCode.toobig,
           `the statement is longer than ${rules.expandedText} characters (maxExpandedText) with its common table ` +
             "expressions and views put in wherever they are mentioned: mention them less often"
         )
@@ -62,11 +59,11 @@ const viewsOf = (connection: Connection): (() => ReadonlyMap<string, number>) =>
 
 const refusalOf = (prepared: Prepared, rules: UntrustedRules): EngineError | undefined =>
   prepared.tail !== ""
-    ? new EngineError(denied, "not authorized: one statement at a time")
+    ? new EngineError(ResultCode.auth, "not authorized: one statement at a time")
     : !prepared.readonly
-      ? new EngineError(denied, "not authorized: only statements that read")
+      ? new EngineError(ResultCode.auth, "not authorized: only statements that read")
       : prepared.columnCount() > rules.columns
-        ? new EngineError(tooBig, `the result has more than ${rules.columns} columns`)
+        ? new EngineError(ResultCode.toobig, `the result has more than ${rules.columns} columns`)
         : undefined
 
 /** Ends a run that has given as much as it may. */
@@ -79,7 +76,11 @@ const bounded = (prepared: Prepared, rules: UntrustedRules): Prepared => {
   }
   const refuse = (what: string, out: Uint8Array, offset: number): number => {
     prepared.reset()
-    const page = emptyPage({ flags: Flag.readonly, code: tooBig, message: `the result has more than ${what}` })
+    const page = emptyPage({
+      flags: Flag.readonly,
+      code: ResultCode.toobig,
+      message: `the result has more than ${what}`
+    })
     out.set(new Uint8Array(page), offset)
     return page.byteLength
   }

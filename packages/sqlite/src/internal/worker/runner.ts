@@ -1,9 +1,9 @@
 /** Runs statements on the connection, each to its end or page by page; what goes wrong is told in a page, too. */
 import { Request, RequestFlag, requestBytes, requestOffset, Transaction } from "../boundary.js"
 import { Flag, Header, Why } from "../page.js"
-import { ResultCode } from "../resultCode.js"
+import { OwnCode, ResultCode } from "../resultCode.js"
 import { emptyPage } from "./answer.js"
-import { type Connection, EngineError } from "./engine.js"
+import { type Connection, EngineError, errorMessage } from "./engine.js"
 import { Execution, ParameterCount } from "./execution.js"
 import type { Inbox } from "./inbox.js"
 import type { Outbox } from "./outbox.js"
@@ -129,12 +129,11 @@ export class Runner {
         ? emptyPage({ flags: flags | Flag.readonly })
         : emptyPage({
             flags,
-            code: error.code,
-            message: error.message,
+            ...errorMessage(error),
             why: error.code === ResultCode.interrupt ? why : Why.none
           })
     }
-    return emptyPage({ flags, code: -1, message: error instanceof Error ? error.message : String(error) })
+    return emptyPage({ flags, ...errorMessage(error) })
   }
 
   private flags(): number {
@@ -182,7 +181,7 @@ export class Runner {
       const prepared = this.statements.take(id)
       if (prepared === undefined || prepared.tail !== "") {
         prepared?.finalize()
-        throw new EngineError(-1, "sql.many takes exactly one statement")
+        throw new EngineError(OwnCode.failed, "sql.many takes exactly one statement")
       }
       if (prepared.parameterCount !== width) {
         this.statements.give(id, prepared)
@@ -212,13 +211,13 @@ export class Runner {
     const text = this.statements.textOf(id)
     try {
       if (/^(?:\s|--[^\n]*\n|\/\*[^]*?\*\/)*(?:explain\s+(?:query\s+plan\s+)?)?pragma\b/i.test(text)) {
-        throw new EngineError(-2, "a PRAGMA cannot be described: preparing it may already run it")
+        throw new EngineError(OwnCode.unsupported, "a PRAGMA cannot be described: preparing it may already run it")
       }
       const prepared = this.statements.take(id)
       if (prepared !== undefined && prepared.tail !== "") {
         prepared.finalize()
         throw new EngineError(
-          -2,
+          OwnCode.unsupported,
           "a text of several statements cannot be described: the later ones depend on the first"
         )
       }
@@ -234,9 +233,7 @@ export class Runner {
       prepared?.finalize()
       this.outbox.value(slot, seq, value, this.connection.inTransaction())
     } catch (error) {
-      const code = error instanceof EngineError ? error.code : -1
-      const message = error instanceof Error ? error.message : String(error)
-      this.outbox.error(slot, seq, { code, message }, this.connection.inTransaction())
+      this.outbox.error(slot, seq, errorMessage(error), this.connection.inTransaction())
     }
     this.statements.forget(id)
   }

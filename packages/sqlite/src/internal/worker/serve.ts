@@ -1,12 +1,12 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
-import { type ErrorMessage, type Opening, type Start, type ToLoop, unsupportedCode } from "../boundary.js"
+import { type ErrorMessage, type Opening, type Start, type ToLoop } from "../boundary.js"
 import { carrier } from "../carrier.js"
 import { hasOption, readName } from "../databaseName.js"
 import { openSeq, openSlot } from "../openSeq.js"
 import { adopt, load, stalePump } from "../pump.js"
-import { isDirectory, ResultCode } from "../resultCode.js"
+import { ExtendedCode, OwnCode, primaryCode, ResultCode } from "../resultCode.js"
 import { firstStatement } from "../split.js"
-import { type Connection, type Engine, EngineError } from "./engine.js"
+import { type Connection, type Engine, EngineError, errorMessage } from "./engine.js"
 import { fifoAt, isDirectoryAt } from "./files.js"
 import { Loop } from "./loop.js"
 import { nativeEngine } from "./nativeEngine.js"
@@ -23,7 +23,7 @@ const chooseEngine = ({ loaded, opening: { engine: wished } }: Start): Engine =>
   const pump = wished === "portable" ? undefined : load(library)
   if (pump === undefined && wished === "native") {
     throw new EngineError(
-      -1,
+      OwnCode.failed,
       stalePump() ?? "the native pump is not there; install a C compiler or use the portable engine"
     )
   }
@@ -52,7 +52,7 @@ const configure = (connection: Connection, opening: Opening): string => {
   }
   if (connection.inTransaction()) {
     // What the client does next would become a part of it.
-    throw new EngineError(unsupportedCode, "onOpen leaves a transaction open: end it there")
+    throw new EngineError(OwnCode.unsupported, "onOpen leaves a transaction open: end it there")
   }
   if (opening.queryOnly) {
     connection.exec("PRAGMA query_only=ON")
@@ -64,11 +64,11 @@ const configure = (connection: Connection, opening: Opening): string => {
 /** SQLite says of a directory what it says of anything that it cannot open, or, where it only reads, cannot read. */
 const unreadable: ReadonlySet<number> = new Set([ResultCode.cantopen, ResultCode.ioerr])
 
-const errorMessage = (error: unknown, filename: string): ErrorMessage => {
-  const code = error instanceof EngineError ? error.code : -1
-  return unreadable.has(code & 0xff) && isDirectoryAt(filename)
-    ? { code: isDirectory, message: "it is a directory" }
-    : { code, message: error instanceof Error ? error.message : String(error) }
+const openError = (error: unknown, filename: string): ErrorMessage => {
+  const told = errorMessage(error)
+  return unreadable.has(primaryCode(told.code)) && isDirectoryAt(filename)
+    ? { code: ExtendedCode.isDirectory, message: "it is a directory" }
+    : told
 }
 
 /** A URI with `mode=rwc`: SQLite refuses it where it may make no file, also when the file is there. */
@@ -80,7 +80,7 @@ export const serve = (start: Start): void => {
   let connection: Connection | undefined
   const fail = (error: unknown): void => {
     connection?.close()
-    post(["failed", errorMessage(error, opening.filename)])
+    post(["failed", openError(error, opening.filename)])
     start.port.close()
   }
   let ready: () => void
@@ -89,7 +89,7 @@ export const serve = (start: Start): void => {
     const engine = chooseEngine(start)
     const fifo = fifoAt(opening.filename)
     if (fifo !== undefined) {
-      throw new EngineError(-1, `${fifo} is a FIFO`)
+      throw new EngineError(OwnCode.failed, `${fifo} is a FIFO`)
     }
     connection = engine.open({
       filename: opening.filename,
