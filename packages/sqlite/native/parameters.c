@@ -1,4 +1,4 @@
-/* Parameters: binds tagged bytes, as src/internal/boundary.ts has them (Request). */
+/* Parameters: binds tagged values, as src/internal/parameters.ts has them (ParameterTag). */
 #include "pump.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /** Reads tagged values (see parameters.ts): the arguments and the answers of callbacks. */
-import type { ParameterView } from "./parameters.js"
+import { ParameterTag, type ParameterView } from "./parameters.js"
 
 /** SQLite's values in JavaScript. Integers are numbers where they are exact, else bigints. */
 export type SqlValue = null | number | bigint | string | Uint8Array
@@ -12,7 +12,7 @@ interface At {
 const read = (view: ParameterView, at: At): SqlValue => {
   const start = at.offset
   switch (view.bytes[start]) {
-    case 1: {
+    case ParameterTag.integer: {
       at.offset = start + 9
       const low = view.data.getInt32(start + 1, true)
       if (view.data.getInt32(start + 5, true) === low >> 31) {
@@ -22,15 +22,17 @@ const read = (view: ParameterView, at: At): SqlValue => {
       const number = Number(whole)
       return Number.isSafeInteger(number) ? number : whole
     }
-    case 2:
+    case ParameterTag.float:
       at.offset = start + 9
       return view.data.getFloat64(start + 1, true)
-    case 3:
-    case 4: {
+    case ParameterTag.text:
+    case ParameterTag.blob: {
       const length = view.data.getUint32(start + 1, true)
       const from = start + 5
       at.offset = from + length
-      return view.bytes[start] === 3 ? view.text.utf8Slice(from, from + length) : view.bytes.slice(from, from + length)
+      return view.bytes[start] === ParameterTag.text
+        ? view.text.utf8Slice(from, from + length)
+        : view.bytes.slice(from, from + length)
     }
     default:
       at.offset = start + 1

@@ -1,6 +1,6 @@
 /**
- * The encoder of statement parameters into the tagged bytes that the worker binds (see `Request` in boundary.ts):
- * 0 null · 1 int64 · 2 float64 · 3 text (u32 bytes, UTF-8) · 4 blob (u32 bytes).
+ * The encoder of statement parameters into the tagged values that the worker binds: a `ParameterTag`, then nothing of
+ * null, 8 bytes of an int64 or float64, of text (UTF-8) and blob a u32 with the number of their bytes and these.
  *
  * Point queries write straight into their request slot without allocating (`encodeInto`). What does not fit there is
  * measured first and then written once into a buffer of exactly its size (`encode`, `encodeRows`), which can be
@@ -8,6 +8,9 @@
  */
 import { types } from "node:util"
 import { Request, requestBytes } from "./boundary.js"
+
+/** Also in native/parameters.c. */
+export const ParameterTag = { null: 0, integer: 1, float: 2, text: 3, blob: 4 } as const
 
 /** A value that SQLite cannot store as it is. It names the place and the type, never the value. */
 export class ParameterError extends Error {
@@ -167,7 +170,7 @@ const write = (
     case "bigint": {
       if (value > maxInt64 || value < minInt64) throw new ParameterError(index + 1, "bigint beyond 64 bits", row)
       if (at + 9 > end) return -1
-      view.bytes[at] = 1
+      view.bytes[at] = ParameterTag.integer
       view.data.setBigInt64(at + 1, value, true)
       return at + 9
     }
@@ -189,7 +192,7 @@ const write = (
 
 const writeNull = (view: ParameterView, at: number, end: number): number => {
   if (at + 1 > end) return -1
-  view.bytes[at] = 0
+  view.bytes[at] = ParameterTag.null
   return at + 1
 }
 
@@ -204,18 +207,18 @@ const writeNumber = (
   if (at + 9 > end) return -1
   const low = value | 0
   if (low === value && (low !== 0 || 1 / value > 0)) {
-    view.bytes[at] = 1
+    view.bytes[at] = ParameterTag.integer
     view.data.setInt32(at + 1, low, true)
     view.data.setInt32(at + 5, low >> 31, true)
   } else if (Number.isSafeInteger(value) && value !== 0) {
     const high = Math.floor(value / two32)
-    view.bytes[at] = 1
+    view.bytes[at] = ParameterTag.integer
     view.data.setUint32(at + 1, value - high * two32, true)
     view.data.setInt32(at + 5, high, true)
   } else {
     // SQLite would store NULL in its place.
     if (value !== value) throw new ParameterError(index + 1, "NaN", row)
-    view.bytes[at] = 2
+    view.bytes[at] = ParameterTag.float
     view.data.setFloat64(at + 1, value, true)
   }
   return at + 9
@@ -242,7 +245,7 @@ const writeText = (
       bytes[start + i] = unit
     }
     if (i === length) {
-      bytes[at] = 3
+      bytes[at] = ParameterTag.text
       view.data.setUint32(at + 1, length, true)
       return start + length
     }
@@ -250,7 +253,7 @@ const writeText = (
   if (!(text as unknown as WellFormed).isWellFormed()) throw new ParameterError(index + 1, "lone surrogate", row)
   if (start + length * 3 > end && start + Buffer.byteLength(text) > end) return -1
   const written = view.text.utf8Write(text, start)
-  view.bytes[at] = 3
+  view.bytes[at] = ParameterTag.text
   view.data.setUint32(at + 1, written, true)
   return start + written
 }
@@ -263,7 +266,7 @@ const tooLong = (text: string, index: number, row: number | undefined): number =
 const writeBlob = (bytes: Uint8Array, view: ParameterView, at: number, end: number): number => {
   const length = bytes.length
   if (at + 5 + length > end) return -1
-  view.bytes[at] = 4
+  view.bytes[at] = ParameterTag.blob
   view.data.setUint32(at + 1, length, true)
   view.bytes.set(bytes, at + 5)
   return at + 5 + length

@@ -1,5 +1,6 @@
-/** From tagged bytes (see `Request` in boundary.ts) to what a carrier binds. */
+/** From tagged bytes (see `ParameterTag`) to what a carrier binds. */
 import type { Statement } from "../split.js"
+import { ParameterTag } from "../parameters.js"
 import type { Carrier, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
 
 /** What a carrier's binding gets wrong, found by trying. */
@@ -28,24 +29,26 @@ export const readParameters = (bytes: Uint8Array, offset: number, count: number,
   for (let i = 0; i < count; i++) {
     const tag = data[at++]!
     switch (tag) {
-      case 0:
+      case ParameterTag.null:
         out.push(null)
         break
-      case 1:
+      case ParameterTag.integer:
         out.push(data.readBigInt64LE(at))
         at += 8
         break
-      case 2:
+      case ParameterTag.float:
         out.push(data.readDoubleLE(at))
         at += 8
         break
-      case 3:
-      case 4: {
+      case ParameterTag.text:
+      case ParameterTag.blob: {
         const length = data.readUInt32LE(at)
         at += 4
         // Copied, as the slot belongs to the next request before this statement has ended.
         out.push(
-          tag === 3 ? data.toString("utf8", at, at + length) : Uint8Array.prototype.slice.call(data, at, at + length)
+          tag === ParameterTag.text
+            ? data.toString("utf8", at, at + length)
+            : Uint8Array.prototype.slice.call(data, at, at + length)
         )
         at += length
         break
