@@ -2,7 +2,8 @@ import { FastCheck as fc } from "effect"
 import { describe, expect, it, vi } from "vitest"
 import { makeDecoder, readColumns, readError, UnsafeIntegerError, views } from "../src/internal/decoder.js"
 import { ColumnFlag, Header, Header8, Kind } from "../src/internal/page.js"
-import { type PageColumn, PageWriter, type Value } from "../src/internal/worker/encodePage.js"
+import type { PageColumn } from "../src/internal/pageSource.js"
+import { PageWriter, type Value } from "../src/internal/worker/encodePage.js"
 
 const facts = {
   flags: 0,

@@ -3,14 +3,10 @@
  * all its values are, and written when the page is finished.
  */
 import { ColumnFlag, descriptorBytes, Flag, Header, Header8, headerBytes, Kind, largeRowBytes, Tag } from "../page.js"
+import type { PageColumn } from "../pageSource.js"
 
 /** A value as a carrier answers it: integers are always bigints, floats always numbers. */
 export type Value = null | bigint | number | string | Uint8Array
-
-export interface PageColumn {
-  readonly name: string
-  readonly type: string | undefined
-}
 
 /** What a page says besides its rows. */
 export interface PageFacts {
