@@ -265,7 +265,7 @@ typedef struct Callback Callback;
 
 typedef enum FunctionKind { FUNCTION_SCALAR, FUNCTION_AGGREGATE, FUNCTION_WINDOW } FunctionKind;
 
-/* In the order of `hookKinds` in src/internal/boundary.ts. */
+/* In the order of `hookKinds` in src/internal/messages.ts. */
 typedef enum Hook {
   HOOK_AUTHORIZER,
   HOOK_BUSY,

@@ -30,7 +30,7 @@ import * as modules from "./internal/modules/make.js"
 import type { Modules } from "./internal/modules/model.js"
 import * as operations from "./internal/operations.js"
 import * as untrusted from "./internal/untrusted.js"
-import type { UntrustedRules } from "./internal/boundary.js"
+import type { UntrustedRules } from "./internal/opening.js"
 import type { UntrustedConfig } from "./internal/untrusted.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 

@@ -16,16 +16,8 @@ import type * as Scope from "effect/Scope"
 import { connect, type ConnectOptions, type Opened } from "./internal/connect.js"
 import { wrongRegistration } from "./internal/callbacks/check.js"
 import type { Enlist, Register } from "./internal/callbacks/make.js"
-import {
-  type ChangesMessage,
-  type Command,
-  limitNames,
-  type Opening,
-  type Registration,
-  safest,
-  type Safety,
-  type UntrustedRules
-} from "./internal/boundary.js"
+import type { ChangesMessage, Command, Registration } from "./internal/messages.js"
+import { limitNames, type Opening, safest, type Safety, type UntrustedRules } from "./internal/opening.js"
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"

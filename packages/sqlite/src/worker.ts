@@ -1,6 +1,6 @@
 /** The entry of the worker thread: serves one connection, described by `workerData`. */
 import { isMainThread, workerData } from "node:worker_threads"
-import type { Start } from "./internal/boundary.js"
+import type { Start } from "./internal/opening.js"
 import { serve } from "./internal/worker/serve.js"
 
 if (isMainThread) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { safest, sharedBytes } from "../src/internal/boundary.js"
+import { sharedBytes } from "../src/internal/boundary.js"
+import { safest } from "../src/internal/opening.js"
 import { findFaults } from "../src/internal/worker/bindings.js"
 import { carrier } from "../src/internal/carrier.js"
 import { portableEngine } from "../src/internal/worker/portableEngine.js"

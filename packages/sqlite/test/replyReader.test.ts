@@ -1,15 +1,8 @@
 /** Replies and the messages that belong to them come by different ways. */
 import { MessageChannel } from "node:worker_threads"
 import { expect, it } from "vitest"
-import {
-  pageSlots,
-  Reply,
-  replyRingOffset,
-  replyRingSize,
-  sharedBytes,
-  type ToLoop,
-  Word
-} from "../src/internal/boundary.js"
+import { pageSlots, Reply, replyRingOffset, replyRingSize, sharedBytes, Word } from "../src/internal/boundary.js"
+import type { ToLoop } from "../src/internal/messages.js"
 import { ReplyReader } from "../src/internal/replyReader.js"
 import { Waker } from "../src/internal/waker.js"
 

@@ -1,7 +1,7 @@
 /** What became of a batch, and what is said of a structured request that was late. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlFailure } from "@sluice/sql"
-import type { BatchResult, ChangesResult, ErrorMessage } from "./boundary.js"
+import type { BatchResult, ChangesResult, ErrorMessage } from "./messages.js"
 import type { Call } from "./call.js"
 import * as failure from "./failure.js"
 import { ResultCode } from "./resultCode.js"

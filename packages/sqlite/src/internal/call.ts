@@ -4,7 +4,7 @@ import type * as Cause from "effect/Cause"
 import type * as Fiber from "effect/Fiber"
 import type { SqlTransport } from "@sluice/sql"
 import type { SqliteAnswer } from "./answer.js"
-import type { Command } from "./boundary.js"
+import type { Command } from "./messages.js"
 import type { StatementEntry } from "./statementCache.js"
 
 /** What a call ends with: a page, a structured value, or a failure. */

@@ -1,7 +1,7 @@
 /** From SQLite's result codes to `SqlFailure` reasons (https://www.sqlite.org/rescode.html). */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
-import type { ErrorMessage } from "./boundary.js"
+import type { ErrorMessage } from "./messages.js"
 import { WorkerError } from "./modules/model.js"
 import type { ParameterError } from "./parameters.js"
 import { ExtendedCode, OwnCode, primaryCode, ResultCode } from "./resultCode.js"

@@ -2,7 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
-import type { Command } from "./boundary.js"
+import type { Command } from "./messages.js"
 import * as failure from "./failure.js"
 import type { OnWriter } from "./onWriter.js"
 import { ResultCode } from "./resultCode.js"

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
-import type { Loaded } from "./boundary.js"
+import type { Loaded } from "./opening.js"
 import type { Carrier } from "./carrier.js"
 import { here, packageFolder } from "./packageFolder.js"
 import type { Signals } from "./signals.js"

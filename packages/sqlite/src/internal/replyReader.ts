@@ -1,8 +1,6 @@
 /** Takes replies off the shared ring, in order, with the messages that belong to some of them. */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import {
-  type ChangesMessage,
-  type ErrorMessage,
   pageBytes,
   pageOffset,
   Reply,
@@ -10,9 +8,9 @@ import {
   replyOffset,
   replyRingOffset,
   replyRingSize,
-  type ToLoop,
   Word
 } from "./boundary.js"
+import type { ChangesMessage, ErrorMessage, ToLoop } from "./messages.js"
 import { pageEngineNanos, type PageSource, views } from "./decoder.js"
 import { TurnPatience } from "./turnPatience.js"
 import type { Waker } from "./waker.js"

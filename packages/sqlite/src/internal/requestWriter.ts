@@ -11,10 +11,10 @@ import {
   requestRingOffset,
   requestRingSize,
   slots,
-  type ToWorker,
   Transaction,
   Word
 } from "./boundary.js"
+import type { ToWorker } from "./messages.js"
 import type { Call } from "./call.js"
 import { origin } from "./clock.js"
 import { encode, encodeInto, encodeRows, parameterView } from "./parameters.js"

@@ -4,7 +4,7 @@ import { SqlClient, SqlTransport } from "@sluice/sql"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqliteClientConfig } from "../SqliteClient.js"
-import type { UntrustedRules } from "./boundary.js"
+import type { UntrustedRules } from "./opening.js"
 
 /**
  * How a database is opened for SQL from strangers. `limits` are those of `SqliteTransport`, with other defaults: `length`

@@ -1,6 +1,6 @@
 /** What SQLite cannot register, found out before any session is told. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { Registration } from "../boundary.js"
+import type { Registration } from "../messages.js"
 import * as failure from "../failure.js"
 
 /** Bytes (https://www.sqlite.org/c3ref/create_function.html). A carrier of the portable engine crashes on longer ones. */

@@ -2,7 +2,8 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import { AggregateOp, type HookKind, type Registration } from "../boundary.js"
+import { AggregateOp } from "../boundary.js"
+import type { HookKind, Registration } from "../messages.js"
 import type { SqlValue } from "../parameterReader.js"
 import { collationNeeded, handlerOf, numeric } from "./collationNeeded.js"
 import type {

@@ -1,7 +1,7 @@
 /** What has been registered on a client: every session of it gets all of it, those that open later, too. */
 import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { ChangesMessage, Registration } from "../boundary.js"
+import type { ChangesMessage, Registration } from "../messages.js"
 import { folded } from "../folded.js"
 import type { SqlValue } from "../parameterReader.js"
 import { servicesOf } from "./services.js"

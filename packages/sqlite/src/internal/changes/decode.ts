@@ -1,5 +1,5 @@
 /** From the worker's message to changes. */
-import type { ChangesMessage } from "../boundary.js"
+import type { ChangesMessage } from "../messages.js"
 import { rowOperations } from "../callbacks/make.js"
 import type { Change } from "./model.js"
 

@@ -9,7 +9,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlClient } from "@sluice/sql"
 import * as Effect from "effect/Effect"
-import { rowKey } from "../boundary.js"
+import { rowKey } from "../messages.js"
 import { folded } from "../folded.js"
 import { quoted } from "../quoting.js"
 

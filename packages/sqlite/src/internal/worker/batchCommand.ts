@@ -1,5 +1,5 @@
 /** `SqliteClient.batch`: several statements with parameters of their own in one round trip, all of them or none. */
-import type { BatchResult, BatchStatement } from "../boundary.js"
+import type { BatchResult, BatchStatement } from "../messages.js"
 import { Flag, Header } from "../page.js"
 import { OwnCode } from "../resultCode.js"
 import { type Connection, EngineError, errorMessage, type Prepared } from "./engine.js"

@@ -1,5 +1,5 @@
 /** The blob handles of a connection, by the numbers that the loop has given them. */
-import type { BlobRequest } from "../boundary.js"
+import type { BlobRequest } from "../messages.js"
 import { OwnCode, primaryCode, ResultCode } from "../resultCode.js"
 import { type Blob, type Connection, EngineError } from "./engine.js"
 

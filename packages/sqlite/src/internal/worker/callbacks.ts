@@ -2,18 +2,8 @@
  * The worker's half of callbacks: what SQLite calls in the middle of a statement is put to the event loop, and the thread
  * sleeps until the answer is there or the statement is to stop.
  */
-import {
-  AggregateOp,
-  Answer,
-  Ask,
-  callbackBytes,
-  callbackFailed,
-  callbackOffset,
-  type HookKind,
-  type Registration,
-  TableOp,
-  Word
-} from "../boundary.js"
+import { AggregateOp, Answer, Ask, callbackBytes, callbackOffset, TableOp, Word } from "../boundary.js"
+import { callbackFailed, type HookKind, type Registration } from "../messages.js"
 import { Why } from "../page.js"
 import { decodeValue } from "../parameterReader.js"
 import { encode, encodeInto, parameterView } from "../parameters.js"

@@ -1,5 +1,5 @@
 /** What `applyChangeset` has the worker do: changes one after the other, until one of them needs a decision. */
-import { type ChangesResult, type ChangeStatement, rowKey } from "../boundary.js"
+import { type ChangesResult, type ChangeStatement, rowKey } from "../messages.js"
 import { ParameterError } from "../parameters.js"
 import { ResultCode } from "../resultCode.js"
 import { Database } from "./database.js"

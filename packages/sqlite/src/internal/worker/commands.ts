@@ -1,5 +1,5 @@
 /** The rare requests, each a structured message with a structured answer. */
-import type { Command } from "../boundary.js"
+import type { Command } from "../messages.js"
 import { finishBackup, startBackup, stepBackup } from "./backups.js"
 import { ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"

@@ -2,7 +2,8 @@
  * What the worker needs of SQLite. Two engines provide it: the pump (`nativeEngine.ts`, can stop inside a statement) and
  * the carrier's own JavaScript API (`portableEngine.ts`, can stop between rows). Both write the same pages.
  */
-import type { BlobPlace, ChangesMessage, ErrorMessage, HookKind, Registration, Safety } from "../boundary.js"
+import type { BlobPlace, ChangesMessage, ErrorMessage, HookKind, Registration } from "../messages.js"
+import type { Safety } from "../opening.js"
 import { OwnCode } from "../resultCode.js"
 import type { Signals } from "../signals.js"
 

@@ -1,7 +1,6 @@
 /** What the loop sends: the ring of requests, and the messages that accompany them. */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import {
-  type Command,
   Op,
   Request,
   requestBytes,
@@ -10,9 +9,9 @@ import {
   requestRingOffset,
   requestRingSize,
   slots,
-  type ToWorker,
   Word
 } from "../boundary.js"
+import type { Command, ToWorker } from "../messages.js"
 import type { Sleeper } from "./sleeper.js"
 import type { Statements } from "./statements.js"
 

@@ -1,5 +1,7 @@
 /** The worker's loop: takes requests in order and gives each to whoever answers it. */
-import { Op, type Registration, Request, RequestFlag, type Start, Transaction, Word } from "../boundary.js"
+import { Op, Request, RequestFlag, Transaction, Word } from "../boundary.js"
+import type { Registration } from "../messages.js"
+import type { Start } from "../opening.js"
 import { Lookers } from "../lookers.js"
 import { Why } from "../page.js"
 import { ResultCode } from "../resultCode.js"

@@ -1,5 +1,6 @@
 /** Modules of the program in the worker: imported by URL, registered as functions and aggregates, run by name. */
-import { AggregateOp, type ModuleRegistration } from "../boundary.js"
+import { AggregateOp } from "../boundary.js"
+import type { ModuleRegistration } from "../messages.js"
 import { Why } from "../page.js"
 import { OwnCode, ResultCode } from "../resultCode.js"
 import { pack } from "../thrown.js"

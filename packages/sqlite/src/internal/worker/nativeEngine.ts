@@ -1,5 +1,6 @@
 /** The engine over the pump: what the worker asks for, as the pump's functions. */
-import { hookKinds, limitNames, type Safety } from "../boundary.js"
+import { hookKinds } from "../messages.js"
+import { limitNames, type Safety } from "../opening.js"
 import type { BackupHandle, BlobHandle, ConnectionHandle, LoadedPump, Pump } from "../pump.js"
 import { quoted } from "../quoting.js"
 import { OwnCode } from "../resultCode.js"

@@ -1,8 +1,6 @@
 /** What the worker answers: pages in the reply slot, in a page slot or as a message, and the ring that announces them. */
 import type { MessagePort } from "node:worker_threads"
 import {
-  type ChangesMessage,
-  type ErrorMessage,
   pageBytes,
   pageOffset,
   pageSlots,
@@ -11,9 +9,9 @@ import {
   replyOffset,
   replyRingOffset,
   replyRingSize,
-  type ToLoop,
   Word
 } from "../boundary.js"
+import type { ChangesMessage, ErrorMessage, ToLoop } from "../messages.js"
 import { Flag, Header, Header8, headerBytes } from "../page.js"
 import { type Place, wordsOf } from "./place.js"
 import type { Sleeper } from "./sleeper.js"

@@ -2,7 +2,7 @@
 import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { HookKind } from "../boundary.js"
+import type { HookKind } from "../messages.js"
 import { Flag, Why } from "../page.js"
 import { OwnCode } from "../resultCode.js"
 import { firstStatement, type Statement } from "../split.js"

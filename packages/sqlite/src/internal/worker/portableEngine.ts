@@ -7,7 +7,7 @@
  */
 import { existsSync } from "node:fs"
 import { type CarrierFaults, findFaults } from "./bindings.js"
-import { limitNames, type Safety } from "../boundary.js"
+import { limitNames, type Safety } from "../opening.js"
 import { OwnCode, ResultCode } from "../resultCode.js"
 import type { Carrier, CarrierDatabase } from "../carrier.js"
 import { type Connection, type Engine, EngineError, type OpenOptions } from "./engine.js"

@@ -18,7 +18,7 @@ import {
   type Value,
   write
 } from "../changeset/format.js"
-import type { RecordingOptions } from "../boundary.js"
+import type { RecordingOptions } from "../messages.js"
 import { folded } from "../folded.js"
 import { quoted } from "../quoting.js"
 import { OwnCode, ResultCode } from "../resultCode.js"

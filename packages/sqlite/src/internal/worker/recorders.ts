@@ -1,5 +1,5 @@
 /** The recordings of a connection, by the numbers that the loop has given them. */
-import type { RecordingRequest } from "../boundary.js"
+import type { RecordingRequest } from "../messages.js"
 import { ResultCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
 import { dropLeft, Recorder } from "./recorder.js"

@@ -1,5 +1,5 @@
 /** A connection for the statements of strangers: they read, one per text, within bounds. */
-import type { UntrustedRules } from "../boundary.js"
+import type { UntrustedRules } from "../opening.js"
 import { Flag, Header } from "../page.js"
 import { quoted } from "../quoting.js"
 import { ResultCode } from "../resultCode.js"

@@ -1,5 +1,6 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
-import { type ErrorMessage, type Opening, type Start, type ToLoop } from "../boundary.js"
+import type { ErrorMessage, ToLoop } from "../messages.js"
+import type { Opening, Start } from "../opening.js"
 import { carrier } from "../carrier.js"
 import { hasOption, readName } from "../databaseName.js"
 import { openSeq, openSlot } from "../openSeq.js"
