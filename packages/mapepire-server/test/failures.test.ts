@@ -166,6 +166,73 @@ describe("failures", () => {
     })
   )
 
+  it.scopedLive("are what a word is that a statement cannot have, with nothing done", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve(), "auto commit=false;libraries=SHOP")
+      yield* client.sql("create table kept (id integer)")
+      yield* client.sql("commit")
+      yield* client.sql("insert into kept values (1)")
+      for (const [sql, token] of [
+        ["commit garbage", "GARBAGE"],
+        ["commit work garbage", "GARBAGE"],
+        ["commit hold work", "WORK"],
+        ["commit insert into kept values (2)", "INSERT"],
+        ["rollback garbage", "GARBAGE"],
+        ["rollback work hold garbage", "GARBAGE"],
+        ["rollback to kept", "KEPT"],
+        ["rollback to savepoint", "<END-OF-STATEMENT>"],
+        ["rollback to savepoint kept garbage", "GARBAGE"],
+        ["savepoint kept garbage on rollback retain cursors", "GARBAGE"],
+        ["savepoint kept on rollback retain cursors garbage", "GARBAGE"],
+        ["savepoint kept", "<END-OF-STATEMENT>"],
+        ["release savepoint kept garbage", "GARBAGE"],
+        ["set schema other garbage", "GARBAGE"],
+        ["set current schema = other garbage", "GARBAGE"],
+        ["set schema =", "<END-OF-STATEMENT>"],
+        ["lock table kept", "<END-OF-STATEMENT>"],
+        ["lock kept in share mode", "KEPT"],
+        ["lock table kept in share mode allow read", "ALLOW"],
+        ["lock table kept in exclusive mode garbage", "GARBAGE"],
+        ["truncate table kept garbage", "GARBAGE"],
+        ["truncate kept immediate garbage", "GARBAGE"],
+        ["truncate table", "<END-OF-STATEMENT>"],
+        ["call qsys2.qcmdexc('DSPJOB' garbage)", "GARBAGE"]
+      ] as const) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.sql_rc, answer.sql_state]).toEqual([sql, -104, "42601"])
+        expect([sql, answer.error]).toEqual([sql, expect.stringContaining(`Token ${token} was not valid`)])
+      }
+      expect((yield* client.sql("values current schema")).data).toEqual([["SHOP"]])
+      expect((yield* client.sql("select id from kept")).data).toEqual([[1]])
+      for (const sql of [
+        "commit work hold",
+        "commit work",
+        "commit hold",
+        "savepoint a unique on rollback retain cursors on rollback retain locks",
+        "savepoint b on rollback retain locks on rollback retain cursors",
+        "rollback work to savepoint b",
+        "release to savepoint b",
+        "release savepoint a",
+        "rollback work hold",
+        "rollback work",
+        "rollback hold",
+        "lock table shop.kept in share mode",
+        "lock table kept in exclusive mode",
+        "lock table kept in exclusive mode allow read",
+        "truncate kept",
+        "truncate table shop.kept drop storage ignore delete triggers continue identity immediate",
+        "truncate table kept reuse storage restrict when delete triggers restart identity",
+        "set schema 'OTHER'",
+        "set current schema other",
+        "set current_schema = shop"
+      ]) {
+        expect([sql, (yield* client.sql(sql)).error]).toEqual([sql, undefined])
+      }
+      expect((yield* client.sql("values current schema")).data).toEqual([["SHOP"]])
+      expect((yield* client.sql("select id from kept")).data).toEqual([])
+    })
+  )
+
   it.scopedLive("never tell a parameter's value", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())

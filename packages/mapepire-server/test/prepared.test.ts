@@ -330,6 +330,8 @@ describe("CALL", () => {
       const sent = cases.map(([, value]) => value)
       expect((yield* client.run(call, sent)).error).toBeUndefined()
       expect(ran).toEqual(cases.map(([, , given]) => given))
+      yield* client.sql("call p(1, -2, 9007199254740993, 4, -19.5)")
+      expect(ran.splice(cases.length).slice(0, 6)).toEqual([1, -2, 9007199254740993n, 4n, "-19.50", null])
       for (const [at, value] of [
         [0, 32768],
         [1, "-2147483649"],

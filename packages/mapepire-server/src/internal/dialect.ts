@@ -1,8 +1,9 @@
 /** How texts become statements: Db2's dialect put into SQLite's, or passed on to a database that speaks it. */
+import { transactionControl } from "./db2/control.js"
 import type { Environment } from "./db2/environment.js"
 import { isWord } from "./db2/scan.js"
 import type { Statement } from "./db2/statement.js"
-import { tokensOf, transactionControl, translate } from "./db2/translate.js"
+import { tokensOf, translate } from "./db2/translate.js"
 
 export type Dialect = (text: string, environment: Environment) => Statement
 

@@ -160,6 +160,10 @@ export const closing = (tokens: ReadonlyArray<Token>, open: number): number => {
   return tokens.length
 }
 
+/** From `at` on, with a table's name in front that has lost its schema. */
+export const unqualified = (tokens: ReadonlyArray<Token>, at: number): ReadonlyArray<Token> =>
+  isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/") ? tokens.slice(at + 2) : tokens.slice(at)
+
 /** Cut at the commas of one depth. */
 export const split = (tokens: ReadonlyArray<Token>, depth: number): ReadonlyArray<ReadonlyArray<Token>> => {
   const parts: Array<Array<Token>> = [[]]

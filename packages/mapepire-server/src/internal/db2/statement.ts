@@ -37,8 +37,7 @@ export interface Run {
 }
 
 /** A procedure's argument. */
-export type Argument =
-  { readonly _tag: "Marker" } | { readonly _tag: "Literal"; readonly value: string | number | null }
+export type Argument = { readonly _tag: "Marker" } | { readonly _tag: "Literal"; readonly value: string | null }
 
 export type Statement =
   | Run

@@ -1,7 +1,10 @@
 /** From a text in Db2's dialect to what SQLite runs. */
+import { call } from "./call.js"
+import { lock, transactionControl } from "./control.js"
 import { addColumn, createTable } from "./createTable.js"
 import { readArithmetic } from "./dateArithmetic.js"
 import type { Environment } from "./environment.js"
+import { nameAt, refuseAfter, skipWords } from "./expected.js"
 import * as failures from "./failures.js"
 import { finalTable } from "./finalTable.js"
 import { readMarkers, refuseUntyped, tableOf } from "./markers.js"
@@ -20,12 +23,13 @@ import {
   type Token,
   token,
   Unterminated,
+  unqualified,
   wordsAt
 } from "./scan.js"
 import { refuseSqlite } from "./refusals.js"
 import { readRowNumbers } from "./rowNumbers.js"
 import { rewrite } from "./spellings.js"
-import type { Argument, Run, Statement } from "./statement.js"
+import type { Run, Statement } from "./statement.js"
 
 /** The tokens of a statement. Throws `Refused` for a text without any. */
 export const tokensOf = (text: string): ReadonlyArray<Token> => {
@@ -76,11 +80,7 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "DELETE":
       return change(tokens[0]!.text, tokens, environment)
     case "TRUNCATE":
-      return change(
-        "DELETE",
-        [...snippet("DELETE FROM"), ...unqualified(tokens, isWord(tokens[1], "TABLE") ? 2 : 1).slice(0, 1)],
-        environment
-      )
+      return change("DELETE", truncation(tokens), environment)
     case "MERGE":
       throw new failures.Refused(failures.unsupported("MERGE"))
     case "CREATE":
@@ -91,7 +91,7 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "CALL":
       return call(tokens)
     case "LOCK":
-      return { _tag: "Lock" }
+      return lock(tokens)
     case "GRANT":
     case "REVOKE":
     case "COMMENT":
@@ -103,67 +103,6 @@ export const translate = (text: string, environment: Environment): Statement => 
     default:
       return failures.refuse(tokens[0]!.text)
   }
-}
-
-/** Statements about the unit of work; they are the same over every transport. */
-export const transactionControl = (tokens: ReadonlyArray<Token>): Statement | undefined => {
-  const name = (at: number): string => {
-    const item = tokens[at]
-    if (!isName(item)) {
-      return failures.refuse(tokens[at]?.text ?? "<END-OF-STATEMENT>")
-    }
-    return nameOf(item)
-  }
-  switch (tokens[0]?.text) {
-    case "COMMIT":
-      return { _tag: "Commit", hold: isWord(tokens.at(-1), "HOLD") }
-    case "ROLLBACK": {
-      const to = tokens.findIndex((item) => isWord(item, "SAVEPOINT"))
-      return to < 0 ? { _tag: "Rollback" } : { _tag: "RollbackTo", name: name(to + 1) }
-    }
-    case "SAVEPOINT":
-      // Db2 wants this clause.
-      return tokens.some((_, i) => wordsAt(tokens, i, "ON", "ROLLBACK", "RETAIN", "CURSORS"))
-        ? { _tag: "Savepoint", name: savepoint(name(1)) }
-        : failures.refuse("<END-OF-STATEMENT>")
-    case "RELEASE":
-      return { _tag: "Release", name: name(isWord(tokens[1], "TO") ? 3 : 2) }
-    case "SET":
-      if (isWord(tokens[1], "TRANSACTION")) {
-        return isolation(tokens)
-      }
-      return setSchema(tokens)
-    default:
-      return undefined
-  }
-}
-
-const savepoint = (name: string): string => {
-  if (name.startsWith("SYS")) {
-    throw new failures.Refused(failures.reservedName(name))
-  }
-  return name
-}
-
-const levels = ["SERIALIZABLE", "NO COMMIT", "READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ"]
-const modes = new Set([...levels.map((level) => `ISOLATION LEVEL ${level}`), "READ ONLY", "READ WRITE"])
-
-/** `SET TRANSACTION mode, mode`. */
-const isolation = (tokens: ReadonlyArray<Token>): Statement => {
-  const given = split(tokens.slice(2), 0)
-  const bad = given.find((mode) => !modes.has(mode.map(({ text }) => text).join(" ")))
-  return bad === undefined
-    ? { _tag: "Isolation", readOnly: tokens.some((_, i) => wordsAt(tokens, i, "READ", "ONLY")) }
-    : failures.refuse(bad.at(-1)?.text ?? "<END-OF-STATEMENT>")
-}
-
-const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
-  const at = isWord(tokens[1], "CURRENT") ? 2 : 1
-  if (!isWord(tokens[at], "SCHEMA", "CURRENT_SCHEMA")) {
-    return undefined
-  }
-  const value = tokens.at(-1)!
-  return { _tag: "SetSchema", schema: value.kind === "string" ? value.text.slice(1, -1) : nameOf(value) }
 }
 
 const quotedNames = (tokens: ReadonlyArray<Token>): ReadonlySet<string> =>
@@ -258,6 +197,28 @@ const orderedValues = (tokens: ReadonlyArray<Token>): string => {
   return `SELECT * FROM (${render(tokens.slice(0, end))}) ${render(tokens.slice(end))}`
 }
 
+/** What may follow the table of a TRUNCATE, and is nothing to SQLite. */
+const truncateClauses = [
+  ["DROP", "STORAGE"],
+  ["REUSE", "STORAGE"],
+  ["IGNORE", "DELETE", "TRIGGERS"],
+  ["RESTRICT", "WHEN", "DELETE", "TRIGGERS"],
+  ["CONTINUE", "IDENTITY"],
+  ["RESTART", "IDENTITY"],
+  ["IMMEDIATE"]
+]
+
+const truncation = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
+  const named = unqualified(tokens, skipWords(tokens, 1, "TABLE"))
+  const clauseEnd = (at: number): number => {
+    const clause = truncateClauses.find((words) => wordsAt(named, at, ...words))
+    return clause === undefined ? at : clauseEnd(at + clause.length)
+  }
+  nameAt(named, 0)
+  refuseAfter(named, clauseEnd(1))
+  return [...snippet("DELETE FROM"), named[0]!]
+}
+
 const change = (
   verb: "INSERT" | "UPDATE" | "DELETE",
   tokens: ReadonlyArray<Token>,
@@ -340,10 +301,6 @@ const withoutDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => 
   ]
 }
 
-/** From `at` on, with a table's name in front that has lost its schema. */
-const unqualified = (tokens: ReadonlyArray<Token>, at: number): ReadonlyArray<Token> =>
-  isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/") ? tokens.slice(at + 2) : tokens.slice(at)
-
 const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Statement => {
   const verb = tokens[0]!.text
   readArithmetic(tokens)
@@ -415,34 +372,3 @@ const ddl = (text: string, library: string | undefined): Run => ({
   columnQuery: undefined,
   typeQuery: undefined
 })
-
-const call = (tokens: ReadonlyArray<Token>): Statement => {
-  const open = tokens.findIndex((item) => isSymbol(item, "("))
-  const name = tokens
-    .slice(1, open < 0 ? tokens.length : open)
-    .map((item) => (item.kind === "symbol" ? "." : nameOf(item)))
-  const end = open < 0 ? tokens.length : closing(tokens, open)
-  if (end < tokens.length - 1) {
-    failures.refuse(tokens[end + 1]!.text)
-  }
-  const inside = open < 0 ? [] : tokens.slice(open + 1, end)
-  const items = inside.length === 0 ? [] : split(inside, 1)
-  return { _tag: "Call", name: name.join(""), arguments: items.map(argument) }
-}
-
-const argument = (item: ReadonlyArray<Token>): Argument => {
-  const [first, second] = item
-  if (first?.kind === "marker") {
-    return { _tag: "Marker" }
-  }
-  if (first?.kind === "string") {
-    return { _tag: "Literal", value: first.text.slice(1, -1).replaceAll("''", "'") }
-  }
-  if (first?.kind === "number") {
-    return { _tag: "Literal", value: Number(first.text) }
-  }
-  if (isSymbol(first, "-") && second?.kind === "number") {
-    return { _tag: "Literal", value: -Number(second.text) }
-  }
-  return isWord(first, "NULL") ? { _tag: "Literal", value: null } : failures.refuse(first?.text ?? ")")
-}
