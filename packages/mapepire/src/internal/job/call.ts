@@ -42,7 +42,7 @@ export class Call {
   /** It is being stopped, for a deadline or an interrupt. */
   stopping: ((done: () => void) => void) | undefined
   /** The response that came while it was being stopped. */
-  late: Frame | undefined
+  stoppedWith: Frame | undefined
   /** Told once when it is answered, beside its caller. */
   private listeners: Array<() => void> | undefined
 

@@ -40,8 +40,6 @@ export interface ConnectionOptions {
   readonly serial: boolean
 }
 
-const isLost = SqlFailure.is("SessionLost")
-
 /** Milliseconds that `exit` may take when everything is over anyway. */
 const goodbye = 500
 
@@ -87,14 +85,16 @@ export const open = (
         yield* Effect.addFinalizer(() => leave(wire))
         yield* Effect.mapError(connect(wire, endpoint.address, options, way), (error) =>
           // There was no job that could have been lost: it is as if nobody had answered at all.
-          isLost(error) ? failure.unreachable(endpoint.address, wire.endedBy ?? "the connection was lost") : error
+          SqlFailure.is("SessionLost")(error)
+            ? failure.unreachable(endpoint.address, wire.endedBy ?? "the connection was lost")
+            : error
         )
         const stop = keepAlive(wire, link, options.keepAlive, (why) => wire.ended(why))
         yield* Effect.addFinalizer(() => Effect.sync(stop))
         return {
           wire,
           reconnect: (properties: string, begun: () => void) =>
-            inTime(
+            withinConnectTimeout(
               endpoint,
               options
             )(
@@ -112,9 +112,9 @@ export const open = (
         }
       })
     )
-    .pipe(inTime(endpoint, options))
+    .pipe(withinConnectTimeout(endpoint, options))
 
-const inTime =
+const withinConnectTimeout =
   ({ address }: Endpoint, { connectTimeout }: ConnectionOptions) =>
   <A, R>(connected: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
     Effect.timeoutFail(connected, {

@@ -87,10 +87,10 @@ export class JobSession implements SqlTransport.Session {
     request: SqlTransport.SqlRequest,
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
     after: Effect.Effect<void>,
-    bounded = false
+    inGrace = false
   ): Effect.Effect<JobAnswer, SqlError> {
     const task = new Task(this.wire, this.stops, request)
-    task.bounded = bounded
+    task.inGrace = inGrace
     const cursor = new JobCursor(this, task, this.options.pageSize)
     const succeeded = (page: JobAnswer) => (after === Effect.void ? Effect.succeed(page) : Effect.as(after, page))
     const failed = (cause: Cause.Cause<SqlError>) =>
@@ -158,7 +158,7 @@ export class JobSession implements SqlTransport.Session {
         this.sum(chunks, (chunk) =>
           Effect.mapError(this.change(task, text, chunk, "unknown"), (error) =>
             // Answered, with a failure, while it was being stopped: some of its rows may be there.
-            chunk.length > 1 && task.call?.late !== undefined ? failure.perhaps(error) : error
+            chunk.length > 1 && task.call?.stoppedWith !== undefined ? failure.perhaps(error) : error
           )
         ),
         () => task.interrupted

@@ -156,7 +156,7 @@ export class Stops {
       if (astray) {
         return this.wire.dead
       }
-      if (cancels === 0 || (cancels === 1 && isCancelled(call.late))) {
+      if (cancels === 0 || (cancels === 1 && isCancelled(call.stoppedWith))) {
         this.wire.quietFrom = 0
         return true
       }

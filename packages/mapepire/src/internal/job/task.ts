@@ -26,7 +26,7 @@ export class Task {
   /** The statement closes the cursors that are open on its job. */
   closesCursors = false
   /** Its job is given up unless it is answered within the grace period. */
-  bounded = false
+  inGrace = false
   /** Values of a page are being fetched. */
   private stopFetch: ((why: SqlError) => void) | undefined
 
@@ -82,7 +82,7 @@ export class Task {
       }
       const call = new Call(request, this.request.deadline, this.request.text, settle, this.closesCursors)
       this.call = call
-      if (this.bounded) {
+      if (this.inGrace) {
         forget = this.stops.orGiveUp(call)
       }
       this.wire.submit(call)

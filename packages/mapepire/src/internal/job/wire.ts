@@ -296,7 +296,7 @@ export class Wire implements LinkEvents {
       this.handles--
     }
     if (call.settled || call.stopping !== undefined) {
-      call.late = frame
+      call.stoppedWith = frame
       this.tidy(call)
     } else if (replaced && !frame.success) {
       // Perhaps only how that one ended.
@@ -436,10 +436,10 @@ export class Wire implements LinkEvents {
 
   /** Tells the caller of a call whose deadline has passed, with what became of the statement meanwhile. */
   expired(call: Call, transactional: boolean): void {
-    const { late } = call
-    const refused = late?.refused === true
-    const undone = refused && (transactional || !failure.isCancelled(late))
-    const outcome = late?.success === true ? "executed" : undone ? "notExecuted" : "unknown"
+    const { stoppedWith } = call
+    const refused = stoppedWith?.refused === true
+    const undone = refused && (transactional || !failure.isCancelled(stoppedWith))
+    const outcome = stoppedWith?.success === true ? "executed" : undone ? "notExecuted" : "unknown"
     this.settle(call, failure.late(this.subject(call), outcome), undefined)
   }
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PoolSession } from "../../MapepireJob.js"
 import { ownRequest } from "../job/request.js"
-import { type Control, controlOf } from "./control.js"
+import { type TransactionWord, transactionWordOf } from "./transactionWord.js"
 import type { Jobs, Lent } from "./jobs.js"
 import { staysWithJob, wouldStay } from "./state.js"
 import { execute } from "./transactions.js"
@@ -58,14 +58,12 @@ export class TransportSession implements SqlTransport.Session {
 
   readonly run = (request: SqlTransport.SqlRequest): Effect.Effect<SqlTransport.Answer, SqlError> =>
     Effect.suspend(() => {
-      const control = controlOf(request.text)
-      if (control !== undefined && control !== "SAVEPOINT") {
-        return this.control(control, request)
+      const word = transactionWordOf(request.text)
+      if (word !== undefined && word !== "SAVEPOINT") {
+        return this.beginOrEnd(word, request)
       }
       return this.transactional
-        ? this.within(request, (session) =>
-            control === "SAVEPOINT" ? session.runInGrace(request) : session.run(request)
-          )
+        ? this.within(request, (session) => (word === "SAVEPOINT" ? session.runInGrace(request) : session.run(request)))
         : this.plainly(request)
     })
 
@@ -197,8 +195,8 @@ export class TransportSession implements SqlTransport.Session {
     )
   }
 
-  private control(
-    word: Exclude<Control, "SAVEPOINT">,
+  private beginOrEnd(
+    word: Exclude<TransactionWord, "SAVEPOINT">,
     request: SqlTransport.SqlRequest
   ): Effect.Effect<SqlTransport.Answer, SqlError> {
     if (word === "BEGIN") {

@@ -1,6 +1,6 @@
 /** What a statement does to its transaction is told by its text. */
 import { assert, describe, it } from "@effect/vitest"
-import { controlOf } from "../src/internal/transport/control.js"
+import { transactionWordOf } from "../src/internal/transport/transactionWord.js"
 
 describe("statements about the transaction", () => {
   const expected: Record<string, ReadonlyArray<string>> = {
@@ -22,10 +22,10 @@ describe("statements about the transaction", () => {
       ""
     ]
   }
-  for (const [control, texts] of Object.entries(expected)) {
-    it(`${control}`, () => {
+  for (const [word, texts] of Object.entries(expected)) {
+    it(`${word}`, () => {
       for (const text of texts) {
-        assert.strictEqual(String(controlOf(text)), control, text)
+        assert.strictEqual(String(transactionWordOf(text)), word, text)
       }
     })
   }
