@@ -8,19 +8,9 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
-import { Call } from "./call.js"
+import { ask, runHarmless } from "./ask.js"
 import { Once } from "./once.js"
 import type { Wire } from "./wire.js"
-
-/** One request, as an Effect that answers with the daemon's response, whatever it says. */
-export const ask = (wire: Wire, request: Call["request"], statement?: string): Effect.Effect<Frame, SqlError> =>
-  Effect.async<Frame, SqlError>((resume) => {
-    const call = new Call(request, Infinity, statement, (error, frame) =>
-      resume(error === undefined ? Effect.succeed(frame!) : Effect.fail(error))
-    )
-    wire.submit(call)
-    return Effect.sync(() => (call.sent ? wire.abandon(call) : wire.drop(call)))
-  })
 
 /** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
 const arrivesWithin = 250
@@ -34,14 +24,8 @@ const repeatAfter = 1_000
  */
 const nothingRuns = (wire: Wire): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const other = Effect.async<void>((resume) => {
-      // Whatever it is answered with; a cancel may hit it.
-      wire.send(
-        new Call({ type: "sql", sql: "VALUES 1", rows: 1, terse: true }, Infinity, undefined, (error) =>
-          error === undefined ? resume(Effect.void) : undefined
-        )
-      )
-    })
+    // Whatever it is answered with: a cancel may hit it. The end of the link is seen elsewhere.
+    const other = Effect.catchAll(runHarmless(wire), () => Effect.never)
     return Effect.asVoid(Effect.repeatN(other, wire.unanswered))
   })
 

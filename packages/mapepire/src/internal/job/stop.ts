@@ -11,7 +11,8 @@ import { SqlFailure } from "@sluice/sql"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { longestTimer } from "../longestTimer.js"
-import { Call } from "./call.js"
+import { runHarmless } from "./ask.js"
+import type { Call } from "./call.js"
 import type { Control } from "./control.js"
 import type { Wire } from "./wire.js"
 
@@ -171,7 +172,7 @@ export class Stops {
   private probe(cancels: number): Effect.Effect<boolean, SqlError> {
     return Effect.gen(this, function* () {
       for (let probes = 0; probes < Math.min(cancels + 2, maxProbes); probes++) {
-        const frame = yield* this.harmless
+        const frame = yield* runHarmless(this.wire)
         this.wire.close(frame.id!, this.wire.epoch)
         if (frame.success) {
           return true
@@ -183,18 +184,6 @@ export class Stops {
       return false
     })
   }
-
-  /** Sent past what is held back. */
-  private readonly harmless: Effect.Effect<Frame, SqlError> = Effect.async((resume) => {
-    const call = new Call(
-      { type: "sql", sql: "VALUES 1", rows: 1, terse: true },
-      Infinity,
-      "VALUES 1",
-      (error, frame) => resume(error === undefined ? Effect.succeed(frame!) : Effect.fail(error))
-    )
-    this.wire.send(call)
-    return Effect.sync(() => this.wire.abandon(call))
-  })
 
   private answerWithin(call: Call, millis: number): Effect.Effect<void> {
     return Effect.async((resume) => {
