@@ -4,6 +4,7 @@ import type { SqlFailure } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { lives } from "../life.js"
 import type { Soak } from "../soak.js"
+import { changesOptions, heard } from "./listener.js"
 import { fileIn, onFile, place } from "./sqlite.js"
 
 const workers = new Set<Worker>()
@@ -38,12 +39,14 @@ export const round = (soak: Soak): Effect.Effect<void, unknown> => {
     disableWAL: random.chance(0.3),
     // The portable engine's statements are calls of a library that does not survive being cut off.
     engine: "native" as const,
+    changes: changesOptions(soak),
     grace: 30_000,
     busyTimeout: 30_000
   }
   return onFile(soak, config, (sql, ledger) =>
-    Effect.flatMap(place(sql, expected), (here) =>
-      Effect.zip(lives(here, ledger, soak, random.between(2, 10)), kill(soak), { concurrent: true })
-    )
+    Effect.flatMap(place(sql, expected), (here) => {
+      const fibers = random.between(2, 10)
+      return heard(sql, soak, Effect.zipLeft(lives(here, ledger, soak, fibers), kill(soak), { concurrent: true }))
+    })
   )
 }
