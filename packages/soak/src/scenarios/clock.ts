@@ -3,6 +3,7 @@ import { SqlClient, SqlFailure } from "@sluice/sql"
 import type { SqliteClient } from "@sluice/sqlite"
 import * as Effect from "effect/Effect"
 import type { Soak } from "../soak.js"
+import { changesOptions, heard } from "./listener.js"
 import { endless, fileIn, livesOn, onFile } from "./sqlite.js"
 
 const RealDate = Date
@@ -62,15 +63,62 @@ const deadlines = (sql: SqliteClient.SqliteClient, soak: Soak) =>
     }
   })
 
+/** Sessions that are closed soon, so that others are opened all the time. */
+const shortLives = (soak: Soak) => ({
+  idleTimeout: soak.random.between(50, 300),
+  maxLifetime: soak.random.between(100, 400),
+  acquireTimeout: 60_000
+})
+
+/** Sessions get as old as the time that passes says: they do not go with a jump, and none stays because of one. */
+const ages = (
+  sql: SqliteClient.SqliteClient,
+  soak: Soak,
+  { idleTimeout, maxLifetime }: ReturnType<typeof shortLives>,
+  opened: number
+) =>
+  Effect.gen(function* () {
+    const generations = 1 + (performance.now() - opened) / Math.min(idleTimeout, maxLifetime)
+    for (const { max, name, opened } of yield* sql.statistics) {
+      soak.count("sessions opened", opened)
+      // Twice: a statement that was stopped may have cost its session.
+      if (opened > 2 * max * generations) {
+        soak.breach(`the pool of at most ${max} ${name} sessions has opened ${opened} in ${generations} lifetimes`)
+      }
+    }
+    const began = performance.now()
+    const left = Effect.map(sql.statistics, (pools) => pools.reduce((sum, { open }) => sum + open, 0))
+    const gone = Effect.repeat(Effect.delay(left, 20), { until: (open) => open === 0 })
+    yield* soak.watched("the end of sessions that nobody uses", gone)
+    const took = performance.now() - began
+    if (took > 20_000) {
+      soak.breach(`sessions were closed ${Math.round(took)} ms after their last use`)
+    }
+  })
+
 export const round = (soak: Soak): Effect.Effect<void, unknown> => {
-  const config = { filename: fileIn(soak), readers: soak.random.between(0, 3), grace: 30_000, busyTimeout: 30_000 }
+  const { random } = soak
+  const pool = soak.short || random.chance(0.7) ? shortLives(soak) : undefined
+  const config = {
+    filename: fileIn(soak),
+    readers: random.between(0, 3),
+    grace: 30_000,
+    busyTimeout: 30_000,
+    changes: changesOptions(soak),
+    pool
+  }
   return Effect.scoped(
     Effect.gen(function* () {
       const move = yield* movedClock
+      const opened = performance.now()
       yield* onFile(soak, config, (sql, ledger) =>
-        Effect.all([livesOn(sql, ledger, soak, 3), deadlines(sql, soak), jumps(soak, move)], {
-          concurrency: "unbounded",
-          discard: true
+        Effect.gen(function* () {
+          const all = [livesOn(sql, ledger, soak, 3), deadlines(sql, soak), jumps(soak, move)]
+          yield* heard(sql, soak, Effect.all(all, { concurrency: "unbounded", discard: true }))
+          if (pool !== undefined) {
+            move(-year)
+            yield* ages(sql, soak, pool, opened)
+          }
         })
       )
     })
