@@ -7,12 +7,9 @@
 // Leaks are not looked for: Node itself frees little of what it has when it ends.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { dirname, isAbsolute, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { require, root } from "./lib/workspace.mjs"
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const require = createRequire(import.meta.url)
 const vitest = join(dirname(require.resolve("vitest/package.json")), "vitest.mjs")
 const pump = join(root, ".build", "asan", "pump.node")
 const engineTests = ["packages/sqlite/test/nativeEngine.test.ts", "packages/sqlite/test/fuzz.test.ts"]

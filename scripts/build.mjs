@@ -4,12 +4,10 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
+import { require, root } from "./lib/workspace.mjs"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
 const lock = join(root, ".build", "processes.lock")
 /** Whoever holds the lock says so again and again; who has not for so long was killed. */
 const stale = 60_000
@@ -60,7 +58,7 @@ while (!take()) {
 }
 const holding = setInterval(() => utimesSync(lock, new Date(), new Date()), stale / 12)
 try {
-  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+  const tsc = require.resolve("typescript/bin/tsc")
   const compiler = spawn(process.execPath, [tsc, "-b", ...process.argv.slice(2)], { cwd: root, stdio: "inherit" })
   const [code] = await once(compiler, "exit")
   process.exitCode = code ?? 1

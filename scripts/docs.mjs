@@ -4,13 +4,11 @@
 // prints. Links to files of the repository, and to headings in them, must lead somewhere.
 import { execFile, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { published, require, root } from "./lib/workspace.mjs"
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+const tsc = require.resolve("typescript/bin/tsc")
 // Inside of the repository, so that the blocks find the packages; a folder per process, so that two may run at once.
 const folder = join(root, ".build", `docs-${process.pid}`)
 
@@ -23,7 +21,7 @@ const sources = () => [
   ...readdirSync(root).filter((name) => name.endsWith(".md")),
   ...under("docs", ".md"),
   ...under("packages", ".md"),
-  ...["sql", "sqlite", "mapepire", "mapepire-server"].flatMap((name) => under(`packages/${name}/src`, ".ts"))
+  ...published.flatMap((name) => under(`packages/${name}/src`, ".ts"))
 ]
 
 /** The blocks of one file. In doc comments each line begins with ` * `. */
