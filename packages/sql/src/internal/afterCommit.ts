@@ -2,7 +2,8 @@
 import * as EffectSql from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
+import { withFiber } from "./fiber.js"
 import { Deadline, deadlineOf } from "./settings.js"
 
 /** Nobody is left whom a failure would help. */
@@ -16,8 +17,8 @@ const warned = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, ne
 export const afterCommit =
   (core: Core) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
-    Effect.withFiberRuntime((self) => {
-      const level = core.levelOf((self as unknown as AnyFiber).currentContext)
+    withFiber((fiber) => {
+      const level = core.levelOf(fiber.currentContext)
       return level === undefined || level.root.use === "free"
         ? warned(effect)
         : Effect.flatMap(Effect.context<R>(), (context) => {

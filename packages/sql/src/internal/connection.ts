@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
 import type { BoundedRequest } from "./deadline.js"
+import { withFiber } from "./fiber.js"
 import type { Level } from "./level.js"
 import { failIn } from "./lost.js"
 import { pages, type TransformRows } from "./rows.js"
@@ -38,7 +39,7 @@ export class LevelConnection implements Connection {
     prepared: boolean,
     use: (request: BoundedRequest) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
-    return Effect.withFiberRuntime((fiber) => {
+    return withFiber((fiber) => {
       const request = this.core.request(fiber, sql, params, shape, prepared, undefined)
       return request instanceof SqlError
         ? Effect.fail(request)

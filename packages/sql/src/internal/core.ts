@@ -5,13 +5,13 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import type { Level } from "./level.js"
 import { bounded, boundedCursor, type BoundedRequest, timedOut, within } from "./deadline.js"
 import { failAfterLoss, failIn } from "./lost.js"
@@ -31,8 +31,6 @@ import {
   readAheadOf
 } from "./settings.js"
 import { nameOf } from "./telemetry.js"
-
-export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The pools that a transport's limits ask for. */
 export interface Pools {
@@ -359,8 +357,7 @@ export class Core {
 
   /** The same for a caller of the client, by the deadline in its context. */
   describeFor(text: string): Effect.Effect<SqlTransport.Description, SqlError> {
-    return Effect.withFiberRuntime((self) => {
-      const fiber = self as unknown as AnyFiber
+    return withFiber((fiber) => {
       const request = this.request(fiber, text, [], "objects", true, undefined)
       return request instanceof SqlError ? Effect.fail(request) : this.describe(fiber, text, request.until)
     })

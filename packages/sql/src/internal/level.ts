@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { bounded, boundedCursor, type BoundedRequest, within } from "./deadline.js"
+import { withFiber } from "./fiber.js"
 import { staysInside } from "./operation.js"
 import { Turn } from "./turn.js"
 
@@ -174,7 +175,7 @@ export class Level {
   readonly waiting =
     ({ text, until }: Pick<BoundedRequest, "text" | "until">) =>
     <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> =>
-      Effect.withFiberRuntime<A, E | SqlError>((fiber) => {
+      withFiber<A, E | SqlError>((fiber) => {
         const refused = this.session.reentrant?.(fiber.currentContext, text)
         return refused !== undefined
           ? Effect.fail(refused)

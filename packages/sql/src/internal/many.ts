@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
 import { within } from "./deadline.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import { deadlineOf } from "./settings.js"
 import { transaction } from "./transaction.js"
 
@@ -76,8 +77,7 @@ export const many = <E, R>(
   text: string,
   rows: SqlTransport.RowSource<E, R>
 ): Effect.Effect<{ readonly changes: number | undefined }, SqlError | E, R> =>
-  Effect.withFiberRuntime((self) => {
-    const fiber = self as unknown as AnyFiber
+  withFiber((fiber) => {
     const level = core.levelOf(fiber.currentContext)
     // Inside a transaction the whole call is one step: all of it or nothing. A batch alone may be that already.
     const isStep = level === undefined || (core.transport.atomicBatches === true && isOneChunk(rows))
@@ -139,8 +139,7 @@ const sendAll = (
   })
 
 const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: Sum): Effect.Effect<void, SqlError> =>
-  Effect.withFiberRuntime<void, SqlError>((self) => {
-    const fiber = self as unknown as AnyFiber
+  withFiber<void, SqlError>((fiber) => {
     const request = core.request(fiber, text, [], "arrays", true, undefined)
     if (request instanceof SqlErrorClass) {
       return Effect.fail(ofAll(request, sum))

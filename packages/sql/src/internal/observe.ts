@@ -4,18 +4,16 @@ import type * as Statement from "@effect/sql/Statement"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type { TelemetryOptions } from "../SqlClient.js"
 import type * as SqlTransport from "../SqlTransport.js"
+import type { AnyFiber } from "./fiber.js"
 import { ofDatabase, type Tags } from "./metrics.js"
 import { type Operation, operationNameOf, operationOf } from "./operation.js"
 import { failureTags, OperationMetrics, Timer } from "./operationMetrics.js"
 import { Template } from "./template.js"
 import { thenAlways, uninterruptibleMask } from "./primitives.js"
 import { isTraced, spanTime, startSpan } from "./telemetry.js"
-
-type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** Attributes of a transport that metrics have, too. */
 const alsoTags = new Set(["db.namespace", "server.address", "server.port"])

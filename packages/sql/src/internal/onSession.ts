@@ -2,8 +2,9 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as SqlTransport from "../SqlTransport.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
 import { bounded, type BoundedRequest } from "./deadline.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import type { Level, Root } from "./level.js"
 import { reserve } from "./reserve.js"
 import { clockOf, deadlineOf, machineTime, nowOf } from "./settings.js"
@@ -25,8 +26,7 @@ export const onSession =
     use: (session: SqlTransport.Session, request: SqlTransport.SqlRequest) => Effect.Effect<A, E, R>,
     texts: ReadonlyArray<string> = []
   ): Effect.Effect<A, E | SqlError, R> =>
-    Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
-      const fiber = self as unknown as AnyFiber
+    withFiber<A, E | SqlError, R>((fiber) => {
       const asked = core.request(fiber, texts.join(";\n"), [], "objects", true, undefined)
       if (asked instanceof SqlError) {
         return Effect.fail(asked)

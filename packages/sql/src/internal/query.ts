@@ -12,7 +12,7 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as SqlClient from "../SqlClient.js"
-import type { AnyFiber } from "./core.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import { makeEncoder, RowDecoder, titled } from "./queryDecoder.js"
 import { NotFound, TooManyRows } from "./queryErrors.js"
 import { inSpan, isTraced, spanTime, startSpan } from "./telemetry.js"
@@ -102,8 +102,7 @@ const run = <A, R, B, E>(
   request: unknown,
   use: (statement: Statement.Statement<unknown>) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | ParseResult.ParseError, R> =>
-  Effect.withFiberRuntime((self) => {
-    const fiber = self as unknown as AnyFiber
+  withFiber((fiber) => {
     return spanned(fiber, definition.name, [], () => withStatement(definition, clientOf(fiber), request, use))
   })
 
@@ -193,8 +192,7 @@ export const stream =
   <A, R>(definition: Definition<A, R>) =>
   (request: unknown): Stream.Stream<A, Failure, R> =>
     Stream.unwrapScoped(
-      Effect.withFiberRuntime((self) => {
-        const fiber = self as unknown as AnyFiber
+      withFiber((fiber) => {
         const rows = withStatement(definition, clientOf(fiber), request, (statement) =>
           Effect.succeed(decodePages(definition, statement.stream))
         )

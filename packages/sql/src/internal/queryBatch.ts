@@ -16,7 +16,7 @@ import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import type * as Tracer from "effect/Tracer"
 import type { SqlClient } from "../SqlClient.js"
-import type { AnyFiber } from "./core.js"
+import { withFiber } from "./fiber.js"
 import { insideOf } from "./inside.js"
 import { clientOf, type Definition, spanned } from "./query.js"
 import type { RowDecoder } from "./queryDecoder.js"
@@ -116,8 +116,7 @@ export const batched = <A, R>(definition: Definition<A, R>, options: BatchOption
   const runOne = (asked: ReadonlyArray<ReadonlyArray<Lookup>>): Effect.Effect<void> => {
     const { context, together } = asked[0]![0]!
     const [, client] = together
-    const statement = Effect.withFiberRuntime<ReadonlyArray<unknown>, SqlError>((self) => {
-      const fiber = self as unknown as AnyFiber
+    const statement = withFiber<ReadonlyArray<unknown>, SqlError>((fiber) => {
       const attributes = [["db.operation.batch.size", asked.length]] as const
       return spanned(fiber, definition.name, attributes, () =>
         definition.statement(
@@ -211,8 +210,7 @@ export const batched = <A, R>(definition: Definition<A, R>, options: BatchOption
   const resolver = RequestResolver.makeBatched<Lookup, never>(runAll)
 
   return (request: unknown): Effect.Effect<unknown, BatchFailure, R> =>
-    Effect.withFiberRuntime((self) => {
-      const fiber = self as unknown as AnyFiber
+    withFiber((fiber) => {
       const context = fiber.currentContext
       const client = clientOf(fiber)
       const together: Together = [

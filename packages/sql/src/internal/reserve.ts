@@ -4,7 +4,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as SessionPool from "../SessionPool.js"
 import { LevelConnection } from "./connection.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
+import { withFiber } from "./fiber.js"
 import { Level, rootOf } from "./level.js"
 import { deadlineOf } from "./settings.js"
 
@@ -14,8 +15,7 @@ import { deadlineOf } from "./settings.js"
  */
 export const reserve = (core: Core, until?: number): Effect.Effect<LevelConnection, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<LevelConnection, SqlError, Scope.Scope>((self) => {
-      const fiber = self as unknown as AnyFiber
+    withFiber<LevelConnection, SqlError, Scope.Scope>((fiber) => {
       const level = core.levelOf(fiber.currentContext)
       if (level !== undefined) {
         const late = level.ended()

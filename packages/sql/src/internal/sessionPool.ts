@@ -14,6 +14,7 @@ import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Kind, Lease, Options, SessionPool, Statistics } from "../SessionPool.js"
 import type { Session } from "../SqlTransport.js"
+import { withFiber } from "./fiber.js"
 import { connectSession } from "./poolConnect.js"
 import { closeScope, PoolFibers } from "./poolFibers.js"
 import { type PoolMetrics, poolMetrics } from "./poolMetrics.js"
@@ -85,7 +86,7 @@ class Pool implements SessionPool, Lender {
     wait: Wait = Effect.interruptible,
     refusal?: Refusal
   ): Effect.Effect<Lease, SqlError> =>
-    Effect.withFiberRuntime((fiber) => {
+    withFiber((fiber) => {
       const slot = this.waiters.head === undefined ? this.slots.pick(kind) : undefined
       if (slot === undefined || this.mustPrepare(slot)) {
         return this.queue(kind, holder, wait, clockOf(fiber), refusal)

@@ -4,8 +4,8 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import { type AnyFiber, withFiber } from "./fiber.js"
 
 export class Prefetch extends Context.Reference<Prefetch>()("@sluice/sql/SqlClient/Prefetch", {
   defaultValue: () => 64
@@ -37,7 +37,7 @@ interface Overridable {
 const isOverridable = (u: unknown): u is Overridable => typeof u === "object" && u !== null && Override in u
 
 /** Every Effect has the marks of a Stream, too: only the reverse can be asked. */
-const isStream = (u: Runnable): u is Stream.Stream<unknown, unknown, unknown> => !Effect.isEffect(u)
+const isNoEffect = (u: Runnable): u is Stream.Stream<unknown, unknown, unknown> => !Effect.isEffect(u)
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 
@@ -56,7 +56,7 @@ const withSetting = <A extends Runnable, I, S>(
     return self[Override](overrides) as A
   }
   return (
-    isStream(self) ? Stream.provideService(self, tag, value) : Effect.provideService(self as AnyEffect, tag, value)
+    isNoEffect(self) ? Stream.provideService(self, tag, value) : Effect.provideService(self as AnyEffect, tag, value)
   ) as A
 }
 
@@ -77,11 +77,11 @@ export const withDeadline =
     if (isOverridable(self)) {
       return self[Override]({ within }) as A
     }
-    const at = Effect.withFiberRuntime<number>((fiber) =>
+    const at = withFiber<number>((fiber) =>
       Effect.succeed(Math.min(deadlineOf(fiber.currentContext), nowOf(clockOf(fiber)) + within))
     )
     return (
-      isStream(self)
+      isNoEffect(self)
         ? Stream.unwrap(Effect.map(at, (deadline) => Stream.provideService(self, Deadline, deadline)))
         : Effect.flatMap(at, (deadline) => Effect.provideService(self as AnyEffect, Deadline, deadline))
     ) as A
@@ -104,8 +104,7 @@ export const clampPrefetch = (rows: number): number | undefined =>
 
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
-export const clockOf = (fiber: Fiber.RuntimeFiber<never, never> | Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
-  Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
+export const clockOf = (fiber: AnyFiber): Clock.Clock => Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
 
 /** Whether the clock is the machine's, so that timers in the transport and in the worker mean the same time. */
 export const isLive = (clock: Clock.Clock): boolean => clock === liveClock

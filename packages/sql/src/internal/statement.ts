@@ -13,7 +13,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type * as SqlTransport from "../SqlTransport.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import type { Observation } from "./observe.js"
 import { type Pages, pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
@@ -104,8 +105,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
   }
 
   private execute<X>(mode: Mode): Effect.Effect<X, SqlError> {
-    return Effect.withFiberRuntime<X, SqlError>((self) => {
-      const fiber = self as unknown as AnyFiber
+    return withFiber<X, SqlError>((fiber) => {
       const transformer = transformerOf(fiber)
       return transformer === undefined && !isTraced(fiber)
         ? this.send(fiber, mode, undefined)
@@ -190,8 +190,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
 
   private streamIn(scope: Scope.CloseableScope): Pages<A> {
     let observation: Observation | undefined
-    const opening = Effect.withFiberRuntime<Pages<A>, SqlError>((self) => {
-      const fiber = self as unknown as AnyFiber
+    const opening = withFiber<Pages<A>, SqlError>((fiber) => {
       const transformer = transformerOf(fiber)
       const { telemetry } = this.variant.core
       const traced = transformer !== undefined || isTraced(fiber)

@@ -5,14 +5,12 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import type { AnyFiber } from "./fiber.js"
 import { clockOf } from "./settings.js"
-
-type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 const builtIn = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 

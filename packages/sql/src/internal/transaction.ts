@@ -19,8 +19,9 @@ import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { wrongOption } from "./beginOptions.js"
 import { LevelConnection } from "./connection.js"
-import type { AnyFiber, Core } from "./core.js"
+import type { Core } from "./core.js"
 import { within } from "./deadline.js"
+import { type AnyFiber, withFiber } from "./fiber.js"
 import { type Bound, Level, type Root, rootOf, undoneIn } from "./level.js"
 import { failAfterLoss } from "./lost.js"
 import { thenAlways } from "./primitives.js"
@@ -78,8 +79,7 @@ export const transaction =
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
     const once = (around?: number): Effect.Effect<A, E | SqlError, R> =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.withFiberRuntime<A, E | SqlError, R>((self) => {
-          const fiber = self as unknown as AnyFiber
+        withFiber<A, E | SqlError, R>((fiber) => {
           const parent = core.levelOf(fiber.currentContext)
           const bounds = parent === undefined ? [] : [...parent.bounds]
           if (around !== undefined) {
@@ -107,9 +107,7 @@ export const transaction =
     const bounded =
       deadline === undefined
         ? once()
-        : Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
-            withDeadline(deadline)(once(deadlineOf(fiber.currentContext)))
-          )
+        : withFiber<A, E | SqlError, R>((fiber) => withDeadline(deadline)(once(deadlineOf(fiber.currentContext))))
     return options.retry === undefined
       ? bounded
       : Effect.retry(bounded, {
@@ -123,7 +121,7 @@ const body = <A, E, R>(
   { core, effect, restore, span }: Attempt<A, E, R>,
   level: Level
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-  Effect.withFiberRuntime((fiber) => {
+  withFiber((fiber) => {
     let context: Context.Context<never> = Context.add(fiber.currentContext, core.tag, level)
     context = Context.add(context, EffectSql.TransactionConnection, [level.connection, level.depth])
     context = core.requesters.within(context, span, level)
