@@ -65,8 +65,8 @@ const deadlines = (sql: SqliteClient.SqliteClient, soak: Soak) =>
 
 /** Sessions that are closed soon, so that others are opened all the time. */
 const shortLives = (soak: Soak) => ({
-  idleTimeout: soak.random.between(50, 300),
-  maxLifetime: soak.random.between(100, 400),
+  idleTimeout: soak.random.between(100, 500),
+  maxLifetime: soak.random.between(300, 1_000),
   acquireTimeout: 60_000
 })
 
