@@ -1,5 +1,5 @@
 /**
- * The loop's side of one worker: sends calls into the shared ring, drains replies, keeps deadlines, stops what is to be
+ * The loop's side of one worker: sends calls or lets them wait, settles them, keeps deadlines, stops what is to be
  * stopped. Everything here is synchronous; Effects begin in `sqliteSession.ts`.
  */
 import type { MessagePort } from "node:worker_threads"
@@ -7,7 +7,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as FiberId from "effect/FiberId"
 import { Alarm } from "./alarm.js"
 import type { SqliteAnswer } from "./answer.js"
-import { cancelWord, Op, slots, statementSlots, Word } from "./boundary.js"
+import { cancelWord, Op, Word } from "./boundary.js"
 import { Call } from "./call.js"
 import type { Registry } from "./callbacks/registry.js"
 import { CallbackRunner } from "./callbacks/runner.js"
@@ -15,10 +15,11 @@ import type { PageSource } from "./decoder.js"
 import * as failure from "./failure.js"
 import { batchValue, lateError } from "./batchValue.js"
 import { Flag, Header } from "./page.js"
-import { encode, encodeRows, lasting, ParameterError } from "./parameters.js"
+import { ParameterError } from "./parameters.js"
 import { callbackError, readPage } from "./readPage.js"
 import { ReplyReader } from "./replyReader.js"
 import { RequestWriter } from "./requestWriter.js"
+import { Slots } from "./slots.js"
 import { UnsendableText } from "./statementCache.js"
 import { Waker } from "./waker.js"
 import type { Signals } from "./signals.js"
@@ -51,12 +52,7 @@ export class WorkerSession {
   /** By which the worker wakes us. */
   readonly asyncHandle: bigint | undefined
 
-  private readonly calls: Array<Call | undefined> = new Array<Call | undefined>(slots).fill(undefined)
-  private readonly freeStatementSlots: Array<number> = []
-  private readonly freeCursorSlots: Array<number> = []
-  private readonly queue: Array<Call> = []
-  private readonly cursorQueue: Array<Call> = []
-  private queuedBytes = 0
+  private readonly slots: Slots
   private active = 0
   private lastCursor = 0
 
@@ -72,25 +68,23 @@ export class WorkerSession {
     this.control = new Int32Array(memory, 0, 1024)
     this.waker = new Waker(memory, options.signals)
     this.requests = new RequestWriter(memory, port, this.waker, options.statementCacheSize)
-    for (let slot = slots - 1; slot >= 0; slot--) {
-      ;(slot < statementSlots ? this.freeStatementSlots : this.freeCursorSlots).push(slot)
-    }
+    this.slots = new Slots(options.maxQueued, options.maxQueuedBytes)
     this.replies = new ReplyReader(memory, port, this.waker, {
-      seqOf: (slot) => this.calls[slot]!.seq,
+      seqOf: (slot) => this.slots.at(slot)!.seq,
       page: (slot, source, base) => this.page(slot, source, base),
       value: (slot, value, inTransaction) => {
-        const call = this.calls[slot]!
+        const call = this.slots.at(slot)!
         // A command may end one, and begins none: one that is open all the same is a statement's own affair.
         this.transaction &&= inTransaction
-        this.release(call)
+        this.release(slot)
         const tag = call.command?._tag
         const made = tag === "Batch" || tag === "Changes" ? batchValue(call, value, this.failed) : value
         this.afterCallback(call, true, () => this.finish(call, undefined, undefined, made))
       },
       error: (slot, error, inTransaction) => {
-        const call = this.calls[slot]!
+        const call = this.slots.at(slot)!
         this.transaction &&= inTransaction
-        this.release(call)
+        this.release(slot)
         const { text } = call.request
         // What a program did before it failed may be there.
         const outcome = call.command?._tag === "RunInWorker" ? "unknown" : "notExecuted"
@@ -100,9 +94,9 @@ export class WorkerSession {
           failure.sqliteFailure(error, text || undefined, outcome)
         this.afterCallback(call, true, () => this.finish(call, failed, undefined))
       },
-      callback: (slot, long) => this.callbacks.run(this.calls[slot]!, long),
+      callback: (slot, long) => this.callbacks.run(this.slots.at(slot)!, long),
       counters: (slot, counters) => {
-        this.calls[slot]!.counters = counters
+        this.slots.at(slot)!.counters = counters
       },
       changes: (changes) => options.registry.changed?.(changes),
       waits: () => this.active > 0
@@ -146,12 +140,8 @@ export class WorkerSession {
     }
     this.activate()
     this.alarm.set(call.request.deadline)
-    if (call.op === Op.fetch || call.op === Op.closeCursor) {
-      const slot = this.cursorQueue.length === 0 ? this.freeCursorSlots.pop() : undefined
-      return slot === undefined ? void this.cursorQueue.push(call) : this.send(call, slot)
-    }
-    const slot = this.queue.length === 0 ? this.freeStatementSlots.pop() : undefined
-    return slot === undefined ? this.enqueue(call) : this.send(call, slot)
+    const slot = this.slots.free(call)
+    return slot === undefined ? this.wait(call) : this.send(call, slot)
   }
 
   private refuse(call: Call, error: SqlError): void {
@@ -159,36 +149,15 @@ export class WorkerSession {
     call.settle(error, undefined)
   }
 
-  private enqueue(call: Call): void {
-    const { maxQueued, maxQueuedBytes } = this.options
+  private wait(call: Call): void {
+    let refused: SqlError | undefined
     try {
-      this.keepParameters(call)
+      refused = this.slots.wait(call)
     } catch (error) {
-      return this.finish(call, this.unsendable(error, call), undefined)
+      refused = this.unsendable(error, call)
     }
-    if (call.op === Op.close) {
-      return void this.queue.push(call)
-    }
-    if (this.queue.length >= maxQueued) {
-      return this.finish(call, failure.overloaded(`${maxQueued} statements wait`, call.request.text), undefined)
-    }
-    if (this.queuedBytes + call.waiting > maxQueuedBytes) {
-      return this.finish(call, failure.overloaded(`${maxQueuedBytes} bytes wait`, call.request.text), undefined)
-    }
-    this.queuedBytes += call.waiting
-    this.queue.push(call)
-  }
-
-  /** The caller may change its array and its buffers while the statement waits. */
-  private keepParameters(call: Call): void {
-    const { params } = call.request
-    const bytes = call.parameterRows === undefined ? lasting(params) : -1
-    if (bytes >= 0) {
-      call.params = params.slice()
-      call.waiting = bytes
-    } else {
-      call.encoded = call.parameterRows === undefined ? encode(params) : encodeRows(call.parameterRows)
-      call.waiting = call.encoded.byteLength
+    if (refused !== undefined) {
+      this.finish(call, refused, undefined)
     }
   }
 
@@ -209,10 +178,10 @@ export class WorkerSession {
   private send(call: Call, slot: number): void {
     try {
       this.requests.send(call, slot)
-      this.calls[slot] = call
+      this.slots.put(call, slot)
       this.replies.sent()
     } catch (error) {
-      this.giveSlot(slot)
+      this.release(slot)
       this.finish(call, this.unsendable(error, call), undefined)
     }
   }
@@ -238,7 +207,7 @@ export class WorkerSession {
   }
 
   private page(slot: number, source: PageSource, base: number): void {
-    const call = this.calls[slot]!
+    const call = this.slots.at(slot)!
     const flags = source.u32[(base >> 2) + Header.flags]!
     // One that a statement outside of transactions has open is its own affair: nobody else may undo it.
     this.transaction = (flags & Flag.inTransaction) !== 0 && (this.transaction || call.request.transaction !== "none")
@@ -251,7 +220,7 @@ export class WorkerSession {
       call.opened = false
       this.closeCursor(call.cursor)
     }
-    this.release(call)
+    this.release(slot)
     const goesOn =
       call.cursor !== 0 &&
       call.op !== Op.closeCursor &&
@@ -286,21 +255,9 @@ export class WorkerSession {
   }
 
   /** Gives the slot back and sends what waited for one. */
-  private release(call: Call): void {
-    this.calls[call.slot] = undefined
-    this.giveSlot(call.slot)
-  }
-
-  private giveSlot(slot: number): void {
-    if (slot >= statementSlots) {
-      const next = this.cursorQueue.shift()
-      return next === undefined ? void this.freeCursorSlots.push(slot) : this.send(next, slot)
-    }
-    const next = this.queue.shift()
-    if (next === undefined) {
-      this.freeStatementSlots.push(slot)
-    } else {
-      this.queuedBytes -= next.waiting
+  private release(slot: number): void {
+    const next = this.slots.giveBack(slot)
+    if (next !== undefined) {
       this.send(next, slot)
     }
   }
@@ -336,7 +293,7 @@ export class WorkerSession {
       return true
     }
     if (call.seq === 0) {
-      this.unqueue(call)
+      this.slots.leave(call)
       this.drop(call)
       return true
     }
@@ -362,15 +319,13 @@ export class WorkerSession {
 
   /** Whether the worker has not let go of the call. */
   holds(call: Call): boolean {
-    return call.slot >= 0 && this.calls[call.slot] === call
+    return call.slot >= 0 && this.slots.at(call.slot) === call
   }
 
   /** Stops all that was sent, and tells nobody: the process is about to end. */
   stopAll(): void {
-    for (const call of this.calls) {
-      if (call !== undefined) {
-        Atomics.store(this.control, cancelWord + call.slot, call.seq)
-      }
+    for (const call of this.slots.sent()) {
+      Atomics.store(this.control, cancelWord + call.slot, call.seq)
     }
     this.rouse()
   }
@@ -396,24 +351,13 @@ export class WorkerSession {
     call.onQuiet?.()
   }
 
-  private unqueue(call: Call): void {
-    const queue = call.op === Op.fetch || call.op === Op.closeCursor ? this.cursorQueue : this.queue
-    const index = queue.indexOf(call)
-    if (index >= 0) {
-      queue.splice(index, 1)
-      if (queue === this.queue) {
-        this.queuedBytes -= call.waiting
-      }
-    }
-  }
-
   /**
    * Stops whatever statement runs now; its caller gets reason `Interrupted`. Nothing runs: nothing happens. Nor to the
    * end of a transaction: a rollback that is stopped would cost the session.
    */
   interrupt(): void {
     const running = Atomics.load(this.control, Word.running)
-    const call = this.calls.find((call) => call?.seq === running)
+    const call = this.slots.sent().find((call) => call.seq === running)
     if (
       call !== undefined &&
       !(call.request.transaction === "free" && endsTransactionOrSavepoint.test(call.request.text))
@@ -426,12 +370,11 @@ export class WorkerSession {
   /** Fails everything that is under way, and stops it. What runs may have had its effect, what waits has not. */
   abort(error: SqlError): void {
     this.failed ??= error
-    for (const call of [...this.cursorQueue.splice(0), ...this.queue.splice(0)]) {
+    for (const call of this.slots.dismiss()) {
       this.finish(call, error, undefined)
     }
-    this.queuedBytes = 0
     // The last first: what stands behind a statement that is stopped would begin before it is stopped itself.
-    const sent = this.calls.filter((call) => call !== undefined).sort((a, b) => b.seq - a.seq)
+    const sent = this.slots.sent().sort((a, b) => b.seq - a.seq)
     for (const call of sent) {
       if (!call.done && call.op !== Op.close) {
         const running = !this.stop(call)
@@ -451,8 +394,8 @@ export class WorkerSession {
   private tick(): void {
     const now = performance.now()
     let next = Infinity
-    for (const call of [...this.cursorQueue, ...this.queue, ...this.calls]) {
-      if (call === undefined || call.done || call.request.deadline === Infinity) {
+    for (const call of this.slots.all()) {
+      if (call.done || call.request.deadline === Infinity) {
         continue
       }
       const at = call.request.deadline
@@ -517,8 +460,8 @@ export class WorkerSession {
     const running = Atomics.load(this.control, Word.running)
     const failed = this.failed
     this.failed ??= failure.lost(message, "notExecuted")
-    for (const call of [...this.calls, ...this.cursorQueue.splice(0), ...this.queue.splice(0)]) {
-      if (call !== undefined && !call.done) {
+    for (const call of [...this.slots.sent(), ...this.slots.dismiss()]) {
+      if (!call.done) {
         call.done = true
         call.callback?.unsafeInterruptAsFork(FiberId.none)
         this.deactivate()
