@@ -149,7 +149,7 @@ export class SqliteSession implements SqlTransport.Session {
         call.cursor = cursor
         call.entry = entry
       },
-      (_error, answer) => {
+      (answer) => {
         arrived()
         return answer!
       },
@@ -183,7 +183,7 @@ export class SqliteSession implements SqlTransport.Session {
     request: SqlTransport.SqlRequest,
     prepare?: (call: Call) => void
   ): Effect.Effect<SqliteAnswer, SqlError> {
-    return this.submit(op, request, prepare, (_error, answer) => answer!)
+    return this.submit(op, request, prepare, (answer) => answer!)
   }
 
   private value(
@@ -191,14 +191,14 @@ export class SqliteSession implements SqlTransport.Session {
     request: SqlTransport.SqlRequest,
     prepare?: (call: Call) => void
   ): Effect.Effect<unknown, SqlError> {
-    return this.submit(op, request, prepare, (_error, _answer, value) => value)
+    return this.submit(op, request, prepare, (_answer, value) => value)
   }
 
   private submit<A>(
     op: number,
     request: SqlTransport.SqlRequest,
     prepare: ((call: Call) => void) | undefined,
-    result: (error: undefined, answer: SqliteAnswer | undefined, value: unknown) => A,
+    result: (answer: SqliteAnswer | undefined, value: unknown) => A,
     stopped?: () => void
   ): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime<A, SqlError>((self) => {
@@ -215,7 +215,7 @@ export class SqliteSession implements SqlTransport.Session {
           if (made.died !== undefined) {
             resume(Effect.failCause(made.died))
           } else {
-            resume(failed === undefined ? Effect.succeed(result(undefined, answer, value)) : Effect.fail(failed))
+            resume(failed === undefined ? Effect.succeed(result(answer, value)) : Effect.fail(failed))
           }
         })
         call = made
