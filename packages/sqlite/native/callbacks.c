@@ -9,7 +9,7 @@ struct Callback {
   napi_ref function;
 };
 
-/* What the first argument of an aggregate's function says. */
+/* What the first argument of an aggregate's function says, as `AggregateOp` in src/internal/boundary.ts has it. */
 enum { AGGREGATE_STEP, AGGREGATE_FINAL, AGGREGATE_VALUE, AGGREGATE_INVERSE };
 
 /* SQLite's own limit of a function's arguments is lower (SQLITE_MAX_FUNCTION_ARG is 127, or 1,000 since 3.48). */

@@ -1,9 +1,7 @@
-/* Parameters: binds tagged values, as src/internal/parameters.ts has them (ParameterTag). */
+/* Parameters: binds tagged values. */
 #include "pump.h"
 
 #include <string.h>
-
-enum { PARAMETER_NULL, PARAMETER_INT64, PARAMETER_FLOAT64, PARAMETER_TEXT, PARAMETER_BLOB };
 
 static bool read_bytes(const uint8_t **at, const uint8_t *end, void *value, size_t size) {
   if ((size_t)(end - *at) < size) return false;
@@ -26,24 +24,24 @@ static int bind_one(const Api *api, sqlite3_stmt *stmt, int index, const uint8_t
   uint8_t tag;
   if (!read_bytes(at, end, &tag, 1)) return SQLITE_MISUSE;
   switch (tag) {
-    case PARAMETER_NULL:
+    case TAG_NULL:
       return api->bind_null(stmt, index);
-    case PARAMETER_INT64: {
+    case TAG_INT64: {
       int64_t value;
       if (!read_bytes(at, end, &value, 8)) return SQLITE_MISUSE;
       return api->bind_int64(stmt, index, value);
     }
-    case PARAMETER_FLOAT64: {
+    case TAG_FLOAT64: {
       double value;
       if (!read_bytes(at, end, &value, 8)) return SQLITE_MISUSE;
       return api->bind_double(stmt, index, value);
     }
-    case PARAMETER_TEXT:
-    case PARAMETER_BLOB: {
+    case TAG_TEXT:
+    case TAG_BLOB: {
       const uint8_t *block;
       uint32_t length;
       if (!read_block(at, end, &block, &length)) return SQLITE_MISUSE;
-      if (tag == PARAMETER_BLOB) return api->bind_blob64(stmt, index, block, length, destructor);
+      if (tag == TAG_BLOB) return api->bind_blob64(stmt, index, block, length, destructor);
       return api->bind_text64(stmt, index, (const char *)block, length, destructor, SQLITE_UTF8);
     }
     default:

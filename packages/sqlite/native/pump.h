@@ -256,6 +256,9 @@ void statement_finalize(Statement *statement);
 /* Frees the struct, finalizing first what is not yet. */
 void statement_release(Statement *statement);
 
+/* What a tagged value begins with, as `ParameterTag` in src/internal/parameters.ts has it. */
+enum { TAG_NULL, TAG_INT64, TAG_FLOAT64, TAG_TEXT, TAG_BLOB };
+
 /* Binds one row of tagged parameters from `*at` on and moves `*at` behind it. Answers a result code. */
 int parameters_bind(Statement *statement, const uint8_t **at, const uint8_t *end, int count, bool keep);
 

@@ -167,10 +167,10 @@ static size_t value_size(const Scan *scan, size_t at) {
   size_t size = 1;
   uint32_t length = 0;
   switch (scan->page[at]) {
-    case 0:
+    case TAG_NULL:
       break;
-    case 1:
-    case 2:
+    case TAG_INT64:
+    case TAG_FLOAT64:
       size = 9;
       break;
     default:
@@ -278,22 +278,22 @@ static void give(const Scan *scan, const Api *api, sqlite3_context *context, siz
   const uint8_t *bytes = scan->page + at + 1;
   uint32_t length = 0;
   switch (scan->page[at]) {
-    case 0:
+    case TAG_NULL:
       api->result_null(context);
       return;
-    case 1: {
+    case TAG_INT64: {
       sqlite3_int64 whole = 0;
       memcpy(&whole, bytes, sizeof whole);
       api->result_int64(context, whole);
       return;
     }
-    case 2: {
+    case TAG_FLOAT64: {
       double number = 0;
       memcpy(&number, bytes, sizeof number);
       api->result_double(context, number);
       return;
     }
-    case 3:
+    case TAG_TEXT:
       memcpy(&length, bytes, sizeof length);
       api->result_text64(context, (const char *)bytes + 4, length, SQLITE_TRANSIENT, SQLITE_UTF8);
       return;

@@ -9,7 +9,7 @@
 import { types } from "node:util"
 import { Request, requestBytes } from "./boundary.js"
 
-/** Also in native/parameters.c. */
+/** What a tagged value begins with; also in native/pump.h. */
 export const ParameterTag = { null: 0, integer: 1, float: 2, text: 3, blob: 4 } as const
 
 /** A value that SQLite cannot store as it is. It names the place and the type, never the value. */
