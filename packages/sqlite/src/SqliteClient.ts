@@ -381,7 +381,7 @@ export const layerUntrusted = (
   ).pipe(Layer.provide(Reactivity.layer))
 
 /**
- * The same from `Config` values.
+ * `layer` from `Config` values.
  *
  * @since 0.1.0
  * @category layers

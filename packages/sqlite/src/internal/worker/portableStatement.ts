@@ -1,7 +1,7 @@
 /** A prepared statement over a carrier's JavaScript API. */
 import { Flag, Why } from "../page.js"
 import type { Statement } from "../split.js"
-import { bindAround, carrierArguments, readParameters } from "./bindings.js"
+import { bindAround, type Bound, carrierArguments, readParameters } from "./bindings.js"
 import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
 import type { PageColumn } from "../pageSource.js"
 import { PageWriter, type Value } from "./encodePage.js"
@@ -342,7 +342,7 @@ export class PortableStatement implements Prepared {
     }
   }
 
-  private bound(): { readonly statement: CarrierStatement; readonly arguments: Array<unknown> } {
+  private bound(): Bound {
     const { connection, statement, values } = this
     const around = bindAround(connection.faults, connection.database, statement, values)
     if (around === undefined) return { statement: this.prepared, arguments: carrierArguments(statement, values) }
