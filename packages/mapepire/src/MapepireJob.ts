@@ -23,6 +23,7 @@ import type { ResultNames } from "./internal/rows.js"
 import type * as connection from "./internal/job/connection.js"
 import type { Control } from "./internal/job/control.js"
 import * as facade from "./internal/job/facade.js"
+import * as procedure from "./internal/job/procedure.js"
 import * as link from "./internal/link.js"
 import * as tls from "./internal/tls.js"
 import type { JdbcOptions } from "./Protocol.js"
@@ -572,7 +573,7 @@ export const makeAt: (endpoint: JobEndpoint, config: JobConfig) => Effect.Effect
  * @since 0.1.0
  * @category constructors
  */
-export const out: typeof facade.out = facade.out
+export const out: typeof procedure.out = procedure.out
 
 /**
  * Fetches the certificate that a daemon presents, to be stored: its PEM for `tls.ca`, its fingerprint for

@@ -32,5 +32,9 @@ const mended = (column: unknown, i: number): ColumnMetadata => {
 /** An item of a list of descriptions; one that is none describes nothing. */
 export const recordOf = (item: unknown): Readonly<Record<string, unknown>> => (isRecord(item) ? item : {})
 
+export const textIn = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
+
+export const numberIn = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
+
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null

@@ -1,6 +1,6 @@
 /** Output parameters of a CALL: exact, by name and type. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { recordOf } from "./columns.js"
+import { recordOf, textIn } from "./columns.js"
 import { NumberText, parseLossless, withNumbers } from "./lossless.js"
 import { cellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
 
@@ -24,8 +24,8 @@ export const outputParameters = (
   }
   const out: Array<OutputValue> = []
   for (const item of list.map(recordOf)) {
-    const name = typeof item.name === "string" ? item.name : undefined
-    const type = typeof item.type === "string" ? item.type : undefined
+    const name = textIn(item.name)
+    const type = textIn(item.type)
     const { value } = item
     try {
       const decode = cellDecoder({ name: name ?? `${out.length + 1}`, type: type ?? "VARCHAR" }, options)

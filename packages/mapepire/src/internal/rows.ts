@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import type { ColumnMetadata } from "../Protocol.js"
+import { numberIn } from "./columns.js"
 import type { RawRows } from "./frame.js"
 import { NumberText, parseLossless, withNumbers } from "./lossless.js"
 import { objectOf, scan, Unexpected } from "./scan.js"
@@ -52,8 +53,6 @@ export const resultNames = (columns: ReadonlyArray<{ readonly name: string }>, h
 
 const nullability = [false, true, undefined]
 
-const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
-
 const portColumns = (
   columns: ReadonlyArray<ColumnMetadata>,
   names: ReadonlyArray<string>
@@ -62,8 +61,8 @@ const portColumns = (
     name: names[i]!,
     type: column.type,
     nullable: column.nullable === undefined ? undefined : nullability[column.nullable],
-    precision: numberOf(column.precision),
-    scale: numberOf(column.scale)
+    precision: numberIn(column.precision),
+    scale: numberIn(column.scale)
   }))
 
 export const rowDecoder = (columns: ReadonlyArray<ColumnMetadata>, options: RowOptions = {}): RowDecoder => {

@@ -1,14 +1,12 @@
-/** Everything that is not a statement: one request, one answer. And CALL, whose parameters need a look. */
+/** Everything that is not a statement: one request, one answer. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as MapepireJob from "../../MapepireJob.js"
 import type { ColumnMetadata } from "../../Protocol.js"
-import { columnsOf, recordOf } from "../columns.js"
+import { columnsOf, textIn } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
-import { isNull } from "../parameters.js"
-import type { JobAnswer } from "./answer.js"
 import type { Call } from "./call.js"
 import { ownRequest } from "./request.js"
 import { scrubRows } from "./secrets.js"
@@ -17,7 +15,7 @@ import { type Blobs, Task, type TaskRequest } from "./task.js"
 import { fromVerb } from "./text.js"
 
 /** One request; the answer is made of its response, also of one that says "failure". */
-const single = <A>(
+export const single = <A>(
   session: JobSession,
   request: TaskRequest,
   message: Call["request"],
@@ -42,8 +40,6 @@ const simple = <A>(
 export const check = (session: JobSession, { deadline }: TaskRequest) =>
   Effect.asVoid(session.run({ ...ownRequest("VALUES 1"), deadline }))
 
-const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
-
 export const ping = (
   session: JobSession,
   request: TaskRequest
@@ -56,12 +52,12 @@ export const ping = (
 
 export const version = (session: JobSession, request: TaskRequest) =>
   simple(session, request, { type: "getversion" }, (body) => ({
-    version: text(body.version) ?? "unknown",
-    buildDate: text(body.build_date)
+    version: textIn(body.version) ?? "unknown",
+    buildDate: textIn(body.build_date)
   }))
 
 export const job = (session: JobSession, request: TaskRequest) =>
-  simple(session, request, { type: "getdbjob" }, (body) => text(body.job) ?? session.id)
+  simple(session, request, { type: "getdbjob" }, (body) => textIn(body.job) ?? session.id)
 
 export const setTrace = (session: JobSession, request: TaskRequest, settings: MapepireJob.TraceSettings) =>
   simple(
@@ -75,17 +71,17 @@ export const setTrace = (session: JobSession, request: TaskRequest, settings: Ma
       ...(settings.driverLevel === undefined ? undefined : { jtopentracelevel: settings.driverLevel })
     },
     (body): MapepireJob.TraceState => ({
-      destination: text(body.tracedest),
-      level: text(body.tracelevel),
-      driverDestination: text(body.jtopentracedest),
-      driverLevel: text(body.jtopentracelevel)
+      destination: textIn(body.tracedest),
+      level: textIn(body.tracelevel),
+      driverDestination: textIn(body.jtopentracedest),
+      driverLevel: textIn(body.jtopentracelevel)
     })
   )
 
 export const trace = (session: JobSession, request: TaskRequest) =>
   simple(session, request, { type: "gettracedata" }, (body) => ({
-    daemon: text(body.tracedata) ?? "",
-    driver: text(body.jtopentracedata) ?? ""
+    daemon: textIn(body.tracedata) ?? "",
+    driver: textIn(body.jtopentracedata) ?? ""
   }))
 
 export const cl = (
@@ -154,59 +150,3 @@ export const explain = (
   )
 
 const rawRows = (text: string): NonNullable<Frame["data"]> => ({ text, start: 0, end: text.length })
-
-/**
- * CALL: NULL for an INOUT parameter cannot be sent (the procedure would run, and reading it back would fail), so where a
- * NULL is given the modes are looked at first.
- */
-export const call = (session: JobSession, request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> =>
-  Effect.suspend(() => {
-    const run = session.run({ ...request, params: request.params.map((value) => (value === out ? 0 : value)) })
-    if (!request.params.some(isNull)) {
-      return run
-    }
-    const described = single(session, request, { type: "prepare_sql", sql: fromVerb(request.text) }, (frame, id) => {
-      session.wire.close(id, session.wire.epoch)
-      return frame.success ? parametersOf(frame) : session.refusal(frame, request.text)
-    })
-    return Effect.flatMap(described, (described) => {
-      const wrong = nullRefused(described, request.params, request.text)
-      return wrong === undefined ? run : Effect.fail(wrong)
-    })
-  })
-
-/** What is wrong with parameters that the daemon would only find out about once the procedure has run. */
-export const nullRefused = (
-  described: MapepireJob.Prepared["parameters"],
-  parameters: ReadonlyArray<unknown>,
-  statement: string
-): SqlError | undefined => {
-  const wrong = described.findIndex(
-    ({ mode }, i) => (mode === "OUT" || mode === "INOUT") && i < parameters.length && isNull(parameters[i])
-  )
-  return wrong < 0
-    ? undefined
-    : SqlFailure.make({
-        reason: "InvalidParameter",
-        message:
-          `Parameter ${wrong + 1} is ${described[wrong]!.mode}: NULL cannot be sent to it through Mapepire. ` +
-          "Pass MapepireJob.out for an OUT parameter, a value for INOUT",
-        statement
-      })
-}
-
-export const parametersOf = (frame: Pick<Frame, "body">): MapepireJob.Prepared["parameters"] => {
-  const { metadata } = frame.body as { readonly metadata?: { readonly parameters?: unknown } | null }
-  return Array.isArray(metadata?.parameters)
-    ? metadata.parameters.map(recordOf).map((parameter) => ({
-        name: text(parameter.name),
-        type: text(parameter.type),
-        mode: text(parameter.mode),
-        precision: typeof parameter.precision === "number" ? parameter.precision : undefined,
-        scale: typeof parameter.scale === "number" ? parameter.scale : undefined
-      }))
-    : []
-}
-
-/** Stands for an OUT parameter. Any text that converts to the parameter's type would do; zero nearly always does. */
-export const out: unique symbol = Symbol.for("@sluice/mapepire/out")

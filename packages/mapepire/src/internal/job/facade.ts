@@ -23,14 +23,13 @@ import { makeControl, makeJob, type OpenJob } from "./job.js"
 import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
 import { authorization, Login, secretsOf } from "./login.js"
-import { callResult, prepare } from "./prepared.js"
+import { prepare } from "./prepared.js"
+import { call, callResult } from "./procedure.js"
 import { deadlineOf, ownRequest, requestOf } from "./request.js"
 import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import type { TaskRequest } from "./task.js"
 import { fromVerb, isCall } from "./text.js"
-
-export const out: typeof commands.out = commands.out
 
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
@@ -218,7 +217,7 @@ class Facade implements MapepireJob.MapepireJob {
   readonly call: MapepireJob.MapepireJob["call"] = (sql, parameters = [], options) =>
     isCall(fromVerb(sql))
       ? this.request(sql, parameters, options, (session, request) =>
-          Effect.map(commands.call(session, request), (answer) => callResult(answer, this.config))
+          Effect.map(call(session, request), (answer) => callResult(answer, this.config))
         )
       : Effect.fail(
           SqlFailure.make({ reason: "InvalidParameter", message: "The text must begin with CALL", statement: sql })

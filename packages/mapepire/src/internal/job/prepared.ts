@@ -8,10 +8,9 @@ import type { ColumnMetadata, Parameter } from "../../Protocol.js"
 import { columnsOf } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
-import { resultNames } from "../rows.js"
-import { nullRefused, out, parametersOf } from "./commands.js"
 import { beginInTime } from "./inTime.js"
 import type { JobAnswer } from "./answer.js"
+import { callResult, nullRefused, parametersOf, withoutOut } from "./procedure.js"
 import { requestOf } from "./request.js"
 import { hasBinary, type JobSession } from "./session.js"
 import { type Blobs, Task, type TaskRequest } from "./task.js"
@@ -92,9 +91,10 @@ class PreparedStatement {
   })
 
   execute(request: SqlTransport.SqlRequest): Effect.Effect<JobAnswer, SqlError> {
-    const encoded = this.session.parameters(request.params.map((value) => (value === out ? 0 : value)))
-    return !failure.isSqlError(encoded)
-      ? this.send(encoded, request, (frame, blobs) => {
+    const encoded = this.session.parameters(withoutOut(request.params))
+    return failure.isSqlError(encoded)
+      ? this.session.unencoded(encoded, request, () => this.execute(request))
+      : this.send(encoded, request, (frame, blobs) => {
           if (!frame.success && frame.data === undefined) {
             return this.session.refusalWithoutRows(frame, request)
           }
@@ -114,7 +114,6 @@ class PreparedStatement {
               )
             : (answer.error ?? answer)
         })
-      : this.session.unencoded(encoded, request, () => this.execute(request))
   }
 
   /** Rows of a batch; a failure may come after some of them. */
@@ -189,9 +188,9 @@ export const prepare = <A extends object>(
         request: SqlTransport.SqlRequest
       ): Effect.Effect<JobAnswer, SqlError> => {
         const chunks = session.chunks(rows)
-        return !failure.isSqlError(chunks)
-          ? session.sum(chunks, (chunk) => statement.batch(chunk, request))
-          : session.unencoded(chunks, request, () => sendAll(rows, request))
+        return failure.isSqlError(chunks)
+          ? session.unencoded(chunks, request, () => sendAll(rows, request))
+          : session.sum(chunks, (chunk) => statement.batch(chunk, request))
       }
       return {
         columns: session.decoder(described.columns, request).columns,
@@ -208,16 +207,3 @@ export const prepare = <A extends object>(
       }
     })
   )
-
-/** Parameters by name beside the rows. */
-export const callResult = <A>(answer: JobAnswer, config: MapepireJob.JobConfig): MapepireJob.CallResult<A> => {
-  const named = answer.outputs.filter(({ name, value }) => name !== undefined && value !== undefined)
-  const names = resultNames(named as ReadonlyArray<{ readonly name: string }>, config.resultNames ?? "lower")
-  return {
-    rows: answer.objects() as ReadonlyArray<A>,
-    columns: answer.columns,
-    rowCount: answer.changes,
-    parameters: answer.outputs,
-    out: Object.fromEntries(named.map(({ value }, i) => [names[i]!, value]))
-  }
-}
