@@ -22,6 +22,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import * as compiler from "./internal/compiler.js"
 import * as primitives from "./internal/primitives.js"
 import { SqlFailure } from "./SqlFailure.js"
 
@@ -328,6 +329,23 @@ export const request = (text: string, options?: Partial<SqlRequest>): SqlRequest
   transaction: "none",
   ...options
 })
+
+/**
+ * The compiler of SQLite's dialect: `@effect/sql`'s, and `sql.updateValues` as a table, which that one leaves out.
+ * `transformQueryNames` makes the database's names of the program's; the default leaves them as they are.
+ *
+ * @example
+ * ```ts
+ * import { SqlTransport } from "@sluice/sql"
+ * import { String } from "effect"
+ *
+ * const compiler = SqlTransport.sqliteCompiler(String.camelToSnake)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const sqliteCompiler: (transformQueryNames?: (name: string) => string) => Compiler = compiler.sqliteCompiler
 
 /**
  * What a `fifo` session fails a request of transaction use `none` with, when it finds somebody's transaction open at the

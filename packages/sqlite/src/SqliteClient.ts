@@ -131,8 +131,6 @@ export interface SqliteClient
   readonly counters: (statement: Statement.Fragment | string) => Effect.Effect<StatementCounters, SqlError>
   /** Stops whatever statement runs at this moment on any session; its caller fails with reason `Interrupted`. */
   readonly interrupt: Effect.Effect<void>
-  /** Not supported in SQLite. */
-  readonly updateValues: never
 }
 
 export type {

@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Statement from "@effect/sql/Statement"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -310,7 +309,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
   return {
     system: "sqlite",
     attributes: [["db.namespace", config.filename]],
-    compiler: Statement.makeCompilerSqlite(config.transformQueryNames),
+    compiler: SqlTransport.sqliteCompiler(config.transformQueryNames),
     transactions: transactions(config.readonly ?? false),
     get limits() {
       const readers = readersPossible ? (config.readers ?? 0) : 0

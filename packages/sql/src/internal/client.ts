@@ -14,6 +14,7 @@ import type * as SqlTransport from "../SqlTransport.js"
 import { afterCommit } from "./afterCommit.js"
 import { Core, type Pools } from "./core.js"
 import { guard } from "./guard.js"
+import { helpers } from "./helpers.js"
 import { type Inside, InsideId } from "./inside.js"
 import { many } from "./many.js"
 import { Telemetry } from "./observe.js"
@@ -154,7 +155,7 @@ const callable = (variant: Variant): Statement.Constructor => {
       ? wrap(build(strings, args))
       : new StatementImpl(new Template(templates, compiled, strings, args), variant)
   }
-  return Object.assign(tag, upstream, {
+  return Object.assign(tag, upstream, helpers(upstream), {
     unsafe: (text: string, params?: ReadonlyArray<unknown>) => wrap(upstream.unsafe(text, params))
   })
 }

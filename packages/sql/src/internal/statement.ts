@@ -15,6 +15,7 @@ import type * as Tracer from "effect/Tracer"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
 import { type AnyFiber, withFiber } from "./fiber.js"
+import { impossible } from "./helpers.js"
 import type { Observation } from "./observe.js"
 import { type Pages, pages, type TransformRows } from "./rows.js"
 import { type Overrides, Override } from "./settings.js"
@@ -120,8 +121,16 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       : this.variant.compiler.compile(this, mode === "executeRaw" || mode === "executeWithoutTransform")
   }
 
+  private get impossible(): SqlError | undefined {
+    return this.source instanceof Template ? undefined : impossible(this.source)
+  }
+
   private send<X>(fiber: AnyFiber, mode: Mode, observation: Observation | undefined): Effect.Effect<X, SqlError> {
     const { core, transformRows } = this.variant
+    const failure = this.impossible
+    if (failure !== undefined) {
+      return Effect.fail(failure)
+    }
     const [text, params] = this.compiled(mode)
     const request = core.request(
       fiber,
@@ -212,6 +221,10 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
 
   private open(fiber: AnyFiber, observation: Observation | undefined): Effect.Effect<Pages<A>, SqlError, Scope.Scope> {
     const { core, transformRows } = this.variant
+    const failure = this.impossible
+    if (failure !== undefined) {
+      return Effect.fail(failure)
+    }
     const [text, params] = this.compiled("execute")
     const request = core.request(fiber, text, params, "objects", true, this.overrides, observation?.span)
     observation?.sent(text, params)

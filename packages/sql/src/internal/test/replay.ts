@@ -1,13 +1,14 @@
 /** Answers from a recording, without the database that gave them. */
 import * as FileSystem from "@effect/platform/FileSystem"
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Statement from "@effect/sql/Statement"
+import type * as Statement from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../../SqlFailure.js"
 import type * as SqlTransport from "../../SqlTransport.js"
+import { sqliteCompiler } from "../compiler.js"
 import { around, byText, type Command, InControl, OpenTransaction, parse } from "./control.js"
 import type { AnswerData, ControlData, RecordingData, RowData, Way } from "./recordingFile.js"
 import { isOther, read } from "./recordingFile.js"
@@ -187,7 +188,7 @@ export const make = (
     return {
       system: recording.system,
       attributes: [],
-      compiler: settings.compiler ?? Statement.makeCompilerSqlite(),
+      compiler: settings.compiler ?? sqliteCompiler(),
       transactions: control(recording),
       limits: recording.limits,
       sharing: "exclusive",

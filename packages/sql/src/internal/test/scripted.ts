@@ -1,11 +1,12 @@
 /** A transport that plays a script. */
-import * as Statement from "@effect/sql/Statement"
+import type * as Statement from "@effect/sql/Statement"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as SqlFailure from "../../SqlFailure.js"
 import type * as SqlTransport from "../../SqlTransport.js"
+import { sqliteCompiler } from "../compiler.js"
 import { byText, OpenTransaction, parse } from "./control.js"
 import type { Asked, Parts } from "./expectation.js"
 import { answer, cursor, cut, fromObjects, type Rows } from "./rows.js"
@@ -147,7 +148,7 @@ export const make = (
     return {
       system: "scripted",
       attributes: [],
-      compiler: settings.compiler ?? Statement.makeCompilerSqlite(),
+      compiler: settings.compiler ?? sqliteCompiler(),
       transactions: byText,
       limits: { read: 0, write: settings.sessions, transaction: 0 },
       sharing: "exclusive",
