@@ -21,31 +21,10 @@ import {
 import type { RecordingOptions } from "../messages.js"
 import { folded } from "../folded.js"
 import { quoted } from "../quoting.js"
-import { OwnCode, ResultCode } from "../resultCode.js"
+import { OwnCode } from "../resultCode.js"
 import { type Connection, EngineError } from "./engine.js"
-import { termsOf } from "./indexTerms.js"
 import { Query, queryRows } from "./queryRows.js"
-
-/** Arguments of a SQL function (SQLITE_LIMIT_FUNCTION_ARG, 127 before 3.48), less our own three. */
-const mostColumns = 124
-
-const triggersOfTable = 5
-
-/** What a unique index compares, as SQL. */
-interface Term {
-  /** Of the rows that are there, and of the new one. */
-  readonly its: string
-  readonly coming: string
-  /** Of a row that REPLACE gives a default to, what a BEFORE trigger sees is not what will be compared. */
-  readonly settled: boolean
-}
-
-/** Which rows are in the way of a new one. */
-interface Unique {
-  readonly terms: ReadonlyArray<Term>
-  /** Columns that REPLACE gives a default where they are NULL, and that the terms depend on. */
-  readonly defaulted: ReadonlyArray<string>
-}
+import { type RecordedTable, RecordedTables, told, triggersOfTable } from "./recordedTables.js"
 
 interface Noted {
   /** Undefined: there was no row with this key. */
@@ -56,27 +35,19 @@ interface Noted {
 
 class Recorded {
   readonly notes = new Map<string, Noted>()
-  readonly table: Table
 
-  constructor(
-    readonly name: string,
-    readonly columns: ReadonlyArray<string>,
-    readonly key: ReadonlyArray<number>,
-    readonly uniques: ReadonlyArray<Unique>,
-    readonly shape: string
-  ) {
-    this.table = { name, key, patchset: false }
-  }
+  constructor(readonly table: RecordedTable) {}
 
   note(present: boolean, row: Row): void {
+    const { key } = this.table
     // As SQLite has it: what has NULL in its key cannot be told from others.
-    if (row.some((value, i) => this.key[i]! > 0 && value === null)) {
+    if (row.some((value, i) => key[i]! > 0 && value === null)) {
       return
     }
-    const id = keyOf(row, this.key)
+    const id = keyOf(row, key)
     if (!this.notes.has(id)) {
-      const key = row.map((value, i) => (this.key[i]! > 0 ? value : undefined))
-      this.notes.set(id, { before: present ? row : undefined, key })
+      const values = row.map((value, i) => (key[i]! > 0 ? value : undefined))
+      this.notes.set(id, { before: present ? row : undefined, key: values })
     }
   }
 }
@@ -90,16 +61,8 @@ const decoderOf = (encoding: string): ((bytes: Uint8Array) => string | RawText) 
   return (bytes) => decoder.decode(bytes)
 }
 
-/** Tells the columns of a row with their types. Texts as their bytes, as a string has not all that a text may be. */
-const told = (row: string, columns: ReadonlyArray<string>): string => {
-  const names = columns.map((column) => `${row}.${quoted(column)}`)
-  return [
-    names.map((name) => `substr(typeof(${name}), 1, 1)`).join(" || "),
-    ...names.map((name) => `CASE typeof(${name}) WHEN 'text' THEN CAST(${name} AS BLOB) ELSE ${name} END`)
-  ].join(", ")
-}
-
 export class Recorder {
+  private readonly source: RecordedTables
   private readonly tables: ReadonlyArray<Recorded>
   private readonly name: string
   private readonly schema: string
@@ -114,7 +77,8 @@ export class Recorder {
     this.name = `sluice_record_${id}`
     this.schema = options.schema
     this.text = decoderOf(queryRows(connection, "select encoding from pragma_encoding")[0]![0] as string)
-    this.tables = this.find()
+    this.source = new RecordedTables(connection, this.schema)
+    this.tables = this.source.find(options.tables).map((table) => new Recorded(table))
     connection.setFunction(
       { name: this.name, arity: -1, deterministic: false, directOnly: false, innocuous: false, shape: "scalar" },
       (index, present, types, ...values) => {
@@ -127,7 +91,9 @@ export class Recorder {
       }
     )
     try {
-      connection.execOwn(this.tables.flatMap((table, index) => this.triggers(table, index)).join(";\n"))
+      connection.execOwn(
+        this.tables.flatMap(({ table }, index) => this.source.triggers(this.name, table, index)).join(";\n")
+      )
     } catch (error) {
       this.close()
       throw error
@@ -148,177 +114,6 @@ export class Recorder {
           return value as Value
       }
     })
-  }
-
-  /** Those that were asked for, or all that have a primary key. */
-  private find(): ReadonlyArray<Recorded> {
-    const { connection, options, schema } = this
-    const every = queryRows(
-      connection,
-      "select name from pragma_table_list where schema = ? and type = 'table' and name not like 'sqlite\\_%' escape '\\' order by name",
-      [schema]
-    ).map(([name]) => name as string)
-    const wanted = options.tables?.map((name) => {
-      const found = every.find((other) => folded(other) === folded(name))
-      if (found === undefined) {
-        throw new EngineError(ResultCode.error, `no such table: ${schema}.${name}`)
-      }
-      return found
-    })
-    return (wanted ?? every).flatMap((name) => {
-      const columns = queryRows(
-        connection,
-        `select name, pk, "notnull" and dflt_value is not null from pragma_table_info(?, ?)`,
-        [name, schema]
-      )
-      if (columns.every(([, place]) => place === 0n)) {
-        if (wanted === undefined) {
-          return []
-        }
-        throw new EngineError(OwnCode.failed, `changes of ${name} cannot be recorded: it has no PRIMARY KEY`)
-      }
-      if (columns.length > mostColumns) {
-        throw new EngineError(
-          OwnCode.failed,
-          `changes of ${name} cannot be recorded: it has more than ${mostColumns} columns`
-        )
-      }
-      const names = columns.map(([column]) => column as string)
-      const key = columns.map(([, place]) => Number(place))
-      const defaulted = names.filter((_, i) => columns[i]![2] === 1n)
-      return [new Recorded(name, names, key, this.uniques(name, names, key, defaulted), this.shape(name))]
-    })
-  }
-
-  /** What the triggers of a table have been made of. */
-  private shape(table: string): string {
-    const columns = queryRows(this.connection, 'select name, pk, "notnull", dflt_value from pragma_table_info(?, ?)', [
-      table,
-      this.schema
-    ])
-    return JSON.stringify([columns, this.uniqueIndexes(table)], (_, value: unknown) =>
-      typeof value === "bigint" ? Number(value) : value
-    )
-  }
-
-  private uniqueIndexes(table: string) {
-    return queryRows(
-      this.connection,
-      `select its.name, indexed.sql from pragma_index_list(?, ?) as its
-       left join ${quoted(this.schema)}.sqlite_schema as indexed on indexed.type = 'index' and indexed.name = its.name
-       where its."unique" order by 1`,
-      [table, this.schema]
-    )
-  }
-
-  /** Its primary key, which need not have an index, and its unique indexes. */
-  private uniques(
-    table: string,
-    columns: ReadonlyArray<string>,
-    key: ReadonlyArray<number>,
-    defaulted: ReadonlyArray<string>
-  ): ReadonlyArray<Unique> {
-    const { connection, schema } = this
-    const column = (name: string, collation: string | undefined): Term => ({
-      its: `its.${quoted(name)}`,
-      coming: `NEW.${quoted(name)}${collation === undefined ? "" : ` COLLATE ${quoted(collation)}`}`,
-      settled: columns.includes(name) && !defaulted.includes(name)
-    })
-    const unique = (terms: ReadonlyArray<Term>): Unique => ({
-      terms,
-      // Which of them an expression depends on is not known: all.
-      defaulted: terms.every(({ settled }) => settled) ? [] : defaulted
-    })
-    const indexes = this.uniqueIndexes(table)
-    const primary = columns.filter((_, i) => key[i]! > 0).map((name) => column(name, undefined))
-    return [
-      unique(primary),
-      ...indexes.map(([index, sql]) => {
-        const parts = queryRows(
-          connection,
-          "select name, coll from pragma_index_xinfo(?, ?) where key order by seqno",
-          [index, schema]
-        ).map(([name, collation]) => [name as string | null, collation as string] as const)
-        return unique(
-          parts.some(([name]) => name === null)
-            ? this.expressions(table, sql as string, parts)
-            : parts.map(([name, collation]) => column(name!, collation))
-        )
-      })
-    ]
-  }
-
-  /** Of an index over expressions: each with the columns of the row that is there, and with those of the new one. */
-  private expressions(
-    table: string,
-    sql: string,
-    parts: ReadonlyArray<readonly [name: string | null, collation: string]>
-  ): ReadonlyArray<Term> {
-    const { connection, schema } = this
-    const names = queryRows(connection, "select name from pragma_table_xinfo(?, ?) where hidden <> 1", [table, schema])
-    const row = (value: (column: string) => string) =>
-      `(SELECT ${names.map(([name]) => `${value(quoted(name as string))} AS ${quoted(name as string)}`).join(", ")})`
-    const texts = termsOf(sql)
-    return parts.map(([, collation], i) => {
-      const text = texts[i] ?? ""
-      try {
-        new Query(connection, `SELECT (${text}) FROM ${row(() => "NULL")}`).close()
-      } catch {
-        throw new EngineError(
-          OwnCode.failed,
-          `changes of ${table} cannot be recorded: ${text} in a unique index is not understood`
-        )
-      }
-      return {
-        its: `(${text}) COLLATE ${quoted(collation)}`,
-        coming: `(SELECT (${text}) FROM ${row((column) => `NEW.${column}`)})`,
-        settled: false
-      }
-    })
-  }
-
-  private triggers(table: Recorded, index: number): ReadonlyArray<string> {
-    const { columns, key, uniques } = table
-    const at = `${quoted(this.schema)}.${quoted(table.name)}`
-    const keys = columns.filter((_, i) => key[i]! > 0)
-    const note = (present: 0 | 1, row: string) => `${this.name}(${index}, ${present}, ${told(row, columns)})`
-    const noteThose = (conditions: ReadonlyArray<string>) =>
-      `SELECT ${note(1, "its")} FROM ${at} AS its WHERE ${conditions.join(" AND ")};`
-    const equal = ({ coming, its }: Term) => `${its} = ${coming}`
-    const displaced = uniques.flatMap(({ defaulted, terms }) => {
-      const isNull = defaulted.map((name) => `NEW.${quoted(name)} IS NULL`).join(" OR ")
-      const settled = terms.filter((term) => term.settled)
-      return [
-        noteThose(terms.map(equal)),
-        // Only ever with REPLACE, or to fail: all rows that may be in the way of whatever the default is.
-        ...(defaulted.length === 0 ? [] : [noteThose([`(${isNull})`, ...settled.map(equal)])])
-      ]
-    })
-    // Exactly: another key for a changeset may be the same one for the column's collation, or as a number.
-    const moved = keys
-      .map((name) => [`OLD.${quoted(name)}`, `NEW.${quoted(name)}`])
-      .map(([old, now]) => `${old} COLLATE BINARY IS NOT ${now} OR typeof(${old}) <> typeof(${now})`)
-      .join(" OR ")
-    // As it is stored: NEW may tell it without the affinity of its column, when a foreign key refers to it. That of NEW, too,
-    // for a row that is gone by then.
-    const come = [
-      `SELECT ${note(0, "its")} FROM ${at} AS its WHERE ${keys.map((name) => `its.${quoted(name)} = +NEW.${quoted(name)}`).join(" AND ")};`,
-      `SELECT ${note(0, "NEW")};`
-    ]
-    const trigger = (name: string, event: string, body: ReadonlyArray<string>) =>
-      `CREATE TEMP TRIGGER ${quoted(`${this.name}_${index}_${name}`)} ${event} BEGIN ${body.join(" ")} END`
-    return [
-      trigger("0", `BEFORE INSERT ON ${at}`, displaced),
-      trigger("1", `AFTER INSERT ON ${at}`, come),
-      // Not only behind it: by then a foreign key to the row itself has acted on the row with its new key.
-      trigger("2", `BEFORE UPDATE ON ${at}`, [
-        `SELECT ${note(1, "OLD")};`,
-        ...displaced,
-        `SELECT ${note(0, "NEW")} WHERE ${moved};`
-      ]),
-      trigger("3", `AFTER UPDATE ON ${at} WHEN ${moved}`, come),
-      trigger("4", `BEFORE DELETE ON ${at}`, [`SELECT ${note(1, "OLD")};`])
-    ]
   }
 
   /** What was changed up to now, from what it was to what it is. */
@@ -369,14 +164,14 @@ export class Recorder {
   /** Triggers go with a transaction that is rolled back, with their tables, and with the database that is replaced. */
   private assertListening(): void {
     const listening = this.listening()
-    this.tables.forEach(({ name, shape }, index) => {
+    this.tables.forEach(({ table: { name, shape } }, index) => {
       const own = `${this.name}_${index}_`
       if (
         listening.filter((trigger) => trigger.startsWith(own)).length < triggersOfTable ||
-        this.shape(name) !== shape
+        this.source.shape(name) !== shape
       ) {
         throw new EngineError(
-          -1,
+          OwnCode.failed,
           `nothing is recorded any more of ${name}: the transaction that the recording was begun in was rolled back, the ` +
             "table was dropped, renamed or altered or got a unique index, or the database was replaced (deserialize, or a " +
             "backup into it)"
@@ -387,7 +182,10 @@ export class Recorder {
 
   private *changes(patchset: boolean): Generator<Change, undefined> {
     const { indirect } = this.options
-    for (const { columns, key, name, notes } of this.tables) {
+    for (const {
+      notes,
+      table: { columns, key, name }
+    } of this.tables) {
       if (notes.size === 0) {
         continue
       }
