@@ -1,7 +1,7 @@
 /** A result's columns, as JDBC would describe them, and its rows as JSON. */
 import type { SqlTransport } from "@sluice/sql"
 import type { ResultColumn } from "./db2/results.js"
-import { type Db2Type, kindOf, makeType, parseType } from "./db2/types.js"
+import { type Db2Type, fitsInteger, kindOf, makeType, parseType } from "./db2/types.js"
 import { field, fields } from "./json.js"
 import type { Properties } from "./properties.js"
 import type { TableColumns } from "./statementCache.js"
@@ -68,9 +68,6 @@ const declaredType = (column: SqlTransport.Column | undefined): Db2Type | undefi
     ? type
     : makeType(type.name, type.name === "TIMESTAMP" ? column.scale : column.precision, column.scale)
 }
-
-const maxInteger = 2147483647n
-const fitsInteger = (value: bigint): boolean => value <= maxInteger && value >= -maxInteger - 1n
 
 /** SQLite's integers have eight bytes wherever they are stored; nothing may be announced as less than it is. */
 const widened = (type: Db2Type, rows: ReadonlyArray<ReadonlyArray<unknown>>, at: number): Db2Type =>

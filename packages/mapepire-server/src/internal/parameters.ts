@@ -1,17 +1,13 @@
 /** From a request's values to those that are bound: the driver converts every text to the marker's type. */
 import * as dates from "./dates.js"
 import * as failures from "./db2/failures.js"
-import { type Db2Type, integerRanges, kindOf, padded, storedAsText } from "./db2/types.js"
+import { type Db2Type, fitsBigint, integerRanges, kindOf, padded, storedAsText } from "./db2/types.js"
 import { wholeDigits, withScale } from "./decimal.js"
 import type { Properties } from "./properties.js"
 
 const mismatch = (): never => {
   throw new failures.Refused(failures.typeMismatch)
 }
-
-const minInt64 = -(1n << 63n)
-const maxInt64 = (1n << 63n) - 1n
-const inInt64 = (value: bigint): boolean => value >= minInt64 && value <= maxInt64
 
 const trueTexts = new Set(["TRUE", "T", "Y", "YES", "ON", "1"])
 const falseTexts = new Set(["FALSE", "F", "N", "NO", "OFF", "0"])
@@ -20,7 +16,7 @@ const falseTexts = new Set(["FALSE", "F", "N", "NO", "OFF", "0"])
 const untyped = (value: unknown): unknown => {
   switch (typeof value) {
     case "bigint":
-      return inInt64(value) ? value : value.toString()
+      return fitsBigint(value) ? value : value.toString()
     case "boolean":
       return value ? 1 : 0
     default:
@@ -106,7 +102,7 @@ export const forProcedure = (bound: unknown, type: Db2Type | undefined): unknown
 const integer = (text: string): bigint => {
   const whole = withScale(text, 0)
   const value = whole === undefined ? mismatch() : BigInt(whole)
-  return inInt64(value) ? value : mismatch()
+  return fitsBigint(value) ? value : mismatch()
 }
 
 const decimal = (text: string, type: Db2Type): unknown => {

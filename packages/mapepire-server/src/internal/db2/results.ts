@@ -2,7 +2,7 @@
 import { registerAt } from "./environment.js"
 import { argumentsOf } from "./functions.js"
 import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
-import { type Db2Type, makeType, parseType } from "./types.js"
+import { type Db2Type, fitsBigint, fitsInteger, makeType, parseType } from "./types.js"
 import { typeOf } from "./spellings.js"
 
 export interface ResultColumn {
@@ -114,8 +114,6 @@ export const expressionType = (expression: ReadonlyArray<Token>): Db2Type | unde
 const unwrapped = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
   isSymbol(tokens[0], "(") && closing(tokens, 0) === tokens.length - 1 ? unwrapped(tokens.slice(1, -1)) : tokens
 
-const maxInteger = 2147483647n
-
 const literalType = ({ kind, text }: Token, negative: boolean): Db2Type | undefined => {
   if (kind === "string") {
     return text.startsWith("X") ? undefined : makeType("VARCHAR", text.slice(1, -1).replaceAll("''", "'").length)
@@ -134,13 +132,11 @@ const literalType = ({ kind, text }: Token, negative: boolean): Db2Type | undefi
   if (fraction !== undefined) {
     return makeType("DECIMAL", Math.max(1, whole!.length + fraction.length), fraction.length)
   }
-  const value = BigInt(text)
-  if (value <= maxInteger + (negative ? 1n : 0n)) {
+  const value = negative ? -BigInt(text) : BigInt(text)
+  if (fitsInteger(value)) {
     return makeType("INTEGER")
   }
-  return value < 1n << 63n || (negative && value === 1n << 63n)
-    ? makeType("BIGINT")
-    : makeType("DECIMAL", text.length, 0)
+  return fitsBigint(value) ? makeType("BIGINT") : makeType("DECIMAL", text.length, 0)
 }
 
 /** The select list of a query: what stands between its first SELECT outside of parentheses and the FROM after it. */

@@ -4,7 +4,7 @@ import * as failures from "./failures.js"
 import { argumentsOf, isCall } from "./functions.js"
 import { beginsOperand } from "./operands.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
-import { castType, parseDb2Type } from "./types.js"
+import { castType, fitsBigint, parseDb2Type } from "./types.js"
 
 /** Words that end a list of tables. */
 const afterTables = new Set([
@@ -15,10 +15,9 @@ const isolations = ["UR", "CS", "RS", "RR", "NC"]
 const typedLiterals = ["DATE", "TIME", "TIMESTAMP"]
 /** A fraction with more digits than a double holds; a whole number is SQLite's own up to eight bytes. */
 const wideFraction = /^(?=(?:\D*\d){16})\d*\.\d*$/
-const maxInt64 = (1n << 63n) - 1n
 /** Whether a number stays exact only as a text. */
 const losesDigits = (text: string, negative: boolean): boolean =>
-  wideFraction.test(text) || (/^\d{19,}$/.test(text) && BigInt(text) > maxInt64 + (negative ? 1n : 0n))
+  wideFraction.test(text) || (/^\d{19,}$/.test(text) && !fitsBigint(negative ? -BigInt(text) : BigInt(text)))
 
 /** The type that an `AS type` of CAST names, with its length made plain: `CLOB(1M)`. */
 export const typeOf = (tokens: ReadonlyArray<Token>): string =>

@@ -160,6 +160,14 @@ export const integerRanges: Readonly<Record<string, readonly [least: bigint, mos
   BIGINT: [-(1n << 63n), (1n << 63n) - 1n]
 }
 
+const within =
+  ([least, most]: readonly [bigint, bigint]) =>
+  (value: bigint): boolean =>
+    value >= least && value <= most
+
+export const fitsInteger = within(integerRanges["INTEGER"]!)
+export const fitsBigint = within(integerRanges["BIGINT"]!)
+
 /** BINARY is filled up with zeros. */
 export const padded = (bytes: Uint8Array, length: number): Uint8Array => {
   if (bytes.length >= length) {
