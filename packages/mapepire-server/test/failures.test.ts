@@ -222,6 +222,7 @@ describe("failures", () => {
         "truncate kept",
         "truncate table shop.kept drop storage ignore delete triggers continue identity immediate",
         "truncate table kept reuse storage restrict when delete triggers restart identity",
+        "truncate table kept immediate restart identity",
         "set schema 'OTHER'",
         "set current schema other",
         "set current_schema = shop"

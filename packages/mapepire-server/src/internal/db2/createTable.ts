@@ -1,6 +1,7 @@
 /** CREATE TABLE and ALTER TABLE: Db2's types, identity columns and clauses that SQLite does not know. */
 import { constraints } from "./constraints.js"
 import type { Environment } from "./environment.js"
+import { refuseAt } from "./expected.js"
 import * as failures from "./failures.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
 import { rewrite, typeOf } from "./spellings.js"
@@ -42,7 +43,7 @@ const column = (item: ReadonlyArray<Token>, environment: Environment, defaults: 
   const declared = typeOf(item.slice(start, at))
   const type = parseDb2Type(declared)
   if (type === undefined) {
-    return failures.refuse(item[start]?.text ?? "<END-OF-STATEMENT>")
+    return refuseAt(item, start)
   }
   if (lacksLength(declared, type)) {
     return failures.refuse(item[at]?.text ?? ")")

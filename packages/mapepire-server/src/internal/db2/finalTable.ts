@@ -1,6 +1,6 @@
 /** `SELECT … FROM FINAL TABLE (INSERT …)`: a change that answers with rows. SQLite says RETURNING. */
 import * as failures from "./failures.js"
-import { closing, isName, isSymbol, isWord, nameOf, type Token, wordsAt } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameAfterSchema, nameOf, type Token, wordsAt } from "./scan.js"
 
 export interface FinalTable {
   readonly verb: "INSERT" | "UPDATE" | "DELETE"
@@ -31,8 +31,7 @@ export const finalTable = (tokens: ReadonlyArray<Token>): FinalTable | undefined
     throw new failures.Refused(failures.invalidToken("TABLE"))
   }
   const alias = after(tokens, close + 1)
-  const tableAt = verb === "UPDATE" ? 1 : 2
-  const table = isSymbol(change[tableAt + 1], ".") ? change[tableAt + 2] : change[tableAt]
+  const table = change[nameAfterSchema(change, verb === "UPDATE" ? 1 : 2)]
   const items = tokens.slice(1, from)
   if (items.some(({ kind }) => kind === "marker") || !isName(table)) {
     throw new failures.Refused(failures.untypedMarker)

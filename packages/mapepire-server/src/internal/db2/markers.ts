@@ -1,6 +1,6 @@
 /** Parameter markers: which types they have, and those that Db2 refuses because they have none. */
 import * as failures from "./failures.js"
-import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameAfterSchema, nameOf, split, type Token } from "./scan.js"
 import { type Db2Type, makeType, parseType } from "./types.js"
 import { typeOf } from "./spellings.js"
 
@@ -62,16 +62,9 @@ export const readMarkers = (tokens: ReadonlyArray<Token>): Markers => {
 export const tableOf = (tokens: ReadonlyArray<Token>): string | undefined => {
   const names: Array<string> = []
   tokens.forEach((item, i) => {
-    const introduces = isWord(item, "FROM", "JOIN", "INTO") || (i === 0 && isWord(item, "UPDATE"))
-    let at = i + 1
-    while (isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/")) {
-      at += 2
-    }
-    const name = tokens[at]
-    if (introduces && isName(name)) {
-      names.push(nameOf(name))
-    } else if (introduces) {
-      names.push("")
+    if (isWord(item, "FROM", "JOIN", "INTO") || (i === 0 && isWord(item, "UPDATE"))) {
+      const name = tokens[nameAfterSchema(tokens, i + 1)]
+      names.push(isName(name) ? nameOf(name) : "")
     }
   })
   return names.length === 1 && names[0] !== "" ? names[0] : undefined
@@ -111,14 +104,14 @@ const neighbour = (tokens: ReadonlyArray<Token>, at: number): Marker => {
   if (isWord(before, "LIMIT", "OFFSET", "FIRST", "NEXT") && !isSymbol(after, "(")) {
     return { _tag: "Typed", type: makeType("BIGINT") }
   }
-  return column(operandBefore(tokens, at)) ?? column(operandAfter(tokens, at))
+  return column(columnBefore(tokens, at)) ?? column(columnAfter(tokens, at))
 }
 
 const column = (name: Token | undefined): Marker =>
   name === undefined ? undefined : { _tag: "Column", column: nameOf(name) }
 
 /** `C = ?`, `C BETWEEN ? AND ?`, `C IN (?, ?)`, `C LIKE ?`. */
-const operandBefore = (tokens: ReadonlyArray<Token>, at: number): Token | undefined => {
+const columnBefore = (tokens: ReadonlyArray<Token>, at: number): Token | undefined => {
   let i = at - 1
   while (i > 0 && (isMarker(tokens[i]) || isSymbol(tokens[i], ",")) && tokens[i]!.depth > 0) {
     i--
@@ -139,7 +132,7 @@ const operandBefore = (tokens: ReadonlyArray<Token>, at: number): Token | undefi
 }
 
 /** `? = C`. */
-const operandAfter = (tokens: ReadonlyArray<Token>, at: number): Token | undefined => {
+const columnAfter = (tokens: ReadonlyArray<Token>, at: number): Token | undefined => {
   const sign = tokens[at + 1]
   const name = tokens[at + 2]
   return sign?.kind === "symbol" &&

@@ -1,6 +1,6 @@
 /** Names that every table of SQLite answers to with a row's number. Db2's have such a column only if it was created. */
 import { beginsOperand } from "./operands.js"
-import { closing, isName, isSymbol, isWord, nameOf, type Token } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameAfterSchema, nameOf, type Token } from "./scan.js"
 
 export interface RowNumbers {
   /** In upper case. */
@@ -51,14 +51,10 @@ const isNaming = (tokens: ReadonlyArray<Token>, at: number): boolean => {
 const tablesOf = (tokens: ReadonlyArray<Token>): ReadonlyArray<string> => [
   ...new Set(
     tokens.flatMap((item, i) => {
-      let at = i + 1
       if (!isWord(item, "FROM", "JOIN", "INTO", "UPDATE") && !isSymbol(item, ",")) {
         return []
       }
-      while (isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/")) {
-        at += 2
-      }
-      const name = tokens[at]
+      const name = tokens[nameAfterSchema(tokens, i + 1)]
       return isName(name) ? [nameOf(name)] : []
     })
   )

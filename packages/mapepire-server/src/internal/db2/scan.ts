@@ -160,9 +160,18 @@ export const closing = (tokens: ReadonlyArray<Token>, open: number): number => {
   return tokens.length
 }
 
+/** The place of a table's own name, behind its schema if it has one. */
+export const nameAfterSchema = (tokens: ReadonlyArray<Token>, from: number): number => {
+  let at = from
+  while (isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/")) {
+    at += 2
+  }
+  return at
+}
+
 /** From `at` on, with a table's name in front that has lost its schema. */
 export const unqualified = (tokens: ReadonlyArray<Token>, at: number): ReadonlyArray<Token> =>
-  isSymbol(tokens[at + 1], ".") || isSymbol(tokens[at + 1], "/") ? tokens.slice(at + 2) : tokens.slice(at)
+  tokens.slice(nameAfterSchema(tokens, at))
 
 /** Cut at the commas of one depth. */
 export const split = (tokens: ReadonlyArray<Token>, depth: number): ReadonlyArray<ReadonlyArray<Token>> => {

@@ -15,6 +15,7 @@ import {
   isName,
   isSymbol,
   isWord,
+  nameAfterSchema,
   nameOf,
   render,
   scan,
@@ -210,12 +211,13 @@ const truncateClauses = [
 
 const truncation = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
   const named = unqualified(tokens, skipWords(tokens, 1, "TABLE"))
-  const clauseEnd = (at: number): number => {
-    const clause = truncateClauses.find((words) => wordsAt(named, at, ...words))
-    return clause === undefined ? at : clauseEnd(at + clause.length)
-  }
   nameAt(named, 0)
-  refuseAfter(named, clauseEnd(1))
+  const clauseAt = (at: number) => truncateClauses.find((words) => wordsAt(named, at, ...words))?.length ?? 0
+  let at = 1
+  while (clauseAt(at) > 0) {
+    at += clauseAt(at)
+  }
+  refuseAfter(named, at)
   return [...snippet("DELETE FROM"), named[0]!]
 }
 
@@ -255,10 +257,7 @@ const correlated = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
   if (isWord(tokens[0], "INSERT")) {
     return tokens
   }
-  let at = isWord(tokens[0], "UPDATE") ? 2 : 3
-  while (isSymbol(tokens[at], ".") || isSymbol(tokens[at], "/")) {
-    at += 2
-  }
+  const at = nameAfterSchema(tokens, isWord(tokens[0], "UPDATE") ? 1 : 2) + 1
   return isName(tokens[at]) && !isWord(tokens[at], ...afterTarget)
     ? [...tokens.slice(0, at), token("word", "AS"), ...tokens.slice(at)]
     : tokens
