@@ -2,7 +2,7 @@
 import type { SqlTransport } from "@sluice/sql"
 import type { ResultColumn } from "./db2/results.js"
 import { type Db2Type, fitsInteger, kindOf, makeType, parseType } from "./db2/types.js"
-import { field, fields } from "./json.js"
+import { field, type Fields, fields, rawField } from "./json.js"
 import type { Properties } from "./properties.js"
 import type { TableColumns } from "./statementCache.js"
 import { type Encode, type EncodeBytes, encoderOf } from "./values.js"
@@ -136,8 +136,13 @@ const columnJson = ({ name, nullable, type }: Described, detail: Detail): string
       : [])
   )}}`
 
-export const columnsJson = (columns: ReadonlyArray<Described>, detail: Detail): string =>
-  `[${columns.map((column) => columnJson(column, detail)).join(",")}]`
+/** What metadata tells of a result. */
+export const resultFields = (columns: ReadonlyArray<Described>, job: string, detail: Detail): Fields =>
+  fields(
+    field("column_count", columns.length),
+    field("job", job),
+    rawField("columns", `[${columns.map((column) => columnJson(column, detail)).join(",")}]`)
+  )
 
 /** Writes rows of one result. */
 export class RowWriter {

@@ -1,7 +1,7 @@
 /** `cl`: a command, answered with what it has written into the job log. */
 import * as Effect from "effect/Effect"
 import { booleanField, type Client, type Fields, textField } from "../client.js"
-import { columnsJson, type Described } from "../columns.js"
+import { type Described, resultFields } from "../columns.js"
 import { commandOf, type LogEntry } from "../commands.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
@@ -68,14 +68,7 @@ export const cl = (client: Client, _id: string, request: Fields): Effect.Effect<
     onFailure: failed,
     onSuccess: ({ failure, log }) => {
       const answer = fields(
-        rawField(
-          "metadata",
-          `{${fields(
-            field("column_count", columns.length),
-            field("job", connection.job),
-            rawField("columns", columnsJson(columns, detail))
-          )}}`
-        ),
+        rawField("metadata", `{${resultFields(columns, connection.job, detail)}}`),
         rawField(
           "data",
           client

@@ -3,7 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { booleanField, type Client, defaultRows, type Entry, type Fields, integerField, textField } from "../client.js"
-import { columnsJson, type Described } from "../columns.js"
+import { type Described, resultFields } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { verbOf } from "../db2/scan.js"
@@ -28,6 +28,7 @@ export const dove = (client: Client, _id: string, request: Fields): Effect.Effec
     return Effect.succeed(failed(failures.notConnected))
   }
   const terse = booleanField(request, "terse")
+  const detail = client.server.behaviour.fullColumns ? "full" : "old"
   const work = Effect.flatMap(connection.known(text), (known) => {
     const { statement } = known
     if (statement._tag !== "Run" || !client.server.sqlite) {
@@ -48,14 +49,7 @@ export const dove = (client: Client, _id: string, request: Fields): Effect.Effec
       : Effect.succeed("")
     return Effect.zipWith(plan(connection, statement.text), ran, (rows, more) =>
       success(
-        rawField(
-          "vemetadata",
-          `{${fields(
-            field("column_count", columns.length),
-            field("job", connection.job),
-            rawField("columns", columnsJson(columns, client.server.behaviour.fullColumns ? "full" : "old"))
-          )}}`
-        ),
+        rawField("vemetadata", `{${resultFields(columns, connection.job, detail)}}`),
         rawField("vedata", client.writer(columns, terse, connection).rows(rows)),
         more,
         field("is_done", true)

@@ -11,7 +11,7 @@ import {
   integerField,
   textField
 } from "../client.js"
-import { columnsJson, describeColumns } from "../columns.js"
+import { describeColumns, resultFields } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { verbOf } from "../db2/scan.js"
@@ -85,14 +85,7 @@ const runDescription = (client: Client, connection: Connection, known: Known, ru
           ? { columns: run.columns, quotedNames: run.quotedNames, types: resultTypes, table: undefined }
           : undefined
         const columns = describeColumns(described.columns, hints, [], false)
-        return prepared(
-          markers,
-          fields(
-            field("column_count", columns.length),
-            field("job", connection.job),
-            rawField("columns", columnsJson(columns, "prepared"))
-          )
-        )
+        return prepared(markers, resultFields(columns, connection.job, "prepared"))
       })
     )
   )

@@ -1,7 +1,7 @@
 /** The parts of responses that tell of results. */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { columnsJson, describeColumns, type Hints } from "../columns.js"
+import { describeColumns, type Hints, resultFields } from "../columns.js"
 import type { ResultCursor } from "../cursor.js"
 import type { Db2Failure } from "../db2/failures.js"
 import type { Run } from "../db2/statement.js"
@@ -26,14 +26,8 @@ export const openResult = (
     Effect.flatMap(hintsOf(execution, run, cursor.columns), (hints) => {
       const columns = describeColumns(cursor.columns, hints, cursor.fetched, cursor.complete)
       const writer = client.writer(columns, entry.terse, connection)
-      const metadata = rawField(
-        "metadata",
-        `{${fields(
-          field("column_count", columns.length),
-          field("job", connection.job),
-          rawField("columns", columnsJson(columns, client.server.behaviour.fullColumns ? "full" : "old"))
-        )}}`
-      )
+      const detail = client.server.behaviour.fullColumns ? "full" : "old"
+      const metadata = rawField("metadata", `{${resultFields(columns, connection.job, detail)}}`)
       entry.cursor = cursor
       entry.writer = writer
       entry.closings = connection.closings
