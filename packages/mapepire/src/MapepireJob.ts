@@ -22,6 +22,7 @@ import * as failure from "./internal/failure.js"
 import type { ResultNames } from "./internal/rows.js"
 import type * as connection from "./internal/job/connection.js"
 import type { Control } from "./internal/job/control.js"
+import * as endpoints from "./internal/job/endpoint.js"
 import * as facade from "./internal/job/facade.js"
 import * as procedure from "./internal/job/procedure.js"
 import * as link from "./internal/link.js"
@@ -189,7 +190,7 @@ export interface JobEndpoint extends connection.Endpoint {}
  * @since 0.1.0
  * @category transports
  */
-export const webSocket: (config: Config) => JobEndpoint = facade.webSocketEndpoint
+export const webSocket: (config: Config) => JobEndpoint = endpoints.webSocketEndpoint
 
 /**
  * An endpoint that needs no login.
@@ -197,7 +198,7 @@ export const webSocket: (config: Config) => JobEndpoint = facade.webSocketEndpoi
  * @since 0.1.0
  * @category transports
  */
-export const endpoint: (transport: MessageTransport) => JobEndpoint = facade.plainEndpoint
+export const endpoint: (transport: MessageTransport) => JobEndpoint = endpoints.plainEndpoint
 
 /**
  * A second job that stops statements of others, opened when it is first needed.
@@ -545,7 +546,7 @@ export interface Stats {
  * @category constructors
  */
 export const make = (config: Config): Effect.Effect<MapepireJob, SqlError, Scope.Scope> =>
-  Effect.suspend(() => facade.make(facade.webSocketEndpoint(config), config))
+  Effect.suspend(() => facade.make(endpoints.webSocketEndpoint(config), config))
 
 /**
  * Makes a job over any transport of messages: a pipe, or a link of your own.
@@ -556,7 +557,7 @@ export const make = (config: Config): Effect.Effect<MapepireJob, SqlError, Scope
 export const makeOver = (
   transport: MessageTransport,
   config: JobConfig = {}
-): Effect.Effect<MapepireJob, SqlError, Scope.Scope> => facade.make(facade.plainEndpoint(transport), config)
+): Effect.Effect<MapepireJob, SqlError, Scope.Scope> => facade.make(endpoints.plainEndpoint(transport), config)
 
 /**
  * Makes a job at an endpoint that several jobs share.

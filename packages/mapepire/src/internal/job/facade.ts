@@ -2,116 +2,26 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Chunk from "effect/Chunk"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as MapepireJob from "../../MapepireJob.js"
 import * as failure from "../failure.js"
-import { encodeJdbc, type JdbcOptions, parseJdbc } from "../jdbc.js"
-import type { MessageTransport } from "../link.js"
-import type { RowOptions } from "../rows.js"
-import * as tls from "../tls.js"
-import { addressOf, webSocket } from "../webSocket.js"
 import type { JobAnswer } from "./answer.js"
 import * as commands from "./commands.js"
-import type { ConnectionOptions, Endpoint, SignOn } from "./connection.js"
+import type { ConnectionOptions, Endpoint } from "./connection.js"
 import type { Control } from "./control.js"
 import { makeControl, makeJob, type OpenJob } from "./job.js"
 import { beginInTime } from "./inTime.js"
 import type { JobCursor } from "./cursor.js"
-import { authorization, Login, secretsOf } from "./login.js"
+import { connectionOptions, millis, propertiesOf, sessionOptions, transactionOptions } from "./options.js"
 import { prepare } from "./prepared.js"
 import { call, callResult } from "./procedure.js"
 import { deadlineOf, ownRequest, requestOf } from "./request.js"
-import { scrubber } from "./secrets.js"
 import type { JobSession } from "./session.js"
 import type { TaskRequest } from "./task.js"
 import { fromVerb, isCall } from "./text.js"
-
-const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
-  duration === undefined ? otherwise : Duration.toMillis(duration)
-
-/** Every server job has its own idea of dates; two-digit years are the usual one. */
-const baseline: JdbcOptions = { naming: "sql", "date format": "iso", "time format": "jis" }
-
-const anonymous: SignOn = { properties: [], scrub: (text) => text, again: (connect) => connect(anonymous) }
-
-export const plainEndpoint = (transport: MessageTransport): Endpoint => ({
-  address: transport.address,
-  signOn: (connect) => connect(transport, anonymous)
-})
-
-export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
-  const { host, password, port = 8076, secure = true, user } = config
-  const address = addressOf({ host, port, secure })
-  const credentials =
-    config.credentials ??
-    (user === undefined || password === undefined
-      ? Effect.fail(failure.badConfig("Give user and password, or credentials"))
-      : Effect.succeed({ user, password }))
-  const login = new Login(address, credentials)
-  const wrong = tls.check(config.tls)
-  return {
-    address,
-    signOn: (connect) =>
-      wrong !== undefined
-        ? Effect.fail(wrong)
-        : login.use((credentials) => {
-            const transport = webSocket({
-              host,
-              port,
-              secure,
-              path: config.path ?? "/db/",
-              authorization: authorization(credentials),
-              tls: config.tls ?? {},
-              maxPayload: config.maxPayload ?? 256 * 1024 * 1024,
-              compression: config.compression ?? false,
-              openTimeout: millis(config.openTimeout, 10_000),
-              closeTimeout: millis(config.closeTimeout, 2_000)
-            })
-            const wayOf = (given: MapepireJob.Credentials): SignOn => ({
-              properties: factorOf(given),
-              scrub: scrubber(secretsOf(given)),
-              again: (connect) => login.use((fresh) => connect(wayOf(fresh)), credentials)
-            })
-            return connect(transport, wayOf(credentials))
-          })
-  }
-}
-
-/** How a `Date` is read: as ISO has it, which JIS has, too. */
-const datesOf: ReadonlySet<string | undefined> = new Set(["iso", "jis"])
-
-/** The properties, encoded, or what is wrong with them. */
-const propertiesOf = ({ dates }: MapepireJob.JobConfig, jdbc: JdbcOptions | undefined): string | SqlError => {
-  const properties = encodeJdbc({ ...baseline, ...jdbc })
-  if (typeof properties !== "string" || dates !== "date") {
-    return properties
-  }
-  const format = parseJdbc(properties).get("date format")?.toLowerCase()
-  return datesOf.has(format)
-    ? properties
-    : failure.badConfig(
-        'dates: "date" needs DATE in a form that can be read: the JDBC property "date format" must be iso or jis'
-      )
-}
-
-const connectionOptions = (config: MapepireJob.JobConfig): ConnectionOptions | SqlError => {
-  const properties = propertiesOf(config, config.jdbc)
-  return typeof properties !== "string"
-    ? properties
-    : {
-        properties,
-        technique: config.technique ?? "tcp",
-        application: config.application,
-        connectTimeout: millis(config.connectTimeout, 30_000),
-        serial: config.serial ?? false,
-        keepAlive: { interval: millis(config.pingInterval, 30_000), missed: Math.max(1, config.missedPings ?? 2) }
-      }
-}
 
 export const control = (
   endpoint: Endpoint,
@@ -122,12 +32,6 @@ export const control = (
   return makeControl(endpoint, options as ConnectionOptions)
 }
 
-const rowOptions = (config: MapepireJob.JobConfig): Omit<RowOptions, "integers" | "shape"> => ({
-  resultNames: config.resultNames,
-  dates: config.dates,
-  binary: config.binary
-})
-
 export const make = (
   endpoint: Endpoint,
   config: MapepireJob.JobConfig
@@ -137,27 +41,18 @@ export const make = (
     if (failure.isSqlError(connection)) {
       return yield* Effect.fail(connection)
     }
-    const pageSize = Math.max(1, config.pageSize ?? 1_000)
     const cancels = config.cancel ?? true
+    const session = sessionOptions(config)
     const job = yield* makeJob(endpoint, {
       connection,
       grace: millis(config.grace, 10_000),
       control: cancels ? (config.control ?? (yield* control(endpoint, config))) : undefined,
-      session: {
-        pageSize,
-        statementCacheSize: config.statementCacheSize ?? 50,
-        batchRows: Math.max(1, config.batchRows ?? 10_000),
-        batchBytes: Math.max(1, config.batchBytes ?? 8 * 1024 * 1024),
-        transactional: config.jdbc?.["auto commit"] === false,
-        cursorHold: config.jdbc?.["cursor hold"] !== false,
-        binary: config.binary === "auto" ? undefined : config.binary,
-        rows: rowOptions(config)
-      }
+      session
     })
     if (config.connect !== "onFirstUse") {
       yield* job.get
     }
-    return new Facade(job.get, job.lost, config, pageSize)
+    return new Facade(job.get, job.lost, config, session.pageSize)
   })
 
 const untimed: TaskRequest = { text: "", deadline: Infinity }
@@ -287,9 +182,9 @@ class Facade implements MapepireJob.MapepireJob {
       ? Effect.fail(properties)
       : this.within((session, { deadline }) => {
           const reconnected = this.opened!.reconnect(properties, () => {
-            const options = jdbc ?? this.config.jdbc
-            session.transactional = options?.["auto commit"] === false
-            session.cursorHold = options?.["cursor hold"] !== false
+            const { cursorHold, transactional } = transactionOptions(jdbc ?? this.config.jdbc)
+            session.transactional = transactional
+            session.cursorHold = cursorHold
             session.transactionOpen = false
           })
           return deadline === Infinity
@@ -362,6 +257,3 @@ class Pages<A> implements MapepireJob.Cursor<A> {
     return page.objects() as ReadonlyArray<A>
   }
 }
-
-const factorOf = ({ factor }: MapepireJob.Credentials): ReadonlyArray<readonly [string, string]> =>
-  factor === undefined ? [] : [["additionalAuthenticationFactor", Redacted.value(factor)]]
