@@ -4,7 +4,8 @@ import { columns, frames } from "../mapepire/frames.mjs"
 import { quantile, threadCpu } from "../measure.mjs"
 
 // Not exported: no program reads messages by itself.
-const { parse, rowDecoder } = await import("../../../mapepire/dist/internal/frame.js")
+const { parse } = await import("../../../mapepire/dist/internal/frame.js")
+const { rowDecoder } = await import("../../../mapepire/dist/internal/rows.js")
 
 const total = 100_000
 /** What counts is the quickest run: the others had the machine's other load, too. */
