@@ -2,18 +2,24 @@ import { assert, describe, it } from "@effect/vitest"
 import { SqlFailure } from "@sluice/sql"
 import * as FastCheck from "effect/FastCheck"
 import * as frame from "../src/internal/frame.js"
+import { outputParameters } from "../src/internal/outputs.js"
+import { rowDecoder, type RowOptions, type Rows } from "../src/internal/rows.js"
 import { scan } from "../src/internal/scan.js"
 import { cellDecoder } from "../src/internal/values.js"
 import { exchanges } from "./frames.js"
 
-type Columns = Parameters<typeof frame.rows>[1]
+type Columns = Parameters<typeof rowDecoder>[0]
 
 const raw = (text: string): frame.RawRows => ({ text, start: 0, end: text.length })
 const columnsOf = (...columns: ReadonlyArray<readonly [name: string, type: string]>): Columns =>
   columns.map(([name, type]) => ({ name, type }))
 
-const decode = (text: string, columns: Columns, options?: frame.RowOptions) => {
-  const rows = frame.rows(raw(text), columns, options)
+/** The rows of one page, with nothing kept for the next. */
+const rowsOf = (data: frame.RawRows, columns: Columns, options?: RowOptions): Rows =>
+  rowDecoder(columns, options).decode(data)
+
+const decode = (text: string, columns: Columns, options?: RowOptions) => {
+  const rows = rowsOf(raw(text), columns, options)
   assert.isUndefined(rows.error)
   return rows
 }
@@ -22,12 +28,11 @@ const decode = (text: string, columns: Columns, options?: frame.RowOptions) => {
 const written = (text: string): string =>
   JSON.stringify(text).replace(/[<>&='\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
-const cellOf = (columns: Columns, text: string, options?: frame.RowOptions): unknown =>
+const cellOf = (columns: Columns, text: string, options?: RowOptions): unknown =>
   decode(`[[${text}]]`, columns, { ...options, shape: "arrays" }).arrays()[0]![0]
 
 describe("values by their column's type", () => {
-  const value = (type: string, text: string, options?: frame.RowOptions) =>
-    cellOf(columnsOf(["C", type]), text, options)
+  const value = (type: string, text: string, options?: RowOptions) => cellOf(columnsOf(["C", type]), text, options)
 
   it("decimals keep every digit and their scale", () => {
     assert.strictEqual(value("DECIMAL", "12345678901234567890123456.12345"), "12345678901234567890123456.12345")
@@ -48,7 +53,7 @@ describe("values by their column's type", () => {
     assert.strictEqual(value("BIGINT", "-9223372036854775808", { integers: "bigint" }), -9223372036854775808n)
     assert.strictEqual(value("INTEGER", "5", { integers: "bigint" }), 5n)
     for (const text of ["9007199254740992", "9007199254740993", "-9223372036854775808"]) {
-      const rows = frame.rows(raw(`[[1],[${text}],[3]]`), columnsOf(["BIG", "BIGINT"]))
+      const rows = rowsOf(raw(`[[1],[${text}],[3]]`), columnsOf(["BIG", "BIGINT"]))
       const failure = SqlFailure.from(rows.error)
       assert.strictEqual(failure.reason, "ConversionFailed")
       assert.include(failure.message, '"BIG"')
@@ -66,7 +71,7 @@ describe("values by their column's type", () => {
       ["1.5", "a number that is not whole"]
     ] as const) {
       for (const integers of ["number", "bigint"] as const) {
-        const { error } = frame.rows(raw(`[[${text}]]`), columnsOf(["N", "INTEGER"]), { integers })
+        const { error } = rowsOf(raw(`[[${text}]]`), columnsOf(["N", "INTEGER"]), { integers })
         const { message, reason } = SqlFailure.from(error)
         assert.strictEqual(reason, "ConversionFailed")
         assert.strictEqual(message, `Column "N" is of an integer type, but holds ${what}`)
@@ -132,10 +137,10 @@ describe("values by their column's type", () => {
 })
 
 describe("names", () => {
-  const names = (how: frame.RowOptions["resultNames"], ...columns: ReadonlyArray<string>) =>
-    frame
-      .rowDecoder(columnsOf(...columns.map((name) => [name, "INTEGER"] as const)), { resultNames: how })
-      .columns.map((column) => column.name)
+  const names = (how: RowOptions["resultNames"], ...columns: ReadonlyArray<string>) =>
+    rowDecoder(columnsOf(...columns.map((name) => [name, "INTEGER"] as const)), { resultNames: how }).columns.map(
+      (column) => column.name
+    )
 
   it("wholly upper-case ones come back lower-case", () => {
     assert.deepStrictEqual(names(undefined, "ID", "EMP_NO", "camelCase", "00001", "Ä"), [
@@ -226,10 +231,10 @@ describe("any table", () => {
       if (found._tag === "MalformedFrame") {
         return assert.fail(found.why)
       }
-      const arrays = frame.rows(found.data!, columns, { shape: "arrays" })
+      const arrays = rowsOf(found.data!, columns, { shape: "arrays" })
       assert.isUndefined(arrays.error)
       assert.deepStrictEqual(arrays.arrays(), expected)
-      const objects = frame.rows(found.data!, columns)
+      const objects = rowsOf(found.data!, columns)
       assert.strictEqual(objects.length, expected.length)
       assert.deepStrictEqual(
         objects.objects(),
@@ -273,7 +278,7 @@ describe("texts with escapes, read in one go", () => {
     const filler = `["it\\u0027s",null,1],`.repeat(500)
     for (const bad of ['"\\x41"', '"\\u00g0"', '"\\u12"', '"\\', '"a"\\']) {
       for (const before of ["", filler]) {
-        const { error } = frame.rows(raw(`[${before}[${bad},null,1],["\\u0027",null,2]]`), columns)
+        const { error } = rowsOf(raw(`[${before}[${bad},null,1],["\\u0027",null,2]]`), columns)
         assert.strictEqual(error && SqlFailure.from(error).reason, "Unknown", bad)
       }
     }
@@ -291,7 +296,7 @@ describe("integers around the limits, read by generated functions", () => {
 
   it("as numbers, up to the first that is not safe", () => {
     for (const beyond of ["9007199254740992", "9007199254740993", "-9007199254740992", "92233720368547758070"]) {
-      const rows = frame.rows(raw(page([beyond, "1"])), columnsOf(["N", "BIGINT"]), { shape: "arrays" })
+      const rows = rowsOf(raw(page([beyond, "1"])), columnsOf(["N", "BIGINT"]), { shape: "arrays" })
       assert.strictEqual(SqlFailure.from(rows.error).reason, "ConversionFailed")
       assert.strictEqual(rows.length, 200 * numbers.length)
       assert.deepStrictEqual(
@@ -362,7 +367,7 @@ describe("what is no result", () => {
   it("rows that are no JSON are a typed failure", () => {
     const columns = columnsOf(["A", "INTEGER"], ["B", "DECIMAL"])
     for (const text of ["[[1,2],[3,}]", "[[1,2],[3]]", "[[1,abc]]", "[[1,2] [3,4]]", "[[1,2", '[[1,"x]]', "[5]"]) {
-      const rows = frame.rows(raw(text), columns)
+      const rows = rowsOf(raw(text), columns)
       assert.strictEqual(SqlFailure.from(rows.error).reason, "Unknown", text) // the job is still there
     }
   })
@@ -427,9 +432,7 @@ describe("what is no result", () => {
       decode(found.data!.text.slice(found.data!.start, found.data!.end), columnsOf(["A", "INTEGER"])).objects(),
       [{ a: 1 }]
     )
-    assert.deepStrictEqual(frame.outputParameters(found.outputs, {}), [
-      { index: 1, name: "N", type: "DECFLOAT", value }
-    ])
+    assert.deepStrictEqual(outputParameters(found.outputs, {}), [{ index: 1, name: "N", type: "DECFLOAT", value }])
   })
 })
 
@@ -440,14 +443,14 @@ describe("output parameters", () => {
       {"index":3,"type":"DECIMAL","name":"TOTAL","value":12345678901234567890.10},
       {"index":4,"type":"INTEGER","name":null,"value":null},
       {"index":5,"type":"VARBINARY","name":"B","value":"00FF"}]`
-    assert.deepStrictEqual(frame.outputParameters(outputs, { integers: "bigint" }), [
+    assert.deepStrictEqual(outputParameters(outputs, { integers: "bigint" }), [
       { index: 1, name: "SKU", type: "VARCHAR", value: undefined },
       { index: 2, name: "N", type: "BIGINT", value: 9007199254740993n },
       { index: 3, name: "TOTAL", type: "DECIMAL", value: "12345678901234567890.10" },
       { index: 4, name: undefined, type: "INTEGER", value: null },
       { index: 5, name: "B", type: "VARBINARY", value: new Uint8Array([0, 255]) }
     ])
-    assert.strictEqual(SqlFailure.from(frame.outputParameters(outputs, {})).reason, "ConversionFailed")
+    assert.strictEqual(SqlFailure.from(outputParameters(outputs, {})).reason, "ConversionFailed")
   })
 })
 
@@ -456,7 +459,7 @@ describe("recorded results", () => {
     const text = exchanges.find(({ dir, frame: text }) => dir === "recv" && text.includes('"C_DECFLOAT":'))!.frame
     const found = frame.parse(text) as frame.Frame
     const columns = (found.body.metadata as { columns: Columns }).columns
-    const rows = frame.rows(found.data!, columns, { integers: "bigint" })
+    const rows = rowsOf(found.data!, columns, { integers: "bigint" })
     assert.isUndefined(rows.error)
     const [first, second, third] = rows.objects()
     assert.deepStrictEqual(first, {

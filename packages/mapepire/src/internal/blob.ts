@@ -11,7 +11,7 @@ import * as failure from "./failure.js"
 import type { RawRows } from "./frame.js"
 import * as tls from "./tls.js"
 
-export interface BlobSource {
+interface BlobSource {
   readonly host: string
   readonly port: number
   readonly secure: boolean

@@ -4,9 +4,6 @@
  */
 import { parseLossless, stringEnd, valueEnd } from "./lossless.js"
 
-export { rows, rowDecoder, type RowDecoder, type RowOptions, type Rows } from "./rows.js"
-export { outputParameters, type OutputValue } from "./outputs.js"
-
 /** A JSON array of rows, not read yet: a piece of the message, in place (a cut would be slower to read). */
 export interface RawRows {
   readonly text: string

@@ -1,8 +1,8 @@
 /** Output parameters of a CALL: exact, by name and type. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { recordOf, textIn } from "./columns.js"
-import { NumberText, parseLossless, withNumbers } from "./lossless.js"
-import { cellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
+import { NumberText, parseLossless } from "./lossless.js"
+import { cellDecoder, cellOf, type CellOptions, ConversionError, conversionFailed } from "./values.js"
 
 export interface OutputValue {
   /** From 1. */
@@ -33,16 +33,11 @@ export const outputParameters = (
         index: item.index instanceof NumberText ? Number(item.index.text) : out.length + 1,
         name,
         type,
-        value:
-          value === undefined || value === null
-            ? value
-            : value instanceof NumberText
-              ? decode.number(value.text)
-              : decode.other(withNumbers(value))
+        value: value === undefined ? undefined : cellOf(value, decode)
       })
     } catch (error) {
       if (error instanceof ConversionError) {
-        return unsafeInteger(error)
+        return conversionFailed(error)
       }
       throw error
     }

@@ -4,9 +4,9 @@ import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import type { ColumnMetadata } from "../Protocol.js"
 import { numberIn } from "./columns.js"
 import type { RawRows } from "./frame.js"
-import { NumberText, parseLossless, withNumbers } from "./lossless.js"
+import { NumberText, parseLossless } from "./lossless.js"
 import { objectOf, scan, Unexpected } from "./scan.js"
-import { cellDecoder, type CellDecoder, type CellOptions, ConversionError, unsafeInteger } from "./values.js"
+import { cellDecoder, type CellDecoder, cellOf, type CellOptions, ConversionError, conversionFailed } from "./values.js"
 
 /**
  * How a result's names become keys. `lower` (default): names wholly in upper case, which is what Db2 makes of unquoted
@@ -78,10 +78,6 @@ export const rowDecoder = (columns: ReadonlyArray<ColumnMetadata>, options: RowO
   }
 }
 
-/** The rows of one page, with nothing kept for the next. */
-export const rows = (data: RawRows, columns: ReadonlyArray<ColumnMetadata>, options?: RowOptions): Rows =>
-  rowDecoder(columns, options).decode(data)
-
 class DecodedRows implements Rows {
   readonly error: SqlError | undefined
   private readonly shape: "objects" | "arrays"
@@ -131,7 +127,7 @@ class DecodedRows implements Rows {
       return { out, error: undefined }
     } catch (error) {
       if (error instanceof ConversionError) {
-        return { out, error: unsafeInteger(error) }
+        return { out, error: conversionFailed(error) }
       }
       if (error instanceof Unexpected) {
         return careful(data, this.metadata, names, decoders, shape)
@@ -165,25 +161,18 @@ const careful = (
         return { out, error: unreadable }
       }
       const values = columns.map((column, i) =>
-        cell(Array.isArray(row) ? row[i] : field(row, column.name), decoders[i]!)
+        cellOf(Array.isArray(row) ? row[i] : field(row, column.name), decoders[i]!)
       )
       out.push(shape === "arrays" ? values : objectOf(names, values))
     }
     return { out, error: undefined }
   } catch (error) {
     if (error instanceof ConversionError) {
-      return { out, error: unsafeInteger(error) }
+      return { out, error: conversionFailed(error) }
     }
     throw error
   }
 }
-
-const cell = (value: unknown, decoder: CellDecoder): unknown =>
-  value === undefined || value === null
-    ? null
-    : value instanceof NumberText
-      ? decoder.number(value.text)
-      : decoder.other(withNumbers(value))
 
 const isRecord = (row: unknown): row is Record<string, unknown> =>
   typeof row === "object" && row !== null && !(row instanceof NumberText)

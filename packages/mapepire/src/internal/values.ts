@@ -1,7 +1,7 @@
 /** One value of a result, by the type of its column: what the daemon writes, and what the caller gets. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
-import { exactNumber } from "./lossless.js"
+import { exactNumber, NumberText, withNumbers } from "./lossless.js"
 
 export type Kind =
   "integer" | "exact" | "double" | "boolean" | "text" | "binary" | "date" | "time" | "timestamp" | "other"
@@ -21,7 +21,7 @@ export interface CellOptions {
 }
 
 /** A value that waits behind an address of the daemon's, where nobody has fetched it. */
-export interface BlobReference {
+interface BlobReference {
   readonly blob_url: string
   readonly size: number
 }
@@ -83,11 +83,11 @@ export class ConversionError extends Error {
 }
 
 /** What the user gets to see of it. */
-export const unsafeInteger = (error: ConversionError): SqlError =>
+export const conversionFailed = (error: ConversionError): SqlError =>
   SqlFailure.make({ reason: "ConversionFailed", message: error.message, columns: [error.column], outcome: "executed" })
 
 /** A whole number's text as it was asked for. */
-export const integerOf = (text: string, column: string, integers: CellOptions["integers"]): number | bigint => {
+const integerOf = (text: string, column: string, integers: CellOptions["integers"]): number | bigint => {
   if (integers === "bigint") {
     return bigintOf(text, column)
   }
@@ -158,7 +158,7 @@ export const plainDecimal = (text: string): string => {
 }
 
 /** A decimal's text; DECFLOAT keeps its exponent, which is part of the value there. */
-export const exactOf = (text: string, decfloat: boolean): string => (decfloat ? text : plainDecimal(text))
+const exactOf = (text: string, decfloat: boolean): string => (decfloat ? text : plainDecimal(text))
 
 /** Bytes from the text of a binary value. */
 export const bytesOf = (text: string, how: CellOptions["binary"]): Uint8Array => {
@@ -169,7 +169,7 @@ export const bytesOf = (text: string, how: CellOptions["binary"]): Uint8Array =>
 }
 
 /** Bytes of a value behind an address, if somebody has fetched it; else the reference itself. */
-export const blobOf = (value: BlobReference, blob: CellOptions["blob"]): Uint8Array | BlobReference =>
+const blobOf = (value: BlobReference, blob: CellOptions["blob"]): Uint8Array | BlobReference =>
   blob?.(value.blob_url) ?? value
 
 const isReference = (value: unknown): value is BlobReference =>
@@ -187,7 +187,7 @@ export const dateOf = (text: string): Date | string => {
 }
 
 /** Infinity and NaN come as texts. */
-export const doubleOf = (text: string): number | string => {
+const doubleOf = (text: string): number | string => {
   const value = Number(text)
   return Number.isNaN(value) && text !== "NaN" ? text : value
 }
@@ -247,3 +247,11 @@ export const cellDecoder = (
       return { kind, number: exactNumber, other: (value) => value }
   }
 }
+
+/** A cell of JSON whose numbers are still texts. */
+export const cellOf = (value: unknown, decoder: CellDecoder): unknown =>
+  value === undefined || value === null
+    ? null
+    : value instanceof NumberText
+      ? decoder.number(value.text)
+      : decoder.other(withNumbers(value))

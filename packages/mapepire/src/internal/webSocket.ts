@@ -16,7 +16,7 @@ import { type MessageTransport, runReader } from "./link.js"
 import { longestTimer } from "./longestTimer.js"
 import * as tls from "./tls.js"
 
-export interface WebSocketOptions {
+interface WebSocketOptions {
   readonly host: string
   readonly port: number
   /** False: `ws:`, for daemons that were started unsecured. */

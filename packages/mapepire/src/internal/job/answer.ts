@@ -1,10 +1,11 @@
 /** A page as the client sees it. */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { SqlTransport } from "@sluice/sql"
-import type { OutputValue, RowDecoder, Rows } from "../frame.js"
+import type { OutputValue } from "../outputs.js"
+import type { RowDecoder, Rows } from "../rows.js"
 
 /** What a daemon says about a statement that has no rows. */
-export interface Executed {
+interface Executed {
   /** Rows changed; undefined when Db2 does not tell. */
   readonly changes: number | undefined
   /** Of a CALL. */

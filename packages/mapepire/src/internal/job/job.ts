@@ -11,7 +11,7 @@ import { Once } from "./once.js"
 import { JobSession, type SessionOptions } from "./session.js"
 import { Stops } from "./stop.js"
 
-export interface JobOptions {
+interface JobOptions {
   readonly connection: ConnectionOptions
   readonly session: SessionOptions
   /** Milliseconds that a stopped statement may take until its job is given up. */

@@ -3,14 +3,8 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { SqlFailure } from "@sluice/sql"
+import type { Credentials } from "../../MapepireJob.js"
 import * as failure from "../failure.js"
-
-export interface Credentials {
-  readonly user: string
-  readonly password: Redacted.Redacted
-  /** A one-time code, for IBM i 7.6 and newer with multi-factor authentication. */
-  readonly factor?: Redacted.Redacted | undefined
-}
 
 /** The daemon splits at every colon, and joins its JDBC URL with semicolons. */
 const unfit = ({ factor, password, user }: Credentials): string | undefined => {

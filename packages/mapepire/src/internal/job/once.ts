@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
-export interface Opened<A> {
+interface Opened<A> {
   readonly value: A
   /** Closes it now; else the scope of the whole does. */
   readonly close: Effect.Effect<void>
