@@ -1,7 +1,8 @@
 /** A client's message, read as the daemon reads it. */
 import * as Schema from "effect/Schema"
-import type { Request } from "../Protocol.js"
-import { parseLossless } from "./lossless.js"
+import { parseLossless } from "../lossless.js"
+import * as requests from "./requests.js"
+import type { Request, RequestType } from "./requests.js"
 
 export type ParsedRequest =
   | { readonly _tag: "Request"; readonly request: Request }
@@ -20,7 +21,28 @@ export type ParsedRequest =
       readonly fields: Readonly<Record<string, unknown>>
     }
 
-type SchemaOf = (type: string) => Schema.Schema<Request, unknown> | undefined
+const schemas: {
+  readonly [Type in RequestType]: Schema.Schema<Extract<Request, { type: Type }>, unknown>
+} = {
+  connect: requests.ConnectRequest,
+  sql: requests.SqlRequest,
+  prepare_sql: requests.PrepareSqlRequest,
+  prepare_sql_execute: requests.PrepareSqlExecuteRequest,
+  execute: requests.ExecuteRequest,
+  sqlmore: requests.SqlMoreRequest,
+  sqlclose: requests.SqlCloseRequest,
+  cl: requests.ClRequest,
+  dove: requests.DoveRequest,
+  ping: requests.PingRequest,
+  getdbjob: requests.GetDbJobRequest,
+  getversion: requests.GetVersionRequest,
+  setconfig: requests.SetConfigRequest,
+  gettracedata: requests.GetTraceDataRequest,
+  exit: requests.ExitRequest
+} as never
+
+const schemaOf = (type: string): Schema.Schema<Request, unknown> | undefined =>
+  Object.hasOwn(schemas, type) ? (schemas[type as RequestType] as Schema.Schema<Request, unknown>) : undefined
 
 /** Numbers that may not come through a double as they were, and whatever looks like them. */
 const inexact = /\d{16}|\d[.eE]/
@@ -49,7 +71,7 @@ const decoderOf = (schema: Schema.Schema<Request, unknown>): Decode => {
 
 const needed = ["cont_id", "sql", "cmd", "parameters"] as const
 
-export const parse = (message: string, schemaOf: SchemaOf): ParsedRequest => {
+export const parse = (message: string): ParsedRequest => {
   const value = inexact.test(message) ? parseLossless(message) : plain(message)
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { _tag: "Unparseable", text: message }
