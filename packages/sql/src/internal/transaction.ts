@@ -46,7 +46,8 @@ export interface TransactionOptions extends SqlTransport.BeginOptions {
   readonly retry?: Schedule.Schedule<unknown, SqlError> | undefined
 }
 
-const isLost = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
+/** It was in the way of somebody else: run again it may succeed. */
+const isConflict = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
 
 /** With its session a transaction is undone, savepoints and all; whoever is in it is told by its next statement. */
 const isTold = (cause: Cause.Cause<SqlError>) =>
@@ -112,7 +113,7 @@ export const transaction =
       ? bounded
       : Effect.retry(bounded, {
           schedule: options.retry as Schedule.Schedule<unknown, E | SqlError>,
-          while: (error) => isSqlError(error) && isLost(error) && !unsure.has(error)
+          while: (error) => isSqlError(error) && isConflict(error) && !unsure.has(error)
         })
   }
 

@@ -6,9 +6,9 @@ import { async, thenAlways, uninterruptibleMask } from "./primitives.js"
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** Puts a limit on waiting. */
-export type Bound<E> = (wait: Effect.Effect<void>) => Effect.Effect<void, E>
+export type Limit<E> = (wait: Effect.Effect<void>) => Effect.Effect<void, E>
 
-const unbounded: Bound<never> = (wait) => wait
+const unlimited: Limit<never> = (wait) => wait
 
 interface Waiter {
   readonly holds: boolean
@@ -89,7 +89,7 @@ export class Turn {
    * Waits for a place. The decision whether an interrupted waiter has one to give back falls outside of the
    * interruptible region, where nothing can come in between.
    */
-  private wait<E>(restore: Restore, holds: boolean, bound: Bound<E>): Effect.Effect<void, E> {
+  private wait<E>(restore: Restore, holds: boolean, limit: Limit<E>): Effect.Effect<void, E> {
     return Effect.suspend((): Effect.Effect<void, E> => {
       if (this.waiting.length === 0 && this.free(holds)) {
         this.grant(holds)
@@ -110,7 +110,7 @@ export class Turn {
           resume(Effect.void)
         }
       })
-      return Effect.onError(restore(bound(turn)), () =>
+      return Effect.onError(restore(limit(turn)), () =>
         Effect.sync(() => {
           if (served) {
             return holds ? this.drop() : this.leave()
@@ -122,26 +122,26 @@ export class Turn {
     })
   }
 
-  /** Runs the effect while passing; `bound` may put a limit on the waiting. */
-  pass<A, E, R, E2 = never>(effect: Effect.Effect<A, E, R>, bound: Bound<E2> = unbounded): Effect.Effect<A, E | E2, R> {
+  /** Runs the effect while passing; `limit` bounds the waiting. */
+  pass<A, E, R, E2 = never>(effect: Effect.Effect<A, E, R>, limit: Limit<E2> = unlimited): Effect.Effect<A, E | E2, R> {
     return uninterruptibleMask((restore) =>
-      Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false, bound), () =>
+      Effect.flatMap(this.tryPass() ? Effect.void : this.wait(restore, false, limit), () =>
         thenAlways(restore(effect), () => this.leave())
       )
     )
   }
 
   /** Waits until it holds, from within an uninterruptible region; whoever holds must `drop`. */
-  take<E = never>(restore: Restore, bound: Bound<E> = unbounded): Effect.Effect<void, E> {
-    return this.wait(restore, true, bound)
+  take<E = never>(restore: Restore, limit: Limit<E> = unlimited): Effect.Effect<void, E> {
+    return this.wait(restore, true, limit)
   }
 
   /** Runs `use` while holding, from within an uninterruptible region; the waiting alone is interruptible. */
   hold<A, E, R, E2 = never>(
     restore: Restore,
     use: Effect.Effect<A, E, R>,
-    bound: Bound<E2> = unbounded
+    limit: Limit<E2> = unlimited
   ): Effect.Effect<A, E | E2, R> {
-    return Effect.flatMap(this.wait(restore, true, bound), () => thenAlways(use, () => this.drop()))
+    return Effect.flatMap(this.wait(restore, true, limit), () => thenAlways(use, () => this.drop()))
   }
 }
