@@ -9,10 +9,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as SessionPool from "../SessionPool.js"
 import type { Options, SqlClient } from "../SqlClient.js"
-import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { afterCommit } from "./afterCommit.js"
 import { Core, type Pools } from "./core.js"
+import * as failure from "./failure.js"
 import { guard } from "./guard.js"
 import { helpers } from "./helpers.js"
 import { type Inside, InsideId } from "./inside.js"
@@ -76,9 +76,7 @@ export const make = (
     const pools = yield* openPools(transport, options.pool ?? {}, metrics)
     const reactivity = waitForCommit(yield* Reactivity.Reactivity)
     const closed = yield* Deferred.make<never, SqlError>()
-    yield* Effect.addFinalizer(() =>
-      Deferred.fail(closed, SqlFailure.make({ reason: "Closed", message: "The client was closed" }))
-    )
+    yield* Effect.addFinalizer(() => Deferred.fail(closed, failure.closed()))
     const timeout = options.statementTimeout === undefined ? Infinity : Duration.toMillis(options.statementTimeout)
     const core = new Core(
       transport,

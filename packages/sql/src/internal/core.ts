@@ -11,9 +11,10 @@ import type * as SessionPool from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
 import * as SqlTransport from "../SqlTransport.js"
 import { LevelConnection } from "./connection.js"
+import { bounded, boundedCursor, type BoundedRequest, within } from "./deadline.js"
+import { late, leftOpen } from "./failure.js"
 import { type AnyFiber, withFiber } from "./fiber.js"
 import type { Level } from "./level.js"
-import { bounded, boundedCursor, type BoundedRequest, timedOut, within } from "./deadline.js"
 import { failAfterLoss, failIn } from "./lost.js"
 import type { Telemetry } from "./observe.js"
 import { timed, type Timer } from "./operationMetrics.js"
@@ -139,13 +140,13 @@ export class Core {
     }
     let until = said.deadline
     let deadline = Infinity
-    const within = Math.min(overrides?.within ?? Infinity, this.statementTimeout)
-    if (until !== Infinity || within !== Infinity) {
+    const limit = Math.min(overrides?.within ?? Infinity, this.statementTimeout)
+    if (until !== Infinity || limit !== Infinity) {
       const clock = clockOf(fiber)
       const now = nowOf(clock)
-      until = Math.min(until, now + within)
+      until = Math.min(until, now + limit)
       if (!(until > now)) {
-        return timedOut(text, "notExecuted")
+        return late(text, "notExecuted")
       }
       deadline = machineTime(clock, until - now)
     }
@@ -400,13 +401,3 @@ export class Core {
     )
   }
 }
-
-const leftOpen = (statement: string) =>
-  SqlFailure.make({
-    reason: "Unsupported",
-    message:
-      "The statement left a transaction open outside of one, so it was rolled back. " +
-      "Use sql.transaction or sql.withTransaction, or run it on a session from sql.reserve",
-    statement,
-    outcome: "notExecuted"
-  })

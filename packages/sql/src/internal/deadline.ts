@@ -3,8 +3,9 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as SqlFailure from "../SqlFailure.js"
+import type * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
+import { late } from "./failure.js"
 import { nowOf } from "./settings.js"
 
 /**
@@ -14,15 +15,6 @@ import { nowOf } from "./settings.js"
 export interface BoundedRequest extends SqlTransport.SqlRequest {
   readonly until: number
 }
-
-/** The failure of a passed deadline. */
-export const timedOut = (statement: string | undefined, outcome: SqlFailure.Outcome): SqlError =>
-  SqlFailure.make({
-    reason: "StatementTimeout",
-    message: "The deadline passed before the statement had ended",
-    statement,
-    outcome
-  })
 
 /** Ends an effect by interruption at a time of the fiber's clock; one that is too late is not begun. */
 export const within = <A, E, R>(
@@ -36,9 +28,9 @@ export const within = <A, E, R>(
     return remaining > 0
       ? Effect.timeoutFail(effect, {
           duration: Duration.millis(remaining),
-          onTimeout: () => timedOut(statement, outcome)
+          onTimeout: () => late(statement, outcome)
         })
-      : Effect.fail(timedOut(statement, outcome))
+      : Effect.fail(late(statement, outcome))
   })
 
 /** Whether the session keeps the request's deadline by itself. */
