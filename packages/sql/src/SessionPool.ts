@@ -73,9 +73,8 @@ export interface Options extends Settings {
   /** Opens one session, which its scope closes. Run again for every session, in fibers of the pool. */
   readonly connect: Effect.Effect<Session, SqlError, Scope.Scope>
   /**
-   * How leases may share a session. A session of a `fifo` pool may have a method `pending(): number`, the requests it has
-   * been given and not yet answered: then shared work goes to the least loaded one, another is opened while all are
-   * busy, and none is closed as idle under a running statement.
+   * How leases may share a session. Where sessions of a `fifo` pool tell what is `pending`, shared work goes to the least
+   * loaded one, another is opened while all are busy, and none is closed as idle under a running statement.
    */
   readonly sharing: Sharing
   /**

@@ -243,6 +243,11 @@ export interface Session {
    * once the session refuses by itself. `statement` may be empty. Default: never.
    */
   readonly reentrant?: ((context: Context.Context<never>, statement: string) => SqlError | undefined) | undefined
+  /**
+   * Requests that it has been given and has not answered yet, where it queues them: how a `fifo` pool knows that it is busy
+   * without a lease. Default: nobody knows, and leases are what counts.
+   */
+  readonly pending?: (() => number) | undefined
   /** Completes if the session dies under us, no later than the requests that fail with it have been answered. */
   readonly lost: Effect.Effect<SqlError>
 }

@@ -6,16 +6,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as SqlFailure from "../SqlFailure.js"
+import { poisoned, stuck } from "./failure.js"
 import { poolHears } from "./lost.js"
-import { type Pending, pendingOf } from "./poolSlot.js"
 import type * as SqlTransport from "../SqlTransport.js"
-
-const poisoned = (statement: string) =>
-  SqlFailure.make({
-    reason: "Interrupted",
-    message: "A pull of this result was interrupted, so its position is lost; run the statement again",
-    statement
-  })
 
 /**
  * Every request runs in a fiber of its own, so that an interrupt can leave it behind: after the grace period the session
@@ -24,18 +17,13 @@ const poisoned = (statement: string) =>
 export const guard = (
   session: SqlTransport.Session,
   grace: Duration.DurationInput
-): Effect.Effect<SqlTransport.Session & Pending> =>
+): Effect.Effect<SqlTransport.Session> =>
   Effect.map(Deferred.make<SqlError>(), (lost) => {
-    const stuck = SqlFailure.make({
-      reason: "SessionLost",
-      message: `Session ${session.id} did not become quiet after an interrupt, so it was given up`,
-      outcome: "unknown"
-    })
-
+    const givenUp = stuck(session.id)
     let isGivenUp = false
     const giveUp = Effect.suspend(() => {
       isGivenUp = true
-      return Deferred.succeed(lost, stuck)
+      return Deferred.succeed(lost, givenUp)
     })
 
     const stop = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<void> =>
@@ -45,7 +33,7 @@ export const guard = (
       ).pipe(Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(giveUp, poolHears))))
 
     // Its pool closes the session meanwhile; a transaction on it must not hear that the client was closed.
-    const tooLate = Effect.fail(SqlFailure.annotate(stuck, { outcome: "notExecuted" }))
+    const tooLate = Effect.fail(SqlFailure.annotate(givenUp, { outcome: "notExecuted" }))
     const bounded = <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(isGivenUp ? tooLate : Effect.forkDaemon(Effect.interruptible(effect)), (fiber) =>
@@ -78,7 +66,7 @@ export const guard = (
       id: session.id,
       keepsContract: false,
       inTransaction: () => session.inTransaction(),
-      pending: pendingOf(session),
+      pending: session.pending?.bind(session),
       reentrant: (context, statement) => session.reentrant?.(context, statement),
       altered: () => session.altered?.() === true,
       irreplaceable: () => session.irreplaceable?.() === true,

@@ -10,14 +10,6 @@ import type { Session } from "../SqlTransport.js"
  */
 export type State = "ready" | "preparing" | "leaving" | "gone"
 
-/** Sessions that queue requests may tell how many they have; it is how a pool knows that one is busy without a lease. */
-export interface Pending {
-  readonly pending?: (() => number) | undefined
-}
-
-export const pendingOf = (session: Session & Pending): (() => number) | undefined =>
-  typeof session.pending === "function" ? session.pending.bind(session) : undefined
-
 export class Slot {
   state: State = "ready"
   shared = 0
@@ -45,7 +37,7 @@ export class Slot {
     this.openedAt = openedAt
     this.usedAt = openedAt
     this.aliveAt = openedAt
-    this.pending = pendingOf(session)
+    this.pending = session.pending?.bind(session)
   }
 
   /** No lease is on it. */

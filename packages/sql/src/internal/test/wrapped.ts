@@ -36,10 +36,7 @@ export const session = (
   altered: () => inner.altered?.() === true,
   irreplaceable: () => inner.irreplaceable?.() === true,
   reentrant: (context, statement) => inner.reentrant?.(context, statement),
-  // The pool asks sessions that can tell for their load.
-  ...("pending" in inner && typeof inner.pending === "function"
-    ? { pending: inner.pending.bind(inner) as () => number }
-    : {}),
+  pending: inner.pending?.bind(inner),
   ...own
 })
 
