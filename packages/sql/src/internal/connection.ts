@@ -2,6 +2,7 @@
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type * as SqlTransport from "../SqlTransport.js"
 import type { Core } from "./core.js"
 import type { BoundedRequest } from "./deadline.js"
@@ -9,7 +10,6 @@ import { withFiber } from "./fiber.js"
 import type { Level } from "./level.js"
 import { failIn } from "./lost.js"
 import { pages, type TransformRows } from "./rows.js"
-import * as Stream from "effect/Stream"
 
 export class LevelConnection implements Connection {
   constructor(

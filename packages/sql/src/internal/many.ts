@@ -1,6 +1,5 @@
 /** One statement, many parameter rows: cut into chunks, one round trip each. */
-import type { SqlError } from "@effect/sql/SqlError"
-import { SqlError as SqlErrorClass } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -141,7 +140,7 @@ const sendAll = (
 const send = (core: Core, text: string, rows: SqlTransport.ParameterRows, sum: Sum): Effect.Effect<void, SqlError> =>
   withFiber<void, SqlError>((fiber) => {
     const request = core.request(fiber, text, [], "arrays", true, undefined)
-    if (request instanceof SqlErrorClass) {
+    if (request instanceof SqlError) {
       return Effect.fail(ofAll(request, sum))
     }
     const sent = core.telemetry.batch(fiber, [text], rows.length, core.batch(fiber, request, rows), (answer) => answer)
