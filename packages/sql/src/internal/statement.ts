@@ -2,8 +2,7 @@
  * Our own Statement: the same interface as `@effect/sql`'s, on a path that costs a tenth. A statement that need not wait
  * is one `withFiberRuntime` around the session's own Effect: no scope, no semaphore, no span that nobody sees.
  */
-import type { SqlError } from "@effect/sql/SqlError"
-import { SqlError as SqlErrorClass } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
@@ -142,7 +141,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       observation?.span
     )
     observation?.sent(text, params)
-    if (request instanceof SqlErrorClass) {
+    if (request instanceof SqlError) {
       return Effect.fail(request)
     }
     const toResult = resultOf(mode, transformRows) as (answer: SqlTransport.Answer) => X
@@ -228,7 +227,7 @@ export class StatementImpl<A> extends Effectable.Class<ReadonlyArray<A>, SqlErro
     const [text, params] = this.compiled("execute")
     const request = core.request(fiber, text, params, "objects", true, this.overrides, observation?.span)
     observation?.sent(text, params)
-    return request instanceof SqlErrorClass
+    return request instanceof SqlError
       ? Effect.fail(request)
       : Effect.map(core.open(fiber, request), (cursor) =>
           pages<A>(observation === undefined ? cursor : observation.watched(cursor), transformRows)
