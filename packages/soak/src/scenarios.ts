@@ -4,7 +4,7 @@ import type { Scenario } from "./soak.js"
 export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "mix",
-    about: "queries, streams, nested transactions, interrupts and deadlines on a file",
+    about: "queries, streams, batches, programs in the worker, nested transactions, interrupts and deadlines on a file",
     weight: 4,
     roundMillis: { long: 3_000, short: 1_200 },
     load: () => import("./scenarios/mix.js")
@@ -46,7 +46,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   },
   {
     name: "clock",
-    about: "the wall clock jumps to and fro; deadlines hold",
+    about: "the wall clock jumps to and fro; deadlines hold, sessions get as old as they may",
     weight: 1,
     roundMillis: { long: 4_000, short: 1_200 },
     load: () => import("./scenarios/clock.js")
