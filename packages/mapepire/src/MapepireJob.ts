@@ -486,13 +486,15 @@ export interface MapepireJob {
 
 /**
  * A job as the pool wants it. It cannot know whether a transaction is open: who begins and ends them sets
- * `transactionOpen`.
+ * `transactionOpen`, and takes `mustRollBack` back.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PoolSession extends SqlTransport.Session {
   transactionOpen: boolean
+  /** Of an open transaction: after an error in it Db2 takes nothing but its ROLLBACK any more. */
+  mustRollBack: boolean
   /** Statements that the driver holds: at 9,999 it gives no more. */
   readonly statements: () => number
   /** `run` for callers in an uninterruptible region: what is given back to `restore` may be interrupted; `after` follows. */

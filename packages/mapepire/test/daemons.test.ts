@@ -190,6 +190,8 @@ describe("failures", () => {
     [-407, "23502", "Constraint"],
     [-911, "40001", "Deadlock"],
     [-913, "57033", "LockTimeout"],
+    [-1229, "40504", "Serialization"],
+    [-918, "51021", "TransactionGone"],
     [-952, "57014", "Interrupted"],
     [-666, "57005", "StatementTimeout"],
     [-551, "42501", "Authorization"],

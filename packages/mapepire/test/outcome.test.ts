@@ -214,6 +214,20 @@ describe("a batch", () => {
   )
 })
 
+it.scopedLive("a statement whose completion is unknown (40003) is not repeated", () =>
+  Effect.gen(function* () {
+    const daemon = yield* scriptedDaemon()
+    daemon.on(/./, { error: "[SQL0900] Statement completion is unknown.", sqlState: "40003", sqlRc: -900 })
+    const program = Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const failed = yield* failureOf(Effect.retry(sql.unsafe("insert into t values (1)"), SqlFailure.retryPolicy))
+      assert.deepStrictEqual([failed.reason, failed.outcome, failed.isRetryable], ["SessionLost", "unknown", false])
+    })
+    yield* Effect.provide(program, clientOn(daemon))
+    assert.deepStrictEqual(daemon.statements, ["insert into t values (1)"])
+  })
+)
+
 it.scopedLive("a statement that somebody else has cancelled", () =>
   Effect.gen(function* () {
     const daemon = yield* scriptedDaemon()

@@ -190,6 +190,74 @@ describe("a transaction whose connection dies before its COMMIT", () => {
   )
 })
 
+describe("a transaction in which a statement fails", () => {
+  /** The transaction goes on after the failure, by itself and after a savepoint is tried again. */
+  const goingOn = (sqlState: string, sqlRc: number) =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon
+        .on(/^(commit$|rollback|savepoint|release|insert)/i, {})
+        .on(/bad/, { error: "[SQL0000] It failed.", sqlState, sqlRc })
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1 })
+      const bad = sql.unsafe("insert into bad values (1)")
+      const after = (first: Effect.Effect<unknown, unknown>) =>
+        Effect.gen(function* () {
+          const from = daemon.statements.length
+          const seen: Array<string> = []
+          const see = (effect: Effect.Effect<unknown, unknown>) =>
+            Effect.map(Effect.either(effect), (done) => {
+              seen.push(done._tag === "Left" ? SqlFailure.from(done.left).reason : "done")
+            })
+          const all = sql.withTransaction(Effect.zipRight(see(first), see(sql.unsafe("insert into c values (1)"))))
+          yield* see(all)
+          return [seen, daemon.statements.slice(from)] as const
+        })
+      const plain = yield* after(bad)
+      const again = yield* after(Effect.retry(sql.withTransaction(bad), { times: 1 }))
+      const next = yield* after(sql.unsafe("insert into a values (1)"))
+      assert.deepStrictEqual(next[0], ["done", "done", "done"])
+      return { plain, again: again[0], sent: again[1] }
+    })
+
+  for (const [state, code, reason] of [
+    ["40001", -911, "Deadlock"],
+    ["40504", -1229, "Serialization"],
+    ["40003", -900, "SessionLost"]
+  ] as const) {
+    it.scopedLive(`${state}: has been rolled back, and does not go on`, () =>
+      Effect.gen(function* () {
+        const { again, plain, sent } = yield* goingOn(state, code)
+        const bad = "insert into bad values (1)"
+        assert.deepStrictEqual(plain, [[reason, "TransactionGone", "TransactionGone"], [bad]])
+        assert.deepStrictEqual(again, ["TransactionGone", "TransactionGone", "TransactionGone"])
+        assert.deepStrictEqual(
+          sent.map((text) => text.replace(/_\d.*/, "")),
+          ["SAVEPOINT sluice", bad]
+        )
+      })
+    )
+  }
+
+  it.scopedLive("51021: can only be rolled back, and is", () =>
+    Effect.gen(function* () {
+      const { again, plain, sent } = yield* goingOn("51021", -918)
+      const gone = ["TransactionGone", "TransactionGone", "TransactionGone"]
+      assert.deepStrictEqual(plain, [gone, ["insert into bad values (1)", "ROLLBACK"]])
+      assert.deepStrictEqual(again, gone)
+      assert.strictEqual(sent.at(-1), "ROLLBACK")
+      assert.notInclude(sent, "COMMIT")
+    })
+  )
+
+  it.scopedLive("57033: goes on: only the statement has failed", () =>
+    Effect.gen(function* () {
+      const { plain } = yield* goingOn("57033", -913)
+      assert.deepStrictEqual(plain[0], ["LockTimeout", "done", "done"])
+      assert.strictEqual(plain[1].at(-1), "COMMIT")
+    })
+  )
+})
+
 describe("a session that cannot be made quiet", () => {
   const interrupting = (daemon: ScriptedDaemon, config: Partial<MapepireClient.MapepireClientConfig>, tx: boolean) =>
     Effect.gen(function* () {

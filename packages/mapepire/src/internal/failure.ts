@@ -33,6 +33,7 @@ export class DaemonError extends Data.TaggedError("DaemonError")<{
 const byCode: Readonly<Record<number, SqlFailure.Reason>> = {
   [-803]: "UniqueViolation",
   [-911]: "Deadlock",
+  [-918]: "TransactionGone",
   [-913]: "LockTimeout",
   [-952]: "Interrupted",
   [-666]: "StatementTimeout",
@@ -57,10 +58,13 @@ const byState: Readonly<Record<string, SqlFailure.Reason>> = {
   "25006": "Authorization",
   "3B001": "TransactionGone",
   "40001": "Deadlock",
+  // Nobody knows what became of the statement, nor of its transaction: as in class 08, the job is of no more use.
+  "40003": "SessionLost",
   "42501": "Authorization",
   "42502": "Authorization",
   "42505": "Authorization",
   "43617": "SqlSyntax",
+  "51021": "TransactionGone",
   "55019": "Unsupported",
   "57005": "StatementTimeout",
   "57014": "Interrupted",
@@ -86,6 +90,13 @@ export const reasonOf = (sqlState: string | undefined, sqlCode: number | undefin
 /** The driver allows 9,999 statements per connection; this is how it refuses one more. */
 export const isStatementLimit = (refusal: Refusal): boolean => refusal.sqlState === "HY014"
 
+/** Class 40: the unit of work is gone with the statement. After -913, whatever its state, it is as it was before. */
+export const endsTransaction = ({ sqlRc, sqlState }: Refusal): boolean =>
+  sqlRc === -911 || (sqlRc !== -913 && sqlState?.startsWith("40") === true)
+
+/** Db2 takes nothing else of the unit of work than its ROLLBACK. */
+export const demandsRollback = (refusal: Refusal): boolean => refusal.sqlRc === -918 || refusal.sqlState === "51021"
+
 /** The statement was stopped by a cancel. */
 export const isCancelled = (refusal: Refusal): boolean => refusal.sqlRc === -952 || refusal.sqlState === "57014"
 
@@ -93,9 +104,13 @@ const advice = (refusal: Refusal): string => {
   if (isStatementLimit(refusal)) {
     return ": this job has used up the statements that its driver allows; use a new one"
   }
+  if (refusal.sqlState === "40003") {
+    return ": nobody knows what became of the statement, so its job is used no more"
+  }
+  if (endsTransaction(refusal)) {
+    return ": the transaction was rolled back; run it again"
+  }
   switch (refusal.sqlRc) {
-    case -911:
-      return ": the transaction was rolled back; run it again"
     case -913:
       return ": another job kept its lock longer than the file's wait time; the transaction is still open"
     case -7008:

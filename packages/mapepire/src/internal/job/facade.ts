@@ -186,6 +186,7 @@ class Facade implements MapepireJob.MapepireJob {
             session.transactional = transactional
             session.cursorHold = cursorHold
             session.transactionOpen = false
+            session.mustRollBack = false
           })
           return deadline === Infinity
             ? reconnected

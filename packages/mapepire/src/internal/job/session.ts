@@ -50,6 +50,8 @@ export class JobSession implements SqlTransport.Session {
   private readonly decoders = new WeakMap<ReadonlyArray<ColumnMetadata>, Map<string, RowDecoder>>()
   /** The protocol does not tell whether a transaction is open: who begins and ends them says so here. */
   transactionOpen = false
+  /** Of an open transaction: Db2 takes nothing but its ROLLBACK any more. */
+  mustRollBack = false
   /** Changes are undone until they are committed: not in autocommit. */
   transactional: boolean
   /** Cursors stay open when a transaction is committed. */
@@ -448,12 +450,15 @@ export class JobSession implements SqlTransport.Session {
     const known = outcome ?? (frame.refused && !partial ? undefined : "unknown")
     const error = failure.refused(frame, { job: this.wire.job, statement }, known)
     const { reason } = SqlFailure.from(error)
-    if (reason === "Deadlock") {
-      this.transactionOpen = false
+    if (failure.demandsRollback(frame)) {
+      this.mustRollBack = this.transactionOpen
     }
-    if (this.transactional && (reason === "Deadlock" || reason === "Serialization")) {
-      // The transaction was rolled back by it.
-      this.wire.generation++
+    if (failure.endsTransaction(frame)) {
+      this.transactionOpen = false
+      if (this.transactional) {
+        // With its cursors.
+        this.wire.generation++
+      }
     }
     if (failure.isStatementLimit(frame)) {
       this.wire.exhaust(error)

@@ -19,6 +19,13 @@ const gone = (statement: string): SqlError =>
     statement
   })
 
+const doomed = (statement: string): SqlError =>
+  SqlFailure.make({
+    reason: "TransactionGone",
+    message: "Db2 goes on with this transaction no more: after the error before it can only be rolled back",
+    statement
+  })
+
 const noBegin = (statement: string): SqlError =>
   SqlFailure.make({
     reason: "Unsupported",
@@ -154,7 +161,10 @@ export class TransportSession implements SqlTransport.Session {
       }
       this.isAltered = true
     }
-    return request.transaction === "required" && !this.inTransaction() ? gone(request.text) : undefined
+    if (request.transaction === "required" && !this.inTransaction()) {
+      return gone(request.text)
+    }
+    return this.jobs.session.mustRollBack ? doomed(request.text) : undefined
   }
 
   private within<A>(
@@ -210,10 +220,14 @@ export class TransportSession implements SqlTransport.Session {
         })
       )
     }
+    if (word === "COMMIT" && this.jobs.session.mustRollBack) {
+      return Effect.fail(doomed(request.text))
+    }
     return this.using(false, (session) =>
       Effect.tap(word === "ROLLBACK" ? session.rollback(request) : session.run(request), () =>
         Effect.sync(() => {
           session.transactionOpen = false
+          session.mustRollBack = false
         })
       )
     )
