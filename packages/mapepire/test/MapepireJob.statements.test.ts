@@ -425,6 +425,32 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
     })
   )
 
+  it.scopedLive("output parameters are read as columns are: dates and binary count for them, too", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/^call/i, {
+        more: {
+          output_parms: [
+            { index: 1, type: "DATE", name: "D", value: "2024-01-01" },
+            { index: 2, type: "TIMESTAMP", name: "T", value: "2024-06-15 13:45:30.123456" },
+            { index: 3, type: "BLOB", name: "B", value: "CAFE" }
+          ]
+        }
+      })
+      const { out } = MapepireJob
+      const job = yield* MapepireJob.make({ ...daemon.config, dates: "date", binary: "base64" })
+      const called = yield* job.call("call p(?, ?, ?)", [out, out, out])
+      const prepared = yield* (yield* job.prepare("call p(?, ?, ?)")).execute([out, out, out])
+      for (const values of [called.out, prepared.out]) {
+        assert.deepStrictEqual(values, {
+          d: new Date("2024-01-01T00:00:00Z"),
+          t: new Date("2024-06-15T13:45:30.123Z"),
+          b: Uint8Array.of(8, 1, 68)
+        })
+      }
+    })
+  )
+
   it.scopedLive("NULL for an INOUT parameter is refused before the procedure runs", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -407,7 +407,7 @@ export class JobSession implements SqlTransport.Session {
   answer(frame: Frame, decoder: RowDecoder | undefined, request: TaskRequest, blobs?: Blobs): JobAnswer {
     const more = blobs === undefined ? undefined : { blob: (address: string) => blobs.get(address) }
     const rows = decoder === undefined || frame.data === undefined ? undefined : decoder.decode(frame.data, more)
-    const { integers, text: statement } = request
+    const { text: statement } = request
     const error = frame.success
       ? rows?.error === undefined
         ? undefined
@@ -415,7 +415,7 @@ export class JobSession implements SqlTransport.Session {
       : this.refusalOfRun(frame, statement)
     const unread =
       decoder === undefined && frame.success && hasRows(frame) ? failure.rowsOfNothing(statement) : undefined
-    const outputs = frame.outputs === undefined ? [] : outputParameters(frame.outputs, { integers })
+    const outputs = frame.outputs === undefined ? [] : this.outputs(frame.outputs, request)
     const count = frame.body.update_count
     return new JobAnswer({
       decoder,
@@ -428,6 +428,11 @@ export class JobSession implements SqlTransport.Session {
       error: error ?? unread ?? (failure.isSqlError(outputs) ? outputs : undefined),
       outputs: failure.isSqlError(outputs) ? [] : outputs
     })
+  }
+
+  /** Output parameters, read as columns are. */
+  private outputs(text: string, { integers }: TaskRequest): ReturnType<typeof outputParameters> {
+    return outputParameters(text, { ...this.options.rows, integers })
   }
 
   /** Of a failure response that has no rows. */
