@@ -185,7 +185,9 @@ export const lines: (socket: Socket.Socket, address?: string) => MessageTranspor
 export interface JobEndpoint extends connection.Endpoint {}
 
 /**
- * The WebSocket of a daemon. Several jobs may share one; each makes a socket of its own.
+ * The WebSocket of a daemon. Several jobs may share one; each makes a socket of its own. A password that was refused to one
+ * of them is not tried by the others: so a sign-on whose caller leaves goes on until the daemon has answered, as long as
+ * `connectTimeout`, but for 10 seconds at least and 60 at most, and the others wait for that. `end` ends it before.
  *
  * @since 0.1.0
  * @category transports
@@ -548,7 +550,13 @@ export interface Stats {
  * @category constructors
  */
 export const make = (config: Config): Effect.Effect<MapepireJob, SqlError, Scope.Scope> =>
-  Effect.suspend(() => facade.make(endpoints.webSocketEndpoint(config), config))
+  Effect.suspend(() => {
+    const endpoint = endpoints.webSocketEndpoint(config)
+    return Effect.zipRight(
+      Effect.addFinalizer(() => endpoint.end),
+      facade.make(endpoint, config)
+    )
+  })
 
 /**
  * Makes a job over any transport of messages: a pipe, or a link of your own.

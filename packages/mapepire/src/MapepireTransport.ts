@@ -102,6 +102,8 @@ export interface MapepireTransport extends SqlTransport.SqlTransport {
 export const make = (config: Config): Effect.Effect<MapepireTransport, never, Scope.Scope> =>
   Effect.gen(function* () {
     const endpoint = MapepireJob.webSocket(config)
+    // The last that ends: jobs that are closed while they connect are among what goes on.
+    yield* Effect.addFinalizer(() => endpoint.end)
     const control = config.cancel === false ? undefined : yield* MapepireJob.control(endpoint, config)
     const isolation = config.isolation ?? "readCommitted"
     const shared = config.multiplex !== undefined && config.multiplex > 1

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as MapepireJob from "@sluice/mapepire/MapepireJob"
+import * as MapepireTransport from "@sluice/mapepire/MapepireTransport"
 import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -157,6 +158,72 @@ describe("MapepireJob: signing on", () => {
         assert.isTrue(Either.isLeft(attempt) && SqlFailure.is("Authentication")(attempt.left))
       }
       assert.strictEqual(daemon.sent("connect").length, before + 1)
+    })
+  )
+
+  /** A daemon that takes its time for `connect`. */
+  const slow = (millis: number) =>
+    Effect.map(scriptedDaemon(), (daemon) =>
+      daemon.override((request, connection) => {
+        if (request.type === "connect") {
+          daemon.later(millis, () => connection.handle(request))
+        }
+        return request.type === "connect"
+      })
+    )
+
+  for (const [who, config, patience] of [
+    ["its caller", {}, 200],
+    ["connectTimeout", { connectTimeout: 200 }, Infinity]
+  ] as const) {
+    it.scopedLive(`a wrong password is tried once, too, where ${who} does not wait for the daemon's answer`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* slow(1_000)
+        const endpoint = MapepireJob.webSocket({ ...daemon.config, password: Redacted.make("wrong") })
+        const attempt = Effect.scoped(MapepireJob.makeAt(endpoint, config)).pipe(Effect.timeoutOption(patience))
+        const first = yield* Effect.either(attempt)
+        yield* until(() => daemon.sent("connect").length === 1)
+        yield* Effect.either(attempt)
+        assert.isFalse(Either.isLeft(first) && SqlFailure.is("Authentication")(first.left))
+        yield* until(() => daemon.connections[0]!.closed !== undefined)
+        const last = SqlFailure.from(yield* Effect.flip(Effect.scoped(MapepireJob.makeAt(endpoint, {}))))
+        assert.strictEqual(last.reason, "Authentication")
+        assert.strictEqual(daemon.sent("connect").length, 1)
+      })
+    )
+  }
+
+  it.scopedLive("a sign-on that nobody waited for is closed when it is there, and the next one is another", () =>
+    Effect.gen(function* () {
+      const daemon = yield* slow(600)
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const left = yield* Effect.fork(Effect.scoped(MapepireJob.makeAt(endpoint, {})))
+      yield* until(() => daemon.sent("connect").length === 1)
+      yield* Fiber.interrupt(left)
+      assert.isUndefined(daemon.connections[0]!.closed)
+      const job = yield* MapepireJob.makeAt(endpoint, {})
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      assert.strictEqual(daemon.connections.length, 2)
+      yield* job.check
+    })
+  )
+
+  it.scopedLive("one that is never answered does not outlive its layer", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ type }) => type === "connect")
+      const began = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const transport = yield* MapepireTransport.make(daemon.config)
+          const left = yield* Effect.fork(Effect.scoped(transport.job))
+          yield* until(() => daemon.sent("connect").length === 1)
+          yield* Fiber.interrupt(left)
+          assert.isUndefined(daemon.connections[0]!.closed)
+          return performance.now()
+        })
+      )
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+      assert.isBelow(performance.now() - began, 8_000)
     })
   )
 

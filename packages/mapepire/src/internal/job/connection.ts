@@ -13,10 +13,16 @@ import { Wire } from "./wire.js"
 /** Whom to connect to, and as whom. */
 export interface Endpoint {
   readonly address: string
-  /** Finds out the credentials, and connects with them. */
+  /**
+   * Finds out the credentials, and connects with them. Who leaves meanwhile leaves an attempt behind, which goes on for about
+   * as many milliseconds as `patience` says, until it is known whether the password is wrong.
+   */
   readonly signOn: <A>(
-    connect: (transport: MessageTransport, way: SignOn) => Effect.Effect<A, SqlError, Scope.Scope>
+    connect: (transport: MessageTransport, way: SignOn) => Effect.Effect<A, SqlError, Scope.Scope>,
+    patience: number
   ) => Effect.Effect<A, SqlError, Scope.Scope>
+  /** Ends attempts that were left behind. */
+  readonly end: Effect.Effect<void>
 }
 
 export interface SignOn {
@@ -77,40 +83,42 @@ export const open = (
   options: ConnectionOptions
 ): Effect.Effect<Connection, SqlError, Scope.Scope> =>
   endpoint
-    .signOn((transport, way) =>
-      Effect.gen(function* () {
-        const wire = new Wire(options.serial, way.scrub)
-        const link = yield* Effect.mapError(transport.open(wire), (error) => failure.scrubbed(error, way.scrub))
-        wire.link = link
-        yield* Effect.addFinalizer(() => leave(wire))
-        yield* Effect.mapError(connect(wire, endpoint.address, options, way), (error) =>
-          // There was no job that could have been lost: it is as if nobody had answered at all.
-          SqlFailure.is("SessionLost")(error)
-            ? failure.unreachable(endpoint.address, wire.endedBy ?? "the connection was lost")
-            : error
-        )
-        const stop = keepAlive(wire, link, options.keepAlive, (why) => wire.ended(why))
-        yield* Effect.addFinalizer(() => Effect.sync(stop))
-        return {
-          wire,
-          reconnect: (properties: string, begun: () => void) =>
-            withinConnectTimeout(
-              endpoint,
-              options
-            )(
-              way.again((fresh) =>
-                Effect.suspend(() => {
-                  begun()
-                  wire.scrub = (text) => fresh.scrub(way.scrub(text))
-                  return connect(wire, endpoint.address, { ...options, properties }, fresh)
-                }).pipe(
-                  // It cannot be taken back, and which job answers from now on nobody knows.
-                  Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up")))
+    .signOn(
+      (transport, way) =>
+        Effect.gen(function* () {
+          const wire = new Wire(options.serial, way.scrub)
+          const link = yield* Effect.mapError(transport.open(wire), (error) => failure.scrubbed(error, way.scrub))
+          wire.link = link
+          yield* Effect.addFinalizer(() => leave(wire))
+          yield* Effect.mapError(connect(wire, endpoint.address, options, way), (error) =>
+            // There was no job that could have been lost: it is as if nobody had answered at all.
+            SqlFailure.is("SessionLost")(error)
+              ? failure.unreachable(endpoint.address, wire.endedBy ?? "the connection was lost")
+              : error
+          )
+          const stop = keepAlive(wire, link, options.keepAlive, (why) => wire.ended(why))
+          yield* Effect.addFinalizer(() => Effect.sync(stop))
+          return {
+            wire,
+            reconnect: (properties: string, begun: () => void) =>
+              withinConnectTimeout(
+                endpoint,
+                options
+              )(
+                way.again((fresh) =>
+                  Effect.suspend(() => {
+                    begun()
+                    wire.scrub = (text) => fresh.scrub(way.scrub(text))
+                    return connect(wire, endpoint.address, { ...options, properties }, fresh)
+                  }).pipe(
+                    // It cannot be taken back, and which job answers from now on nobody knows.
+                    Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up")))
+                  )
                 )
               )
-            )
-        }
-      })
+          }
+        }),
+      options.connectTimeout
     )
     .pipe(withinConnectTimeout(endpoint, options))
 

@@ -15,7 +15,8 @@ const anonymous: SignOn = { properties: [], scrub: (text) => text, again: (conne
 
 export const plainEndpoint = (transport: MessageTransport): Endpoint => ({
   address: transport.address,
-  signOn: (connect) => connect(transport, anonymous)
+  signOn: (connect) => connect(transport, anonymous),
+  end: Effect.void
 })
 
 export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
@@ -30,7 +31,8 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
   const wrong = tls.check(config.tls)
   return {
     address,
-    signOn: (connect) =>
+    end: login.end,
+    signOn: (connect, patience) =>
       wrong !== undefined
         ? Effect.fail(wrong)
         : login.use((credentials) => {
@@ -49,10 +51,10 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
             const wayOf = (given: MapepireJob.Credentials): SignOn => ({
               properties: factorOf(given),
               scrub: scrubber(secretsOf(given)),
-              again: (connect) => login.use((fresh) => connect(wayOf(fresh)), credentials)
+              again: (connect) => login.again((fresh) => connect(wayOf(fresh)), credentials)
             })
             return connect(transport, wayOf(credentials))
-          })
+          }, patience)
   }
 }
 

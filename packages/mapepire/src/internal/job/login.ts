@@ -3,8 +3,10 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { SqlFailure } from "@sluice/sql"
+import type * as Scope from "effect/Scope"
 import type { Credentials } from "../../MapepireJob.js"
 import * as failure from "../failure.js"
+import { Attempts } from "./attempts.js"
 
 /** The daemon splits at every colon, and joins its JDBC URL with semicolons. */
 const unfit = ({ factor, password, user }: Credentials): string | undefined => {
@@ -47,6 +49,7 @@ export class Login {
   private proven: string | undefined
   private proofs = 0
   private readonly turn = Effect.unsafeMakeSemaphore(1)
+  private readonly attempts = new Attempts()
 
   constructor(
     private readonly address: string,
@@ -54,12 +57,36 @@ export class Login {
   ) {}
 
   /**
-   * Asks for credentials and signs on with them. `link`: those of the link over which that is to happen; its user and its
-   * password stay what they are, only a one-time code is another one.
+   * Asks for credentials and signs on with them. When its caller leaves, the attempt goes on until it is known whether the
+   * password is wrong, and nobody else tries the same one meanwhile. `patience`: milliseconds, see `Attempts`.
    */
-  use<A, R>(
+  use<A>(
+    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, Scope.Scope>,
+    patience: number
+  ): Effect.Effect<A, SqlError, Scope.Scope> {
+    return this.sign(connect, undefined, (key, attempt) => this.attempts.run(key, patience, attempt))
+  }
+
+  /**
+   * The same over a link that is there: its user and its password stay what they are, only a one-time code is another one.
+   * When its caller leaves, the link is of no more use.
+   */
+  again<A, R>(
     connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>,
-    link?: Credentials
+    link: Credentials
+  ): Effect.Effect<A, SqlError, R> {
+    return this.sign(connect, link, (_key, attempt) => attempt)
+  }
+
+  /** Ends the attempts whose callers have left. */
+  get end(): Effect.Effect<void> {
+    return this.attempts.end
+  }
+
+  private sign<A, R>(
+    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>,
+    link: Credentials | undefined,
+    run: (key: string, attempt: Effect.Effect<A, SqlError, R>) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
     return Effect.flatMap(this.credentials, (given) => {
       const credentials = link === undefined ? given : { ...link, factor: given.factor }
@@ -68,11 +95,7 @@ export class Login {
         return Effect.fail(failure.badConfig(wrong))
       }
       const key = keyOf(credentials)
-      const attempt = Effect.suspend(() =>
-        this.refused.has(key)
-          ? Effect.fail(failure.rejectedBefore(credentials.user, this.address))
-          : connect(credentials)
-      ).pipe(
+      const learning = Effect.suspend(() => connect(credentials)).pipe(
         Effect.tapBoth({
           onSuccess: () =>
             Effect.sync(() => {
@@ -90,11 +113,16 @@ export class Login {
             })
         })
       )
+      const attempt = Effect.suspend(() =>
+        this.refused.has(key) ? Effect.fail(failure.rejectedBefore(credentials.user, this.address)) : run(key, learning)
+      )
       return Effect.suspend(() => {
         const before = this.proofs
         // Whoever has waited for one that signed on with the same needs not be alone any more.
         const tried = Effect.suspend(() =>
-          this.proven === key && this.proofs !== before ? Effect.succeed(attempt) : Effect.map(attempt, Effect.succeed)
+          this.proven === key && this.proofs !== before
+            ? Effect.succeed(attempt)
+            : Effect.map(Effect.zipRight(this.attempts.others(key), attempt), Effect.succeed)
         )
         return Effect.flatten(this.turn.withPermits(1)(tried))
       })
