@@ -31,7 +31,6 @@ import { sample as company } from "./internal/sample.js"
 import { seed } from "./internal/seed.js"
 import { listen } from "./internal/server.js"
 import { defaultRules } from "./internal/signOn.js"
-import { hex } from "./internal/values.js"
 import { behaviourOf } from "./internal/version.js"
 
 /**
@@ -72,6 +71,13 @@ export interface Limits {
   readonly outboundBytes?: number | undefined
   /** How long such a client may take nothing at all before its socket is cut; `Infinity`: for ever. Default 2 minutes. */
   readonly stall?: Duration.DurationInput | undefined
+  /**
+   * Bytes of binary values that newer daemons hand out by address (`version`) and that a client has not fetched: when it
+   * asks for another page, the oldest are no longer there (404). Default 64 MiB.
+   */
+  readonly blobBytes?: number | undefined
+  /** The same of all clients; who has most loses first. Default 256 MiB. */
+  readonly allBlobBytes?: number | undefined
 }
 
 /**
@@ -279,7 +285,6 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
     const sqlite = (config.dialect ?? (transport.system === "sqlite" ? "db2" : "none")) === "db2"
     const behaviour = behaviourOf(config.version ?? "2.3.6")
     const jobs = new Jobs(faults.reuseJobNames ?? false)
-    const blobs = new Blobs()
     const connections = new Set<Connection>()
     yield* Effect.addFinalizer(() =>
       Effect.forEach([...connections], (left) => Effect.zipRight(left.stop, left.close), {
@@ -289,6 +294,14 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
     )
     const later = yield* makeFibers
     yield* Effect.addFinalizer(() => later.stop)
+    const bounds = {
+      messageBytes: limits.messageBytes ?? maxMessageBytes,
+      inFlight: Math.max(1, limits.inFlight ?? 1_000),
+      outboundBytes: limits.outboundBytes ?? 16 * 1024 * 1024,
+      stallMillis: Duration.toMillis(limits.stall ?? "2 minutes"),
+      blobBytes: limits.blobBytes ?? 64 * 1024 * 1024,
+      allBlobBytes: limits.allBlobBytes ?? 256 * 1024 * 1024
+    }
     const context: ServerContext = {
       host: {
         transport,
@@ -305,15 +318,10 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
       behaviour,
       users: config.users,
       rules: config.rules ?? defaultRules,
-      limits: {
-        messageBytes: limits.messageBytes ?? maxMessageBytes,
-        inFlight: Math.max(1, limits.inFlight ?? 1_000),
-        outboundBytes: limits.outboundBytes ?? 16 * 1024 * 1024,
-        stallMillis: Duration.toMillis(limits.stall ?? "2 minutes")
-      },
+      limits: bounds,
       faults,
       procedures: config.procedures ?? {},
-      bytes: ({ header }) => (behaviour.blobs ? blobs.encoder(header) : hex),
+      blobs: behaviour.blobs ? new Blobs(bounds) : undefined,
       postCancel: (job) =>
         Effect.sync(() => {
           if (faults.cancel !== "ignored") {
@@ -334,8 +342,7 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
       port: config.port ?? 8076,
       certificate: secured?.certificate,
       compression: config.compression ?? false,
-      onDisconnect: config.onDisconnect ?? "finish",
-      blobs
+      onDisconnect: config.onDisconnect ?? "finish"
     }).pipe(
       Effect.mapError(
         (cause) =>

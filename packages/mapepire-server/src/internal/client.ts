@@ -1,11 +1,13 @@
 /** What one socket has: its login, its connection, and what its requests have opened. */
 import * as Effect from "effect/Effect"
+import type { Shelf } from "./blobs.js"
 import type { Connection } from "./connection.js"
 import { type Described, RowWriter } from "./columns.js"
 import type { ResultCursor } from "./cursor.js"
 import type { ServerContext } from "./context.js"
 import type { Outbound } from "./outbound.js"
 import type { Credentials } from "./upgrade.js"
+import { asHex } from "./values.js"
 
 /** What an id stands for until it is closed. */
 export interface Entry {
@@ -38,6 +40,7 @@ export class Client {
   /** The socket is gone. */
   ended = false
   readonly entries = new Map<string, Entry>()
+  private readonly shelf: Shelf | undefined
 
   constructor(
     readonly server: ServerContext,
@@ -46,7 +49,14 @@ export class Client {
     /** Runs something that nobody waits for; it ends with the server. */
     readonly fork: (work: Effect.Effect<void>) => void,
     readonly outbound: Outbound
-  ) {}
+  ) {
+    this.shelf = server.blobs?.shelf(credentials.header)
+  }
+
+  end(): void {
+    this.ended = true
+    this.shelf?.end()
+  }
 
   use(connection: Connection): void {
     this.connection = connection
@@ -59,7 +69,7 @@ export class Client {
   }
 
   writer(columns: ReadonlyArray<Described>, terse: boolean, connection: Connection): RowWriter {
-    return new RowWriter(columns, terse, connection.login.properties, this.server.bytes(this.credentials))
+    return new RowWriter(columns, terse, connection.login.properties, this.shelf ?? asHex)
   }
 }
 

@@ -5,7 +5,7 @@ import { type Db2Type, fitsInteger, kindOf, makeType, parseType } from "./db2/ty
 import { field, type Fields, fields, rawField } from "./json.js"
 import type { Properties } from "./properties.js"
 import type { TableColumns } from "./statementCache.js"
-import { type Encode, type EncodeBytes, encoderOf } from "./values.js"
+import { type Bytes, type Encode, encoderOf } from "./values.js"
 
 export interface Described {
   readonly name: string
@@ -154,15 +154,16 @@ export class RowWriter {
     columns: ReadonlyArray<Described>,
     private readonly terse: boolean,
     properties: Properties,
-    bytes: EncodeBytes
+    private readonly bytes: Bytes
   ) {
-    this.encoders = columns.map(({ type }) => encoderOf(type, properties, bytes))
+    this.encoders = columns.map(({ type }) => encoderOf(type, properties, bytes.encode))
     const keys = new Map<string, number>()
     columns.forEach(({ name }, i) => keys.set(name, i))
     this.keys = [...keys].map(([name, i]) => [JSON.stringify(name) + ":", i] as const)
   }
 
   rows(rows: ReadonlyArray<ReadonlyArray<unknown>>): string {
+    this.bytes.page()
     return `[${rows.map((row) => (this.terse ? this.array(row) : this.object(row))).join(",")}]`
   }
 

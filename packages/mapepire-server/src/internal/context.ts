@@ -1,15 +1,14 @@
 /** What every socket of a server shares. */
 import type * as Effect from "effect/Effect"
+import type { Blobs, BlobLimits } from "./blobs.js"
 import type { Host } from "./connection.js"
 import type { Faults } from "./faults.js"
 import type { Job } from "./jobs.js"
 import type { Procedure } from "./procedures.js"
 import type { Users } from "./signOn.js"
-import type { Credentials } from "./upgrade.js"
-import type { EncodeBytes } from "./values.js"
 import type { Behaviour } from "./version.js"
 
-export interface Limits {
+export interface Limits extends BlobLimits {
   readonly messageBytes: number
   readonly inFlight: number
   readonly outboundBytes: number
@@ -26,7 +25,8 @@ export interface ServerContext {
   readonly limits: Limits
   readonly faults: Faults
   readonly procedures: Readonly<Record<string, Procedure>>
-  readonly bytes: (credentials: Credentials) => EncodeBytes
+  /** Binary values that are fetched by HTTP; undefined: they come in the rows. */
+  readonly blobs: Blobs | undefined
   /** Stops what a job runs, after the delay that the server was told. Returns at once. */
   readonly postCancel: (job: Job) => Effect.Effect<void>
   /** Requests, and malformed ones of two kinds, all sockets together. */

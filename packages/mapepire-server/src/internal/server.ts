@@ -6,7 +6,6 @@ import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { WebSocketServer } from "ws"
-import type { Blobs } from "./blobs.js"
 import type { Certificate } from "./certificate.js"
 import type { ServerContext } from "./context.js"
 import { makeFibers } from "./fibers.js"
@@ -41,7 +40,6 @@ export interface ListenOptions {
   readonly compression: boolean
   /** What a socket leaves running when it goes. */
   readonly onDisconnect: "finish" | "stop"
-  readonly blobs: Blobs
 }
 
 export const listen = (server: ServerContext, options: ListenOptions): Effect.Effect<Listening, Error, Scope.Scope> =>
@@ -72,8 +70,8 @@ export const listen = (server: ServerContext, options: ListenOptions): Effect.Ef
       if (reads && /^\/version(?:\?|$)/.test(request.url ?? "") && server.behaviour.versionRoute) {
         response.writeHead(200, { "content-type": "application/json" })
         response.end(JSON.stringify({ version: server.behaviour.version }))
-      } else if (request.method === "GET" && server.behaviour.blobs && request.url?.startsWith("/blob/") === true) {
-        options.blobs.serve(request, response)
+      } else if (request.method === "GET" && server.blobs !== undefined && request.url?.startsWith("/blob/") === true) {
+        server.blobs.serve(request, response)
       } else {
         response.writeHead(404, { "content-type": "text/html;charset=iso-8859-1" }).end(page(404, "Not Found"))
       }

@@ -68,7 +68,7 @@ export class Socket {
   private end(): void {
     if (!this.ended) {
       this.ended = true
-      this.client.ended = true
+      this.client.end()
       this.inbox.length = 0
       this.outbound.end()
       this.onEnd(this)

@@ -9,8 +9,16 @@ export type Encode = (value: unknown) => string
 /** How a binary value travels: its hex digits, or a reference to fetch it by. */
 export type EncodeBytes = (bytes: Uint8Array) => string
 
+export interface Bytes {
+  /** Called before the values of each page. */
+  readonly page: () => void
+  readonly encode: EncodeBytes
+}
+
 export const hex: EncodeBytes = (bytes) =>
   `"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex").toUpperCase()}"`
+
+export const asHex: Bytes = { page: () => {}, encode: hex }
 
 /** JSON has no such numbers; the daemon sends their names. */
 const double = (value: number): string => (Number.isFinite(value) ? String(value) : `"${value}"`)
