@@ -72,6 +72,11 @@ export interface Limits {
   /** How long such a client may take nothing at all before its socket is cut; `Infinity`: for ever. Default 2 minutes. */
   readonly stall?: Duration.DurationInput | undefined
   /**
+   * Bytes of open results that a connection may read into memory, over SQLite, before another statement of its own: a result
+   * that is too large for that fails with `SQL0904` when it is read on. Default 64 MiB; one page at most goes beyond.
+   */
+  readonly spooledBytes?: number | undefined
+  /**
    * Bytes of binary values that newer daemons hand out by address (`version`) and that a client has not fetched: when it
    * asks for another page, the oldest are no longer there (404). Default 64 MiB.
    */
@@ -309,6 +314,7 @@ export const make = (config: Config = {}): Effect.Effect<MapepireServer, Mapepir
         jobs,
         order: faults.order ?? "fifo",
         maxStatements: limits.statements ?? maxStatements,
+        spooledBytes: limits.spooledBytes ?? 64 * 1024 * 1024,
         connections,
         commits: { count: 0 },
         definitions: { count: 0 },

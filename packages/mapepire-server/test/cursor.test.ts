@@ -3,6 +3,8 @@ import { assert, it } from "@effect/vitest"
 import { SqlTransport } from "@sluice/sql"
 import { Effect } from "effect"
 import { ResultCursor } from "../src/internal/cursor.js"
+import { spoolFull } from "../src/internal/db2/failures.js"
+import { Spool } from "../src/internal/spool.js"
 
 const pageSize = 10
 
@@ -45,3 +47,30 @@ for (const count of [3, 7, 10, 25]) {
     })
   )
 }
+
+const opened = Effect.suspend(() =>
+  ResultCursor.open(endless() as SqlTransport.Session, SqlTransport.request("endless"), () => {})
+)
+
+it.effect(
+  "what is read because of another statement is bounded; beyond that nothing is kept, and the reader is told",
+  () =>
+    Effect.gen(function* () {
+      const cursor = yield* opened
+      const spool = new Spool(10_000)
+      yield* cursor.readInto(spool)
+      assert.deepStrictEqual([cursor.complete, cursor.fetched.length, [...spool.results]], [true, 0, []])
+      for (let i = 0; i < 2; i++) {
+        assert.strictEqual(yield* Effect.flip(cursor.take(1)), spoolFull)
+      }
+    })
+)
+
+it.effect("a result that nobody can ask for is not read because of another statement", () =>
+  Effect.gen(function* () {
+    const cursor = yield* opened
+    cursor.forget()
+    yield* cursor.readInto(new Spool(Infinity))
+    assert.isTrue(cursor.complete)
+  })
+)

@@ -204,3 +204,63 @@ describe("an open result", () => {
 })
 
 const numbersOf = (table: string) => `select a.empno from ${table} a, ${table} b, ${table} c`
+
+describe("a result that is open when another statement of its connection follows a commit of another one", () => {
+  /** What is open while another connection commits and this one runs something; a row of `numbers` takes some 90 bytes. */
+  const spooling = (spooledBytes: number) =>
+    Effect.gen(function* () {
+      const server = yield* serve({ limits: { spooledBytes } })
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      yield* other.sql("create table committed (n int)")
+      const anotherStatement = Effect.gen(function* () {
+        expect((yield* other.sql("insert into committed values (1)")).success).toBe(true)
+        return yield* client.sql("select count(*) from committed")
+      })
+      const more = (id: string) => client.ask({ type: "sqlmore", cont_id: id, rows: 10 })
+      return { client, other, anotherStatement, more }
+    })
+
+  it.scopedLive(
+    "fails when it is read on, if it is too large to be kept; the statement runs, and so does all else",
+    () =>
+      Effect.gen(function* () {
+        const { anotherStatement, client, more, other } = yield* spooling(100_000)
+        const endless = yield* client.sql(numbers(1_000_000_000), { rows: 5 })
+        const small = yield* client.sql(numbers(9), { rows: 5 })
+        expect((yield* anotherStatement).data).toEqual([[1]])
+        for (let i = 0; i < 2; i++) {
+          expect(yield* more(endless.id)).toMatchObject({ success: false, sql_rc: -904, sql_state: "57011" })
+        }
+        expect(yield* more(small.id)).toMatchObject({ data: [[6], [7], [8], [9]], is_done: true })
+        expect((yield* other.sql("values 1")).success).toBe(true)
+        expect((yield* client.ask({ type: "sqlclose", cont_id: endless.id })).success).toBe(true)
+      })
+  )
+
+  it.scopedLive("takes room until it is read to its end, or closed, or its id is used anew, or its connection is", () =>
+    Effect.gen(function* () {
+      const { anotherStatement, client, more } = yield* spooling(100_000)
+      // Two of these are more than there is room for.
+      const kept = (id: string) =>
+        Effect.gen(function* () {
+          client.frames.length = 0
+          client.send({ type: "sql", id, sql: numbers(800), rows: 5, terse: true })
+          yield* client.answerTo(id)
+          yield* anotherStatement
+          return yield* more(id)
+        })
+      const first = yield* kept("read")
+      expect(first.data).toHaveLength(10)
+      expect((yield* kept("too much")).sql_rc).toBe(-904)
+      expect((yield* client.ask({ type: "sqlmore", cont_id: "read", rows: 1000 })).is_done).toBe(true)
+      expect((yield* kept("closed")).success).toBe(true)
+      yield* client.ask({ type: "sqlclose", cont_id: "closed" })
+      expect((yield* kept("anew")).success).toBe(true)
+      expect((yield* kept("anew")).success).toBe(true)
+      expect((yield* kept("too much")).success).toBe(false)
+      yield* client.connect()
+      expect((yield* kept("another connection")).success).toBe(true)
+    })
+  )
+})

@@ -15,6 +15,7 @@ import type { Jobs } from "./jobs.js"
 import { Lock } from "./lock.js"
 import type { Outbound } from "./outbound.js"
 import type { Properties } from "./properties.js"
+import { Spool } from "./spool.js"
 import { type Known, StatementCache } from "./statementCache.js"
 
 /** What all connections of a server share. */
@@ -24,6 +25,8 @@ export interface Host {
   readonly jobs: Jobs
   readonly order: "fifo" | "random"
   readonly maxStatements: number
+  /** Bytes of the open results that a connection may read into memory. */
+  readonly spooledBytes: number
   /** The connections that are open. What nobody closes otherwise is closed with the server. */
   readonly connections: Set<Connection>
   /** Counts what may have been committed, by any of them. */
@@ -55,6 +58,8 @@ export class Connection {
   closings = 0
   /** The results that the database has open. */
   private readonly cursors = new Set<ResultCursor>()
+  /** Those that it had open, and that are in memory now. */
+  private readonly spool: Spool
   /** What this connection has of the host's count, and what the others had when the oldest open result began. */
   private commits = 0
   private before = 0
@@ -85,6 +90,7 @@ export class Connection {
     private readonly outbound: Outbound | undefined
   ) {
     this.lock = new Lock(host.order)
+    this.spool = new Spool(host.spooledBytes)
     this.definitions = host.definitions.count
     this.schema = login.properties.schema ?? login.user
     this.isolated = login.properties.isolated
@@ -228,7 +234,7 @@ export class Connection {
    * Begins the unit of work that a statement belongs to. Must be called within an exchange.
    *
    * While a result is open SQLite shows the state that it began with, and Db2 shows what has been committed since: so once
-   * others have committed anything, the open results are read to their ends first.
+   * others have committed anything, the open results are read to their ends first, or given up where that is too much.
    */
   private begin(writes: boolean): Effect.Effect<void, SqlError | failures.Db2Failure> {
     return Effect.suspend((): Effect.Effect<void, SqlError | failures.Db2Failure> => {
@@ -374,9 +380,9 @@ export class Connection {
     )
   }
 
-  /** Reads every open result to its end, so that the database has none open. */
+  /** Reads every open result to its end, or gives it up, so that the database has none open. */
   private readonly spooled: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.forEach([...this.cursors], (cursor) => cursor.spool, { discard: true })
+    Effect.forEach([...this.cursors], (cursor) => cursor.readInto(this.spool), { discard: true })
   )
 
   /** The statements about the unit of work itself. */
@@ -437,9 +443,13 @@ export class Connection {
     )
   }
 
+  private readonly closeCursors: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach([...this.cursors, ...this.spool.results], (cursor) => cursor.close, { discard: true })
+  )
+
   private readonly closeResults: Effect.Effect<void> = Effect.suspend(() => {
     this.closings++
-    return Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true })
+    return this.closeCursors
   })
 
   /** Closes the cursors, too. `failed`: the unit of work had been lost already, which a COMMIT must be told. */
@@ -476,7 +486,7 @@ export class Connection {
             }
             this.closed = true
             // The cursors first: the database may be busy with a page of theirs.
-            return Effect.forEach([...this.cursors], (cursor) => cursor.close, { discard: true }).pipe(
+            return this.closeCursors.pipe(
               Effect.zipRight(Effect.ignore(this.rollback("wanted"))),
               Effect.zipRight(Scope.close(this.scope, Exit.void)),
               Effect.ensuring(

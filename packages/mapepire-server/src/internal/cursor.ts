@@ -6,6 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import { type Db2Failure, spoolFull } from "./db2/failures.js"
+import type { Spool } from "./spool.js"
 
 type Row = ReadonlyArray<unknown>
 type Rows = ReadonlyArray<Row>
@@ -28,10 +30,13 @@ export class ResultCursor {
   private buffer: Array<Row>
   private taken = 0
   private ended: boolean
-  private failed: SqlError | undefined
+  private failed: SqlError | Db2Failure | undefined
   private closed = false
   /** A page that is fetched because of another statement. */
   private spooling: Fiber.Fiber<void> | undefined
+  /** Where the rows are counted that were fetched like that. */
+  private spool: Spool | undefined
+  private forgotten = false
 
   private constructor(
     private readonly cursor: SqlTransport.Cursor,
@@ -78,7 +83,7 @@ export class ResultCursor {
   }
 
   /** Up to `count` rows; fewer only at the end. Fails instead of giving rows that a failure has followed. */
-  readonly take = (count: number): Effect.Effect<Rows, SqlError> =>
+  readonly take = (count: number): Effect.Effect<Rows, SqlError | Db2Failure> =>
     Effect.suspend(() => {
       const have = this.buffer.length - this.taken
       if (have >= count || this.ended) {
@@ -94,56 +99,88 @@ export class ResultCursor {
 
   /**
    * Fetches the rest, so that the database has nothing open for this result. The statement that this is done for may be
-   * stopped meanwhile, which costs this result nothing; and what fails here is told to whoever reads this result.
+   * stopped meanwhile, which costs this result nothing; and what fails here is told to whoever reads this result. So is it
+   * when there is too much of it to be kept: nobody else shall pay for that.
    */
-  readonly spool: Effect.Effect<void> = Effect.suspend(() =>
-    this.ended ? Effect.void : Effect.zipRight(this.spoolPage, this.spool)
-  )
+  readonly readInto = (spool: Spool): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      this.spool = spool
+      return this.ended
+        ? Effect.void
+        : this.forgotten
+          ? this.giveUp(spoolFull)
+          : Effect.zipRight(this.spoolPage(spool), this.readInto(spool))
+    })
+
+  /** No request can ask for it any more, so its rows are not worth keeping. One that has asked still gets them. */
+  forget(): void {
+    this.forgotten = true
+    this.spool?.remove(this)
+  }
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.closed = true
-    this.buffer = []
-    this.taken = 0
+    this.drop()
     return this.spooling === undefined ? this.finish : Effect.zipRight(Fiber.interrupt(this.spooling), this.finish)
   })
 
-  private readonly spoolPage: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      if (this.spooling !== undefined) {
-        return restore(spooled(this.spooling))
-      }
-      const page = Effect.catchAll(Effect.interruptible(this.fetch), (error) => {
-        this.failed = error
-        return this.finish
+  private spoolPage(spool: Spool): Effect.Effect<void> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        if (this.spooling !== undefined) {
+          return restore(spooled(this.spooling))
+        }
+        const page = Effect.matchEffect(Effect.interruptible(this.fetch), {
+          onFailure: (error) => {
+            this.failed = error
+            return this.finish
+          },
+          onSuccess: (rows) =>
+            this.forgotten || this.closed || spool.add(this, rows) || this.ended ? Effect.void : this.giveUp(spoolFull)
+        })
+        // Whoever waits for this page goes on when it ends, and must find nothing open of a result that was closed meanwhile.
+        const done = Effect.suspend(() => {
+          this.spooling = undefined
+          return this.closed ? this.finish : Effect.void
+        })
+        return Effect.flatMap(Effect.forkDaemon(Effect.ensuring(page, done)), (fiber) => {
+          this.spooling = fiber
+          return restore(spooled(fiber))
+        })
       })
-      // Whoever waits for this page goes on when it ends, and must find nothing open of a result that was closed meanwhile.
-      const done = Effect.suspend(() => {
-        this.spooling = undefined
-        return this.closed ? this.finish : Effect.void
-      })
-      return Effect.flatMap(Effect.forkDaemon(Effect.ensuring(page, done)), (fiber) => {
-        this.spooling = fiber
-        return restore(spooled(fiber))
-      })
-    })
-  )
+    )
+  }
 
-  private readonly fetch: Effect.Effect<void, SqlError> = Effect.suspend(() =>
+  /** The rest is not read, and what was is not kept: whoever reads on is told why. */
+  private giveUp(why: Db2Failure): Effect.Effect<void> {
+    this.failed = why
+    this.drop()
+    return this.finish
+  }
+
+  private drop(): void {
+    this.buffer = []
+    this.taken = 0
+    this.spool?.remove(this)
+  }
+
+  private readonly fetch: Effect.Effect<Rows, SqlError> = Effect.suspend(() =>
     Effect.flatMap(this.cursor.next, (page) => {
       if (this.taken > 0) {
         this.buffer = this.buffer.slice(this.taken)
         this.taken = 0
       }
       // In place: a page may be filled by thousands of small ones.
-      for (const row of page.arrays()) {
+      const rows = page.arrays()
+      for (const row of rows) {
         this.buffer.push(row)
       }
       this.failed = page.error
       if (page.done || page.error !== undefined) {
         this.ended = true
-        return this.finish
+        return Effect.as(this.finish, rows)
       }
-      return Effect.void
+      return Effect.succeed(rows)
     })
   )
 

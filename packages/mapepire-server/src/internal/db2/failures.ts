@@ -85,6 +85,14 @@ export const inUse = db2("SQL0913", "Row or object in use.", "57033", -913)
 export const rolledBack = db2("SQL0911", "The current transaction was rolled back.", "40001", -911)
 export const cancelled = db2("SQL0952", "Processing of the SQL statement ended. Reason code 10.", "57014", -952)
 export const timeLimit = db2("SQL0666", "SQL query exceeds specified time limit or storage limit.", "57005", -666)
+/** Of a result that was open when another statement needed the database. */
+export const spoolFull = db2(
+  "SQL0904",
+  "Resource limit exceeded: another statement of this connection has needed the database, and what was left of this " +
+    "result was too large to be kept meanwhile (limits.spooledBytes).",
+  "57011",
+  -904
+)
 export const savepointUnknown = (name: string) =>
   db2("SQL0880", `SAVEPOINT ${name} does not exist or is not valid in this context.`, "3B001", -880)
 export const reservedName = (name: string) => db2("SQL0707", `Name ${name} in *N not allowed.`, "42939", -707)

@@ -75,6 +75,7 @@ export const sqlCloseNow = (client: Client, request: Fields): Reply | undefined 
     return undefined
   }
   forget(client, of, entry)
+  resultsOf(entry).forEach((result) => result.forget())
   return closed
 }
 

@@ -148,7 +148,12 @@ export const execute = (client: Client, _id: string, request: Fields): Effect.Ef
           )
         ),
         Effect.catchAll((failure) => Effect.succeed(failureReply(connection, failure, verb, ""))),
-        Effect.tap(() => Effect.sync(() => void (entry.last = opened.cursor)))
+        Effect.tap(() =>
+          Effect.sync(() => {
+            entry.last = opened.cursor
+            opened.cursor?.forget()
+          })
+        )
       )
     })
     return Effect.match(connection.exchange("", work), { onFailure: failed, onSuccess: (reply) => reply })

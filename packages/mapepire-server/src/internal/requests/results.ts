@@ -66,7 +66,10 @@ const hintsOf = (
 export const page = (
   cursor: ResultCursor,
   rows: number
-): Effect.Effect<{ readonly rows: ReadonlyArray<ReadonlyArray<unknown>>; readonly done: boolean }, SqlError> =>
+): Effect.Effect<
+  { readonly rows: ReadonlyArray<ReadonlyArray<unknown>>; readonly done: boolean },
+  SqlError | Db2Failure
+> =>
   rows <= 0
     ? Effect.succeed({ rows: [], done: false })
     : Effect.flatMap(cursor.take(rows), (taken) => {
