@@ -36,7 +36,24 @@ export default tseslint.config(
   },
   // Packages depend on each other one way, and never on themselves by name.
   { files: ["packages/sql/src/**/*.ts"], rules: noImports("@sluice/*") },
-  { files: ["packages/sqlite/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
+  {
+    files: ["packages/sqlite/src/**/*.ts"],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [{ group: ["@sluice/*", "!@sluice/sql"] }],
+          paths: [
+            {
+              name: "node:module",
+              importNames: ["createRequire"],
+              message: "webpack makes undefined of what it answers: take requireFrom (internal/packageFolder.ts)."
+            }
+          ]
+        }
+      ]
+    }
+  },
   { files: ["packages/mapepire/src/**/*.ts"], rules: noImports("@sluice/*", "!@sluice/sql") },
   {
     // The server runs over any transport; only its command, and what it serves without one, know SQLite.

@@ -3,9 +3,8 @@
  * `@photostructure/sqlite`, which brings the same API to Node 20. The native engine takes SQLite's function table from
  * it, the portable engine drives it.
  */
-import { createRequire } from "node:module"
 import { join } from "node:path"
-import { bundleAdvice, here, packageFolder } from "./packageFolder.js"
+import { bundleAdvice, here, packageFolder, requireFrom } from "./packageFolder.js"
 
 export type CarrierValue = null | number | bigint | string | Uint8Array
 
@@ -102,7 +101,7 @@ const choose = (wanted: string | undefined): Carrier => {
 
 /** A dependency of ours, which the program need not see. */
 const loadPhotostructure = (): SqliteModule => {
-  const require = createRequire(join(packageFolder(), "package.json"))
+  const require = requireFrom(join(packageFolder(), "package.json"))
   try {
     return require("@photostructure/sqlite") as SqliteModule
   } catch (error) {
@@ -133,7 +132,7 @@ const readVersion = (module: SqliteModule): string => {
 /** undefined where there is none, where it is behind a flag, and in the first versions, which cannot tell columns. */
 const loadBuiltin = (): SqliteModule | undefined => {
   let module: SqliteModule
-  const require = createRequire(here)
+  const require = requireFrom(here)
   try {
     module = withoutExperimentalWarning(() => require("node:sqlite") as SqliteModule)
   } catch {

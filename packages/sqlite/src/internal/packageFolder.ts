@@ -3,19 +3,35 @@
  * sources as well as in the package; but a bundler may have put it anywhere.
  */
 import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
+import Module from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
-/** This module, or the bundle that it is in. Where that is CommonJS there is no `import.meta`. */
-export const here: string = typeof __filename === "string" ? pathToFileURL(__filename).href : import.meta.url
+const file: string | undefined =
+  typeof import.meta.filename === "string"
+    ? import.meta.filename
+    : typeof __filename === "string"
+      ? __filename
+      : undefined
+
+/**
+ * This module, or the bundle that it is in. Where that is CommonJS there is no `import.meta`; webpack puts there where the
+ * module lay when it was bundled as the `url`, and has the bundle's own place in `filename` only.
+ */
+export const here: string = file === undefined ? import.meta.url : pathToFileURL(file).href
+
+/**
+ * `require` as a module at that place has it. Called as a member: where webpack sees `createRequire` itself
+ * imported, it takes the answer for one that it knows at build time, and puts `undefined` there when it does not.
+ */
+export const requireFrom = (place: URL | string): NodeJS.Require => Module.createRequire(place)
 
 const workerFile = "dist/internal/worker/bundle.js"
 
 /** The package as a module at that place would import it; undefined: it could not. */
 const installedFor = (place: URL | string): string | undefined => {
   try {
-    return dirname(createRequire(place).resolve("@sluice/sqlite/package.json"))
+    return dirname(requireFrom(place).resolve("@sluice/sqlite/package.json"))
   } catch {
     return undefined
   }

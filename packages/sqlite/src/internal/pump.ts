@@ -3,14 +3,13 @@
  * table of functions; from then on the pump opens connections of its own in that library.
  */
 import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 import type { Loaded } from "./opening.js"
 import type { Carrier } from "./carrier.js"
-import { here, packageFolder } from "./packageFolder.js"
+import { here, packageFolder, requireFrom } from "./packageFolder.js"
 import type { Signals } from "./signals.js"
 
-const require = createRequire(here)
+const require = requireFrom(here)
 
 type Opaque<Name extends string> = { readonly _handle: Name }
 export type Library = Opaque<"library">
