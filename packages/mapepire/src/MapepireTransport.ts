@@ -65,7 +65,11 @@ export interface Config
   extends Omit<MapepireJob.Config, "connect" | "control" | "serial">, SessionSettings, Db2Compiler.Options {
   /** The library list; with SQL naming its first entry is the schema. The same as `jdbc.libraries`. */
   readonly libraries?: ReadonlyArray<string> | undefined
-  /** Jobs for statements by themselves, at most. Default 4. */
+  /**
+   * Jobs for statements by themselves, at most. Default 4. A job whose statement could not be stopped gives its place to
+   * another one, and is kept aside until it is quiet, for a minute at most; but while as many are kept as there are
+   * `sessions` and `transactions` together, no other is opened, and who waits for one waits on.
+   */
   readonly sessions?: number | undefined
   /** Jobs for transactions and `sql.reserve`, at most. Default 4. */
   readonly transactions?: number | undefined
@@ -107,24 +111,31 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
     const control = config.cancel === false ? undefined : yield* MapepireJob.control(endpoint, config)
     const isolation = config.isolation ?? "readCommitted"
     const shared = config.multiplex !== undefined && config.multiplex > 1
+    const sessions = Math.max(1, config.sessions ?? 4)
+    const reservable = Math.max(1, config.transactions ?? 4)
+    // Else every statement that cannot be stopped would cost the system one more job.
+    const room = control?.fewerThan(sessions + reservable) ?? Effect.void
     const recycleAt = Math.min(Math.max(10, config.recycleAt ?? 8_000), 9_000)
 
     const jobOf = (use: SqlTransport.Profile["use"]) =>
       !isIsolation(isolation)
         ? Effect.fail(noSuchIsolation(isolation))
-        : MapepireJob.makeAt(endpoint, {
-            ...config,
-            control,
-            connect: "now",
-            serial: use === "transaction" || !shared,
-            jdbc: {
-              ...config.jdbc,
-              ...(config.libraries === undefined ? undefined : { libraries: config.libraries }),
-              ...(use === "transaction"
-                ? { "auto commit": false, "transaction isolation": isolationWords[isolation] }
-                : { "auto commit": true })
-            }
-          })
+        : Effect.zipRight(
+            room,
+            MapepireJob.makeAt(endpoint, {
+              ...config,
+              control,
+              connect: "now",
+              serial: use === "transaction" || !shared,
+              jdbc: {
+                ...config.jdbc,
+                ...(config.libraries === undefined ? undefined : { libraries: config.libraries }),
+                ...(use === "transaction"
+                  ? { "auto commit": false, "transaction isolation": isolationWords[isolation] }
+                  : { "auto commit": true })
+              }
+            })
+          )
 
     const connect = (profile: SqlTransport.Profile): Effect.Effect<SqlTransport.Session, SqlError, Scope.Scope> => {
       const transactional = profile.use === "transaction"
@@ -145,8 +156,8 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
       transactions: transactions(isolation),
       limits: {
         read: 0,
-        write: Math.max(1, config.sessions ?? 4),
-        transaction: Math.max(1, config.transactions ?? 4)
+        write: sessions,
+        transaction: reservable
       },
       // A page is a round trip.
       prefetch: 1_000,

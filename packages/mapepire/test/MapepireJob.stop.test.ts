@@ -314,6 +314,18 @@ describe("MapepireJob: interruption", () => {
     })
   )
 
+  it.scopedLive("less and less often: it may be of no use", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      yield* giveUp(daemon)
+      const began = performance.now()
+      const before = daemon.cancels.length
+      yield* until(() => daemon.cancels.length === before + 3)
+      // At once or nearly so, after one second, and after two more.
+      assert.isAbove(performance.now() - began, 2_700)
+    })
+  )
+
   it.scopedLive("one whose answer is lost is closed soon, so that its locks are given back", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

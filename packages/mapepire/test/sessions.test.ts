@@ -339,6 +339,30 @@ describe("a session that cannot be made quiet", () => {
     })
   )
 
+  it.scopedLive("gives its place to another one, but not for ever: the jobs that are kept aside are bounded", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/endless/, { runs: Infinity })
+      daemon.cancel = () => {}
+      const sql = yield* client(daemon, { sessions: 1, transactions: 1, grace: "100 millis" })
+      const open = () => daemon.connections.filter(({ closed }) => closed === undefined)
+      const endless = Effect.flip(SqlClient.withDeadline("1 second")(sql.unsafe("select endless")))
+      for (let i = 0; i < 5; i++) {
+        assert.strictEqual(SqlFailure.from(yield* endless).reason, "StatementTimeout")
+      }
+      // As many as there may be sessions, and the one that stops statements.
+      assert.strictEqual(daemon.statements.filter((text) => /endless/.test(text)).length, 2)
+      assert.strictEqual(open().length, 3)
+      const waiting = yield* Effect.fork(sql.unsafe("values 1"))
+      yield* Effect.sleep(100)
+      assert.isNull(waiting.unsafePoll())
+      open()
+        .find(({ inFlight }) => inFlight.size > 0)!
+        .cancel()
+      assert.strictEqual((yield* Fiber.join(waiting)).length, 1)
+    })
+  )
+
   it.scopedLive("because nothing may be stopped is used again where the statement ends in time", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

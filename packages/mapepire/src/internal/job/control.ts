@@ -15,7 +15,7 @@ import type { Wire } from "./wire.js"
 /** Milliseconds that a cancel may be on its way after it was asked for. While nothing runs it has nothing to hit. */
 const arrivesWithin = 250
 
-/** Milliseconds between two attempts to stop what a connection in quarantine runs. */
+/** Milliseconds between the first two attempts to stop what a connection in quarantine runs; the next pauses are longer. */
 const repeatAfter = 1_000
 
 /**
@@ -35,6 +35,8 @@ const jobName = /^[0-9]{1,6}\/[A-Z0-9_$#@.]{1,10}\/[A-Z0-9_$#@.]{1,10}$/
 export class Control {
   private readonly job: Once<Wire, SqlError>
   private readonly quarantined = new Set<Scope.CloseableScope>()
+  /** Told when one of these was closed. */
+  private readonly listeners = new Set<() => void>()
 
   constructor(
     private readonly scope: Scope.CloseableScope,
@@ -99,10 +101,15 @@ export class Control {
   quarantine(wire: Wire, connection: Scope.CloseableScope): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.quarantined.add(connection)
-      const end = Effect.suspend(() => {
-        this.quarantined.delete(connection)
-        return Scope.close(connection, Exit.void)
-      })
+      const end = Effect.ensuring(
+        Scope.close(connection, Exit.void),
+        Effect.sync(() => {
+          this.quarantined.delete(connection)
+          for (const listener of [...this.listeners]) {
+            listener()
+          }
+        })
+      )
       const answered = Effect.async<void>((resume) => {
         const look = () => {
           if (wire.unanswered === 0 || wire.dead) {
@@ -120,19 +127,28 @@ export class Control {
         }, 250)
         return Effect.sync(() => clearInterval(timer))
       })
-      const stopping = Effect.forever(
+      const stopping = (pause: number): Effect.Effect<never> =>
         Effect.zipRight(
           Effect.ignore(this.cancel(wire, () => wire.unanswered > 0 && !wire.dead)),
-          Effect.sleep(repeatAfter)
+          Effect.flatMap(Effect.sleep(pause), () => stopping(2 * pause))
         )
-      )
-      const over = Effect.interruptible(Effect.raceAll([answered, stopping, nothingRuns(wire)]))
+      const over = Effect.interruptible(Effect.raceAll([answered, stopping(repeatAfter), nothingRuns(wire)]))
       return Effect.asVoid(Effect.forkIn(Effect.ensuring(over, end), this.scope))
     })
   }
 
-  /** Connections that wait for their last answer. */
-  get waiting(): number {
-    return this.quarantined.size
+  /** Completes when fewer connections than that are in quarantine: each is a Db2 job that may still be working. */
+  fewerThan(limit: number): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const look = () => {
+        if (this.quarantined.size < limit) {
+          this.listeners.delete(look)
+          resume(Effect.void)
+        }
+      }
+      this.listeners.add(look)
+      look()
+      return Effect.sync(() => this.listeners.delete(look))
+    })
   }
 }
