@@ -23,7 +23,30 @@ describe("statements that stay with the job", () => {
     "/* a /* b */ c */ set schema x",
     `call "QSYS2"."QCMDEXC"('CHGLIBL LIBL(X)')`,
     "call qsys2.qcmdexc(command => 'chgjob datfmt(*dmy)')",
-    "call sysproc.wlm_set_client_info('a', null, null, null, null)"
+    "call sysproc.wlm_set_client_info('a', null, null, null, null)",
+    "values qsys2.qcmdexc('ADDLIBLE LIB(X)')",
+    "select 1, qsys2.qcmdexc(command => 'CHGLIBL LIBL(X)') from sysibm.sysdummy1",
+    "with a as (values qcmdexc('chgcurlib x')) select * from a",
+    "create table t as (select qcmdexc('chgjob ccsid(37)') as done from sysibm.sysdummy1) with data",
+    "{call qsys2.qcmdexc('CHGLIBL LIBL(X)')}",
+    "{ ? = call qsys2.qcmdexc('CHGLIBL LIBL(X)') }",
+    "begin set schema archive; end",
+    "begin atomic declare n int; if n > 1 then set path = x; end if; end",
+    "begin declare exit handler for sqlexception set current degree = 'ANY'; delete from t; end",
+    "here: begin call qsys2.qcmdexc('CHGLIBL LIBL(X)'); end here",
+    "begin execute immediate 'set schema ''X'''; end",
+    "begin declare global temporary table session.t (a int); end",
+    "declare global temporary table session.t (a int) on commit preserve rows",
+    "connect to elsewhere",
+    "set connection elsewhere",
+    "call qsys2.override_qaqqini(2, 'QUERY_TIME_LIMIT', '1')",
+    "call qsys2.qcmdexc('?ADDLIBLE X')",
+    "call qsys2.qcmdexc('??QSYS/ADDLIBLE LIB(X)')",
+    "call qsys2.qcmdexc('SETASPGRP X')",
+    "call qsys2.qcmdexc('OVRDBF FILE(A) TOFILE(B) OVRSCOPE( *JOB )')",
+    "call qsys2.qcmdexc('OVRDBF FILE(' concat name concat ')')",
+    "call qsys2.qcmdexc('ADDLIBL' || 'E X')",
+    "begin declare c varchar(99); call qcmdexc(c); end"
   ]
   it("are told by their text", () => {
     for (const text of staying) {
@@ -37,6 +60,19 @@ describe("statements that stay with the job", () => {
       "call qsys2.qcmdexc('dspjob')",
       "call shop.qcmdexc_of_ours('chglibl')",
       "set current_total = 1",
+      "values qsys2.qcmdexc('DSPJOB')",
+      "select qcmdexc('SBMJOB CMD(ADDLIBLE X)') from sysibm.sysdummy1",
+      "select qcmdexc, 'qcmdexc(''chglibl'')' from t where qcmdexc = 1",
+      "{call shop.price(?)}",
+      "{call qsys2.qcmdexc('DSPOBJD OBJ(QSYS/CHGJOB)')}",
+      "call qsys2.qcmdexc('DSPJOB JOB(' || name || ')')",
+      "call qsys2.qcmdexc('OVRDBF FILE(A) TOFILE(B)')",
+      "begin update t set schema = 1, path = 2; call shop.price(1); call qcmdexc('DSPJOB'); end",
+      "begin declare n int; set n = 1; execute immediate 'drop table t'; end",
+      "declare c cursor for select 1 from t",
+      "create procedure p () begin set schema x; call qcmdexc('CHGLIBL LIBL(X)'); end",
+      "create or replace function f () returns int return qcmdexc('CHGLIBL LIBL(X)')",
+      "grant execute on function qsys2.qcmdexc(varchar(32)) to ada",
       "settle"
     ]) {
       assert.isFalse(staysWithJob(text), text)
@@ -44,11 +80,20 @@ describe("statements that stay with the job", () => {
   })
 
   it("are told by the command that they are given", () => {
-    for (const text of ["call qsys2.qcmdexc(?)", "call qsys2/qcmdexc ( ?, 30 )", "call qcmdexc(command => ?)"]) {
+    for (const text of [
+      "call qsys2.qcmdexc(?)",
+      "call qsys2/qcmdexc ( ?, 30 )",
+      "call qcmdexc(command => ?)",
+      "values qcmdexc(?)"
+    ]) {
       assert.isTrue(staysWithJob(text, [["dspjob"], ["  qsys/addlible lib(shop)"]]), text)
       assert.isFalse(staysWithJob(text, [["dspjob"]]), text)
       assert.isFalse(staysWithJob(text, [[1]]), text)
     }
+    const second = "select * from t where a = ? and 1 = qcmdexc(?)"
+    assert.isTrue(staysWithJob(second, [["dspjob", "chglibl x"]]))
+    assert.isFalse(staysWithJob(second, [["chglibl x", "dspjob"]]))
+    assert.isTrue(staysWithJob("values qcmdexc(cast(? as varchar(99)))", [["dspjob"]]))
   })
 
   it.scopedLive("are refused on a session that others get next, also in a transaction", () =>
