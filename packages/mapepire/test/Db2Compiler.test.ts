@@ -101,6 +101,19 @@ describe("RETURNING", () => {
     ])
   })
 
+  it("may stand beside a column with its name", () => {
+    for (const [change, list] of [
+      ["update t set returning = 1", "returning"],
+      ["update t set a = 1, b = returning", "returning, a"],
+      ["update t set a = returning", "returning + 1, left(b, 1)"],
+      ["insert into t (returning) values (1)", "a, returning"],
+      ["insert into t default values", "*"],
+      ["update t set a = null where b is not null", "(a + 1) as c, -b"]
+    ] as const) {
+      assert.strictEqual(raw(`${change} returning ${list}`)[0], `SELECT ${list} FROM FINAL TABLE (${change})`)
+    }
+  })
+
   it("as a text, a name, a comment or anything else is none", () => {
     for (const text of [
       "insert into t values ('returning *')",
@@ -108,7 +121,23 @@ describe("RETURNING", () => {
       "insert into t values (1) -- returning *",
       "insert into t values (1) /* a /* returning */ * */",
       "select returning from t",
-      "insert into t values (1) returning"
+      "insert into t values (1) returning",
+      "insert into t values (1) returning;",
+      "update t set returning = 1 where id = 2",
+      "update t set t.returning = 1, a = 2",
+      "update t set a = 1, returning = returning * 2",
+      "update t set a = returning + 1",
+      "update t returning set a = 1",
+      "update returning set a = 1",
+      "delete from t where returning > 3 and returning - 1 > 4 or not returning",
+      "delete from t where a between returning and 3",
+      "delete from t where case returning when 1 then returning else returning end = 1",
+      "delete from t as returning where 1 = 1",
+      "delete from t returning where 1 = 1",
+      "insert into t select returning from u",
+      "insert into t select a returning, b from u order by returning",
+      "insert into t select returning.a from u returning where b concat returning = 'x'",
+      "insert into returning values (1)"
     ]) {
       assert.deepStrictEqual(raw(text), [text, []])
     }

@@ -77,7 +77,7 @@ const withFinalTable = (text: string): readonly [text: string, moved: number] =>
   if (!isWord(verb, "INSERT", "UPDATE", "DELETE")) {
     return [text, 0]
   }
-  const at = tokens.findLastIndex((token) => token.depth === 0 && isWord(token, "RETURNING"))
+  const at = tokens.findIndex((_, i) => isReturning(tokens, i))
   const list = at < 0 ? [] : withoutEnd(tokens.slice(at + 1))
   if (list.length === 0) {
     return [text, 0]
@@ -92,6 +92,26 @@ const withFinalTable = (text: string): readonly [text: string, moved: number] =>
     list.filter(({ kind }) => kind === "marker").length
   ]
 }
+
+/** After these and most signs an operand or a name comes: a RETURNING there is one. */
+const beforeOperand =
+  /^(?:ALL|AND|AS|BETWEEN|BY|CASE|CONCAT|DISTINCT|ELSE|ESCAPE|FROM|HAVING|IN|INTO|JOIN|LIKE|NOT|ON|OR|SELECT|SET|TABLE|THEN|UPDATE|USING|WHEN|WHERE)$/
+
+/** These cannot follow the word RETURNING, but a column, a table or a correlation with that name. */
+const afterOperand =
+  /^(?:AND|AS|BETWEEN|CONCAT|CROSS|EXCEPT|FETCH|FROM|GROUP|HAVING|IN|INNER|INTERSECT|IS|JOIN|LIKE|LIMIT|OFFSET|ON|OR|ORDER|SET|UNION|WHERE|WITH)$/
+
+const completes = (token: Token | undefined): boolean =>
+  token?.kind === "sign" ? token.text === ")" : token?.kind !== "word" || !beforeOperand.test(token.text)
+
+const beginsList = (token: Token | undefined): boolean =>
+  token?.kind === "sign"
+    ? isSign(token, "*", "(", "+", "-")
+    : token !== undefined && !(token.kind === "word" && afterOperand.test(token.text))
+
+/** The clause and not a name: it stands where the change is complete, and what may be a list follows. */
+const isReturning = (tokens: ReadonlyArray<Token>, i: number): boolean =>
+  tokens[i]!.depth === 0 && isWord(tokens[i], "RETURNING") && completes(tokens[i - 1]) && beginsList(tokens[i + 1])
 
 const withoutEnd = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
   isSign(tokens.at(-1), ";") ? tokens.slice(0, -1) : tokens
