@@ -24,6 +24,7 @@ import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as compiler from "./internal/compiler.js"
 import * as primitives from "./internal/primitives.js"
+import * as internal from "./internal/stoppable.js"
 import { SqlFailure } from "./SqlFailure.js"
 
 /**
@@ -400,6 +401,27 @@ export const onInterrupt = primitives.onInterrupt
  * @category constructors
  */
 export const uninterruptibleMask = primitives.uninterruptibleMask
+
+/**
+ * For what a timeout or a race is to end. In an uninterruptible region (a finalizer, `Effect.acquireRelease`) neither can,
+ * since the loser inherits that. There `stoppable` runs the effect in a fiber of its own that can be interrupted, but that no
+ * interrupt of the program reaches; elsewhere it changes nothing.
+ *
+ * @example
+ * ```ts
+ * import { SqlTransport } from "@sluice/sql"
+ * import { Effect } from "effect"
+ *
+ * const connected = SqlTransport.stoppable(Effect.timeout(Effect.never, "1 second"))
+ *
+ * // Ends after a second.
+ * const program = Effect.uninterruptible(connected)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const stoppable = internal.stoppable
 
 /**
  * Rows for `sql.many`: an array, any iterable, or a Stream of parameter arrays.

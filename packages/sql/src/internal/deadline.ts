@@ -7,6 +7,7 @@ import type * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
 import { late } from "./failure.js"
 import { nowOf } from "./settings.js"
+import { stoppable } from "./stoppable.js"
 
 /**
  * A request, and until when it must be done as its fiber's clock counts. `deadline` is the same time for the session, which
@@ -16,7 +17,7 @@ export interface BoundedRequest extends SqlTransport.SqlRequest {
   readonly until: number
 }
 
-/** Ends an effect by interruption at a time of the fiber's clock; one that is too late is not begun. */
+/** Ends an effect by interruption at a time of the fiber's clock, wherever it runs; one that is too late is not begun. */
 export const within = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   until: number,
@@ -26,10 +27,12 @@ export const within = <A, E, R>(
   Effect.clockWith((clock): Effect.Effect<A, E | SqlError, R> => {
     const remaining = until - nowOf(clock)
     return remaining > 0
-      ? Effect.timeoutFail(effect, {
-          duration: Duration.millis(remaining),
-          onTimeout: () => late(statement, outcome)
-        })
+      ? stoppable(
+          Effect.timeoutFail(effect, {
+            duration: Duration.millis(remaining),
+            onTimeout: () => late(statement, outcome)
+          })
+        )
       : Effect.fail(late(statement, outcome))
   })
 

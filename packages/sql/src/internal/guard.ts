@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as SqlFailure from "../SqlFailure.js"
 import { poisoned, stuck } from "./failure.js"
 import { poolHears } from "./lost.js"
+import { stoppable } from "./stoppable.js"
 import type * as SqlTransport from "../SqlTransport.js"
 
 /**
@@ -27,10 +28,9 @@ export const guard = (
     })
 
     const stop = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<void> =>
-      Effect.raceFirst(
-        Effect.interruptible(Effect.as(Fiber.interrupt(fiber), true)),
-        Effect.interruptible(Effect.as(Effect.sleep(grace), false))
-      ).pipe(Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(giveUp, poolHears))))
+      stoppable(Effect.raceFirst(Effect.as(Fiber.interrupt(fiber), true), Effect.as(Effect.sleep(grace), false))).pipe(
+        Effect.flatMap((quiet) => (quiet ? Effect.void : Effect.zipRight(giveUp, poolHears)))
+      )
 
     // Its pool closes the session meanwhile; a transaction on it must not hear that the client was closed.
     const tooLate = Effect.fail(SqlFailure.annotate(givenUp, { outcome: "notExecuted" }))

@@ -9,6 +9,7 @@ import type { Core } from "./core.js"
 import { within } from "./deadline.js"
 import { type AnyFiber, withFiber } from "./fiber.js"
 import { deadlineOf } from "./settings.js"
+import { stoppable } from "./stoppable.js"
 import { transaction } from "./transaction.js"
 
 /** Rows in one chunk, and what they may weigh together. */
@@ -118,7 +119,7 @@ const untilClosed = <A, E, R>(
 ): Effect.Effect<A, E | SqlError, R> => {
   const sending = Effect.unsafeMakeSemaphore(1).withPermits(1)
   const closed = Effect.catchAll(core.closed, (error) => sending(Effect.suspend(() => Effect.fail(ofAll(error, sum)))))
-  return Effect.raceFirst(all(sending), closed)
+  return stoppable(Effect.raceFirst(all(sending), closed))
 }
 
 const sendAll = (

@@ -25,6 +25,7 @@ import { after } from "./poolTimer.js"
 import { Upkeep } from "./poolUpkeep.js"
 import { type Wait, type Waiter, Waiters } from "./poolWaiters.js"
 import { clockOf, nowOf } from "./settings.js"
+import { stoppable } from "./stoppable.js"
 
 type Refusal = (session: Session) => SqlError | undefined
 
@@ -288,7 +289,9 @@ class Pool implements SessionPool, Lender {
 
   /** Opening, validating and resetting keep the acquire timeout, so that one that hangs does not keep its place. */
   private bounded<A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> {
-    return Effect.timeoutFail(effect, { duration: this.settings.acquireTimeout, onTimeout: () => this.tooSlow })
+    return stoppable(
+      Effect.timeoutFail(effect, { duration: this.settings.acquireTimeout, onTimeout: () => this.tooSlow })
+    )
   }
 
   // --- give back

@@ -62,10 +62,10 @@ export const make = (
     const interval = Duration.decode(options.interval ?? "1 second")
     transport.onChanges((message) => tell(decode(message)))
     const noting = new Noting(transport.enlist)
+    // Who listens first may do so where it must not be interrupted.
+    const watch = Effect.interruptible(watchFile(client, interval, () => tell([anything])))
     const watching = yield* RcRef.make({
-      acquire: isMemory(transport.config.filename)
-        ? Effect.void
-        : Effect.asVoid(Effect.forkScoped(watchFile(client, interval, () => tell([anything]))))
+      acquire: isMemory(transport.config.filename) ? Effect.void : Effect.asVoid(Effect.forkScoped(watch))
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.forEach((subscriber) => subscriber.end())))
 
