@@ -394,6 +394,22 @@ onEngines("listeners that come while the session is busy", (engine) => {
 })
 
 describe("listeners come and go (native)", () => {
+  // Whose scope closes all the same, and the client's, too.
+  it.scopedLive("also in an uninterruptible region", () =>
+    Effect.gen(function* () {
+      const sql = yield* open("native", { filename: yield* tempFile })
+      yield* table(sql)
+      const insert = Effect.forever(Effect.zipRight(sql`insert into t default values`, Effect.sleep(20)))
+      yield* Effect.forkScoped(insert)
+      const first = sql.changes.pipe(Stream.take(1), Stream.runCollect)
+      const fiber = yield* Effect.forkDaemon(Effect.uninterruptible(first))
+      assert.strictEqual((yield* Effect.timeout(Fiber.join(fiber), "20 seconds")).length, 1)
+      const mailbox = sql.reactiveMailbox(["t"], sql`select 1`)
+      const closed = yield* Effect.forkDaemon(Effect.scoped(Effect.acquireRelease(mailbox, () => Effect.void)))
+      yield* Effect.timeout(Fiber.join(closed), "20 seconds")
+    }).pipe(Effect.provide(Reactivity.layer))
+  )
+
   it.scopedLive("while others come: the last one that stays hears everything", () =>
     Effect.gen(function* () {
       const sql = yield* open("native")
