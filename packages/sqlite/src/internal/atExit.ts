@@ -6,17 +6,24 @@ interface Stoppable {
   readonly stopAll: () => void
   /** Whether a statement runs at this moment. */
   readonly runs: () => boolean
+  /** Whether that is one within which its thread must not be ended. */
+  readonly mustEnd: () => boolean
 }
 
 const running = new Set<Stoppable>()
 
-/** Milliseconds that they get: some SQLite libraries abort the process when it ends a thread within them. */
+/**
+ * Milliseconds that they get. What cannot be stopped in a library that aborts the process when a thread is ended within it
+ * gets as long as it takes: the process would wait for that thread anyway.
+ */
 const patience = 250
 
 const stopAll = (): void => {
   running.forEach((session) => session.stopAll())
   const sleeping = new Int32Array(new SharedArrayBuffer(4))
-  for (let wait = 0; wait < patience && [...running].some((session) => session.runs()); wait++) {
+  const sessions = [...running]
+  const isWaitedFor = (wait: number) => (session: Stoppable) => (wait < patience ? session.runs() : session.mustEnd())
+  for (let wait = 0; sessions.some(isWaitedFor(wait)); wait++) {
     Atomics.wait(sleeping, 0, 0, 1)
   }
 }

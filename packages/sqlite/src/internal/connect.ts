@@ -53,6 +53,8 @@ class Thread {
   /** Set once the session is up: from then on the end of the worker is a loss, unless we asked for it. */
   onEnd: ((message: string) => void) | undefined
   private lastError: string | undefined
+  /** Ended within a statement of its SQLite library, the thread would take the process along. */
+  private abortsWithin = false
 
   constructor(
     options: ConnectOptions,
@@ -84,6 +86,7 @@ class Thread {
     const hear = (message: ToLoop) => {
       if (message?.[0] === "ready") {
         this.worker.unref()
+        this.abortsWithin = message[1] === "portable" && carrier().name === "@photostructure/sqlite"
         once(Exit.succeed({ engine: { kind: message[1], version: message[2] }, journalMode: message[3] }))
       } else if (message?.[0] === "failed") {
         once(Exit.fail(failure.openFailure(message[1], options.opening.filename)))
@@ -107,7 +110,12 @@ class Thread {
     this.worker.on("error", (error) => {
       this.lastError = error instanceof Error ? error.message : String(error)
     })
-    const forget = stopAtExit(this.session)
+    const { session } = this
+    const forget = stopAtExit({
+      stopAll: () => session.stopAll(),
+      runs: () => session.runs(),
+      mustEnd: () => this.abortsWithin && session.runsStatement()
+    })
     this.ended = new Promise((resolve) => {
       this.worker.on("exit", (code) => {
         forget()

@@ -335,6 +335,12 @@ export class WorkerSession {
     return Atomics.load(this.control, Word.running) !== 0
   }
 
+  /** Whether it is within SQLite for that: not in a module of the program, whose JavaScript ends with its thread. */
+  runsStatement(): boolean {
+    const running = Atomics.load(this.control, Word.running)
+    return running !== 0 && this.slots.sent().some((call) => call.seq === running && !runsModules(call))
+  }
+
   /** Makes the worker look at its words, wherever it waits. */
   private rouse(): void {
     for (const word of [Word.credit, Word.callback] as const) {
@@ -484,6 +490,8 @@ export class WorkerSession {
     this.port.close()
   }
 }
+
+const runsModules = ({ command }: Call): boolean => command?._tag === "RunInWorker" || command?._tag === "Register"
 
 export const emptyRequest = {
   text: "",

@@ -54,7 +54,7 @@ const child = (source: string, directory: string, killAt?: string) =>
     writeFileSync(
       path,
       `import { SqliteClient } from ${index("sqlite")}
-import { Context, Effect, Layer, Scope, Exit, Stream } from ${effect}
+import { Context, Effect, Exit, Fiber, Layer, Scope, Stream } from ${effect}
 const open = (config) => Effect.map(Layer.build(SqliteClient.layer(config)), (c) => Context.get(c, SqliteClient.SqliteClient))
 ${source}
 `
@@ -98,6 +98,27 @@ Effect.runFork(Effect.gen(function*() {
       }
     })
   )
+
+  if (engine === "portable") {
+    it.scopedLive("a process that exits in the middle of a statement that cannot be stopped waits for it", () =>
+      Effect.gen(function* () {
+        const directory = dirname(yield* tempFile)
+        for (const before of ["", "yield* Fiber.interrupt(fiber)"]) {
+          const result = yield* child(
+            `Effect.runFork(Effect.gen(function*() {
+  const sql = yield* open({ filename: ":memory:", engine: "portable", grace: "50 millis" })
+  const fiber = yield* Effect.fork(sql.unsafe(${JSON.stringify(spinFor(6_000_000))}))
+  yield* Effect.sleep(100)
+  ${before}
+  process.exit(7)
+}).pipe(Effect.scoped))`,
+            directory
+          ).pipe(Effect.timeout("60 seconds"))
+          assert.strictEqual(result.code, 7, before)
+        }
+      })
+    )
+  }
 
   // Nobody is left to set a cancel word then, and the thread that started the worker waits for its end.
   if (engine === "native") {
