@@ -87,7 +87,7 @@ export interface Details {
   readonly outcome?: Outcome | undefined
   /** The constraint that was violated, as far as the database names it. */
   readonly constraint?: string | undefined
-  /** The columns of that constraint. */
+  /** The columns of that constraint, or the one whose value cannot be given, as the database names them. */
   readonly columns?: ReadonlyArray<string> | undefined
   /** Index, from 0, of the row of `sql.many` that failed. */
   readonly failedRow?: number | undefined

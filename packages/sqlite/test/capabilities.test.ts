@@ -6,7 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { afterAll, assert, it } from "@effect/vitest"
 import { SqliteClient } from "@sluice/sqlite"
 import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
-import { names, table } from "../src/internal/capabilities.js"
+import { make, names, table } from "../src/internal/capabilities.js"
 import { open } from "./conformance/stopping.js"
 import { leftovers, onEngines, reasonOf, spin, tempDirectory } from "./support.js"
 
@@ -208,6 +208,16 @@ onEngines("capabilities", (engine) => {
     )
   }
 })
+
+it("names all that is missing, and each reason once", () =>
+  Effect.gen(function* () {
+    const missing = yield* reasonOf(make("portable").require("changes", "function", "window", "rowTracer", "changes"))
+    assert.strictEqual(missing.reason, "Unsupported")
+    assert.strictEqual(
+      missing.message,
+      `The portable engine has no changes, window: ${table.window[1]}; no rowTracer: ${table.rowTracer[1]}`
+    )
+  }).pipe(Effect.runPromise))
 
 it("the README has a line for each", () => {
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8").split("\n| capability ")[1] ?? ""

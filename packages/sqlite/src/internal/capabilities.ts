@@ -87,15 +87,13 @@ export const make = (engine: "native" | "portable"): CapabilityFace => {
     capabilities: Object.fromEntries(names.map((name) => [name, why(name) === true])) as Capabilities,
     require: (...capabilities) =>
       Effect.suspend(() => {
-        const missing = capabilities.find((name) => why(name) !== true)
-        return missing === undefined
-          ? Effect.void
-          : Effect.fail(
-              SqlFailure.make({
-                reason: "Unsupported",
-                message: `The ${engine} engine has no ${missing}: ${why(missing)}`
-              })
-            )
+        const missing = [...new Set(capabilities)].filter((name) => why(name) !== true)
+        if (missing.length === 0) return Effect.void
+        const reasons = [...new Set(missing.map(why))].map(
+          (reason) => `${missing.filter((name) => why(name) === reason).join(", ")}: ${reason}`
+        )
+        const message = `The ${engine} engine has no ${reasons.join("; no ")}`
+        return Effect.fail(SqlFailure.make({ reason: "Unsupported", message }))
       })
   }
 }
