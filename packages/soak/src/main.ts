@@ -36,8 +36,9 @@ const options = () => {
   const number = (name: "minutes" | "seed", otherwise: number, fits: (value: number) => boolean): number => {
     const text = values[name]
     const value = text === undefined ? otherwise : Number(text)
-    if (!fits(value)) {
-      throw new Error(`--${name} cannot be ${text}`)
+    // Of an empty text Number makes 0.
+    if (text?.trim() === "" || !fits(value)) {
+      throw new Error(`--${name} cannot be "${text}"`)
     }
     return value
   }
@@ -91,8 +92,13 @@ const soak = async (given: Options): Promise<number> => {
     console.log(`\nEvery invariant has held. Seed ${seed}.`)
     return 0
   }
-  const again = broken.map((name) => `--only ${name}`).join(" ")
-  console.log(`\nBroken: ${broken.join(", ")}. Again: npm run soak -- --seed ${seed} ${again}`)
+  const again = [
+    `--seed ${seed}`,
+    ...(short ? ["--short"] : []),
+    ...(given.timed ? [`--minutes ${minutes}`] : []),
+    ...broken.map((name) => `--only ${name}`)
+  ]
+  console.log(`\nBroken: ${broken.join(", ")}. Again: npm run soak -- ${again.join(" ")}`)
   return 1
 }
 

@@ -25,3 +25,15 @@ for (const { about, name, roundMillis } of scenarios) {
     assert.deepStrictEqual(result.breaches, [], describe(result))
   })
 }
+
+it("refuses numbers that are none, an empty one as well", async () => {
+  const main = fileURLToPath(new URL("../dist/main.js", import.meta.url))
+  for (const word of ["--seed=", "--seed= ", "--seed=x", "--minutes="]) {
+    const { code, stderr } = await promisify(execFile)(process.execPath, [main, word, "--help"]).then(
+      () => ({ code: 0, stderr: "" }),
+      (error: { readonly code: number; readonly stderr: string }) => error
+    )
+    assert.strictEqual(code, 1)
+    assert.match(stderr, /^--(seed|minutes) cannot be "/)
+  }
+})
