@@ -10,6 +10,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { fail, folderOf, Found, isMain, json, pack, published, require, root } from "./lib/workspace.mjs"
+import { checkDeclarationsAlone } from "./lib/declarations.mjs"
 import { checkNotices } from "./notices.mjs"
 
 /**
@@ -129,6 +130,7 @@ export const checkPublish = async (packed) => {
     await checkManifest(name, one)
     await checkTypes(name, one)
     checkDeclarations(name, one)
+    checkDeclarationsAlone(name)
     console.log(`@sluice/${name}: exports and types are right, ${checkSize(name, one)}`)
   }
   await checkTreeShaking()

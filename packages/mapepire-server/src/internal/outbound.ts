@@ -1,7 +1,6 @@
 /** What a client was sent and has not taken yet. It bounds what is made for one that reads slowly, or not at all. */
 import type { Socket } from "node:net"
 import * as Effect from "effect/Effect"
-import type { WebSocket } from "ws"
 import type { Limits } from "./context.js"
 
 /** A timer that is set for longer fires at once. */
@@ -12,6 +11,16 @@ interface WithHandle {
   readonly _handle?: { readonly writeQueueSize?: number } | null
 }
 
+/**
+ * What is needed of the WebSocket. Said here, for declarations that name `ws` would ask everybody who installs the package
+ * for its types.
+ */
+interface Peer {
+  readonly bufferedAmount: number
+  readonly send: (text: string, options: { readonly binary: boolean }, written: () => void) => void
+  readonly terminate: () => void
+}
+
 export class Outbound {
   private ended = false
   private stalled: NodeJS.Timeout | undefined
@@ -19,7 +28,7 @@ export class Outbound {
   private readonly drained = new Set<() => void>()
 
   constructor(
-    private readonly ws: WebSocket,
+    private readonly ws: Peer,
     private readonly stream: Socket,
     private readonly limits: Limits
   ) {}
