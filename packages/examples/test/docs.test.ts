@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { beforeAll, expect, it } from "vitest"
 import { built, root } from "./built.js"
@@ -15,4 +16,11 @@ it("every code block of the documentation compiles, and those marked to be run d
     })
   })
   expect(said).toBe("")
+})
+
+it("the commands that read declarations build them first", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    readonly scripts: Readonly<Record<string, string>>
+  }
+  for (const name of ["docs", "docs:check"]) expect(scripts[name]).toMatch(/^npm run --silent build && /)
 })
