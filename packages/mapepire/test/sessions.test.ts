@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { MapepireClient, MapepireJob } from "@sluice/mapepire"
 import { SqlClient, SqlFailure } from "@sluice/sql"
-import { Chunk, Context, Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Chunk, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Stream } from "effect"
 import { type Connection, type Request, type ScriptedDaemon, scriptedDaemon } from "./scriptedDaemon.js"
 import { numbers, until } from "./support.js"
 
@@ -240,7 +240,13 @@ describe("a transaction in which a statement fails", () => {
 
   it.scopedLive("51021: can only be rolled back, and is", () =>
     Effect.gen(function* () {
-      const { again, plain, sent } = yield* goingOn("51021", -918)
+      const logged: Array<unknown> = []
+      const logger = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ message }) => logged.push(message))
+      )
+      const { again, plain, sent } = yield* Effect.provide(goingOn("51021", -918), logger)
+      assert.isEmpty(logged)
       const gone = ["TransactionGone", "TransactionGone", "TransactionGone"]
       assert.deepStrictEqual(plain, [gone, ["insert into bad values (1)", "ROLLBACK"]])
       assert.deepStrictEqual(again, gone)

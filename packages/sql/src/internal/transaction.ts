@@ -53,6 +53,10 @@ const isConflict = SqlFailure.is("Serialization", "Deadlock", "LockTimeout")
 const isTold = (cause: Cause.Cause<SqlError>) =>
   Option.exists(Cause.failureOption(cause), SqlFailure.is("SessionLost", "Closed"))
 
+/** A transaction that only its whole rollback can end takes none to a savepoint: its next statement tells that, too. */
+const isDoomed = (cause: Cause.Cause<SqlError>) =>
+  Option.exists(Cause.failureOption(cause), SqlFailure.is("TransactionGone"))
+
 /** Failures of commits that may have been done all the same: their transactions are not run again. */
 const unsure = new WeakSet<SqlError>()
 
@@ -271,7 +275,7 @@ const nested = <A, E, R>(attempt: Attempt<A, E, R>, parent: Level): Effect.Effec
   })
   // What cannot be undone alone is undone with all of the transaction, also where somebody handles this failure.
   const undone = Effect.catchAllCause(undoWith(Effect.tapErrorCause(rollbackTo, () => spoil)), (cause) =>
-    isTold(cause) ? Effect.void : Effect.logWarning("A savepoint could not be undone", cause)
+    isTold(cause) || isDoomed(cause) ? Effect.void : Effect.logWarning("A savepoint could not be undone", cause)
   )
   // Nothing has been done in it yet: whether it is there or not, nothing is spoiled.
   const begin = Effect.onError(restore(bounded(control.savepoint(session, name))), () =>
