@@ -129,6 +129,7 @@ export interface JobConfig {
  * @category models
  */
 export interface Config extends JobConfig {
+  /** A name or an address, and nothing else: no scheme, no port, no brackets. */
   readonly host: string
   /** Default 8076. */
   readonly port?: number | undefined

@@ -285,6 +285,33 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("a host or a path that is more than that is refused, and the password sent nowhere", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      const odd = [
+        "",
+        " ",
+        "127.0.0.1/",
+        "127.0.0.1?x",
+        "127.0.0.1#",
+        "a@127.0.0.1",
+        "127.0.0.1:1",
+        "[::1]",
+        "a\\b",
+        "a%2fb"
+      ]
+      for (const host of odd) {
+        assert.strictEqual((yield* failing({ ...daemon.config, host })).reason, "InvalidParameter", host)
+      }
+      assert.strictEqual((yield* failing({ ...daemon.config, path: "@localhost/db/" })).reason, "InvalidParameter")
+      assert.strictEqual(daemon.connections.length, 0)
+      // Nobody answers at these, but they are names and addresses.
+      for (const host of ["::1", "no_such-host.invalid", "bücher.invalid"]) {
+        assert.strictEqual((yield* failing({ ...daemon.config, host, port: 1 })).reason, "Connection", host)
+      }
+    })
+  )
+
   it.scopedLive("connecting anew asks for another code, and sends a refused password only once", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
