@@ -275,12 +275,14 @@ describe("MapepireJob: signing on", () => {
   it.scopedLive("what the daemon cannot take as a password is never sent (bug 12)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()
-      for (const secret of ["with:colon", "with;semicolon", ""]) {
+      for (const secret of ["with:colon", "with;semicolon", "with half a pair \ud83d", ""]) {
         const failed = yield* failing({ ...daemon.config, password: Redacted.make(secret) })
         assert.strictEqual(failed.reason, "InvalidParameter")
         assert.isTrue(secret === "" || !everythingIn(failed).includes(secret))
       }
-      assert.strictEqual((yield* failing({ ...daemon.config, user: "a*" })).reason, "InvalidParameter")
+      for (const user of ["a*", "a\ude00"]) {
+        assert.strictEqual((yield* failing({ ...daemon.config, user })).reason, "InvalidParameter")
+      }
       assert.strictEqual(daemon.connections.length, 0)
     })
   )

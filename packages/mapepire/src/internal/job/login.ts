@@ -14,6 +14,10 @@ const unfit = ({ factor, password, user }: Credentials): string | undefined => {
   if (user === "" || secret === "") {
     return "The user and the password must not be empty"
   }
+  const texts = [user, secret, factor === undefined ? "" : Redacted.value(factor)]
+  if (texts.some((text) => /\p{Cs}/u.test(text))) {
+    return "The user, the password and the one-time code must not contain half a character (a lone surrogate)"
+  }
   if (/[:;*]/.test(user)) {
     return "The user must not contain a colon, a semicolon or an asterisk: the daemon does not take it"
   }
