@@ -443,7 +443,9 @@ describe("MapepireJob: connecting anew", () => {
         const job = yield* MapepireJob.make({ ...daemon.config, connectTimeout })
         const cursor = yield* job.query("select * from ten", [], { rows: 5 })
         daemon.override(({ type }) => type === "connect")
-        const fiber = yield* Effect.fork(job.reconnect())
+        const fiber = yield* Effect.forkDaemon(
+          connectTimeout === 500 ? Effect.uninterruptible(job.reconnect()) : job.reconnect()
+        )
         if (connectTimeout === 500) {
           const failed = yield* Effect.flip(Fiber.join(fiber))
           assert.strictEqual(SqlFailure.from(failed).reason, "Connection")
@@ -548,6 +550,16 @@ describe("MapepireJob: other links", () => {
       theirs.end()
       assert.strictEqual(SqlFailure.from(yield* Fiber.join(waiting)).reason, "SessionLost")
       assert.isDefined(connection)
+    })
+  )
+
+  it.scopedLive("a plain stream closes, wherever it was opened", () =>
+    Effect.gen(function* () {
+      const [ours] = duplexPair()
+      const socket = yield* NodeSocket.fromDuplex(Effect.succeed(ours))
+      const link = MapepireJob.lines(socket).open({ message: () => {}, pong: () => {}, ended: () => {} })
+      const closed = yield* Effect.forkDaemon(Effect.scoped(Effect.uninterruptible(link)))
+      yield* Effect.timeout(Fiber.join(closed), "20 seconds")
     })
   )
 })

@@ -555,4 +555,31 @@ describe("MapepireJob: deadlines", () => {
       yield* job.check
     })
   )
+
+  it.scopedLive("count in an uninterruptible region, too, and keep nothing that is in time", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withEndless()
+      daemon.on(/^update/, ({ type }) => (type === "execute" ? { runs: Infinity, updateCount: 1 } : {}))
+      const job = yield* MapepireJob.make({ ...daemon.config, connect: "onFirstUse" })
+      /** In a fiber of its own, so that the test need not wait where it should. */
+      const apart = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.flatMap(Effect.forkDaemon(Effect.uninterruptible(effect)), (fiber) =>
+          Effect.timeout(Fiber.join(fiber), "20 seconds")
+        )
+      const inTime = { timeout: "1 minute" } as const
+      assert.strictEqual((yield* apart(job.queryAndRun("select * from ten", [], inTime))).rows.length, 10)
+      const ten = yield* job.prepare("select * from ten")
+      assert.strictEqual((yield* apart(ten.execute([], inTime))).rows.length, 10)
+      const stuck = yield* job.prepare("update t set a = 1")
+      const before = yield* Effect.fork(stuck.execute())
+      yield* until(() => daemon.sent("execute").length === 2)
+      // Behind the one before, which it waits for.
+      const late = yield* apart(Effect.flip(stuck.execute([], { timeout: 100 })))
+      assert.strictEqual(SqlFailure.from(late).reason, "StatementTimeout")
+      yield* Fiber.interrupt(before)
+      daemon.override(({ type }) => type === "connect")
+      const again = yield* apart(job.reconnect().pipe(SqlClient.withDeadline(100), Effect.flip))
+      assert.strictEqual(SqlFailure.from(again).reason, "StatementTimeout")
+    })
+  )
 })

@@ -2,6 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { PoolSession } from "@sluice/mapepire/MapepireJob"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import { Jobs } from "../src/internal/transport/jobs.js"
 import { until } from "./support.js"
 
@@ -37,6 +40,22 @@ describe("jobs that are replaced", () => {
       yield* jobs.giveBack(third)
       yield* until(() => closed.length === 2)
       assert.sameMembers(closed, ["a", "b"])
+    })
+  )
+
+  it.scopedLive("a connect that hangs does not keep the session from closing", () =>
+    Effect.gen(function* () {
+      let opened = 0
+      const connect = Effect.suspend(() => {
+        const session = { transactionOpen: false, statements: () => 10, whenLost: () => {} }
+        return opened++ === 0 ? Effect.succeed(session as unknown as PoolSession) : Effect.never
+      })
+      const scope = yield* Scope.make()
+      const jobs = yield* Scope.extend(Jobs.make(connect, 10), scope)
+      yield* Effect.uninterruptible(jobs.giveBack(jobs.take(true)))
+      yield* until(() => opened === 2)
+      const closed = yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
+      yield* Effect.timeout(Fiber.join(closed), "20 seconds")
     })
   )
 })

@@ -132,7 +132,7 @@ export const lines = (socket: Socket.Socket, address: string): MessageTransport 
       )
       // A writer of its own: messages leave in order, and whoever sends never waits.
       const write = yield* socket.writer
-      yield* outbox.take.pipe(
+      const sending = outbox.take.pipe(
         Effect.flatMap((text) =>
           Effect.zipRight(
             write(text),
@@ -140,9 +140,10 @@ export const lines = (socket: Socket.Socket, address: string): MessageTransport 
           )
         ),
         Effect.forever,
-        Effect.catchAll((error) => Effect.sync(() => ended(failure.textOf(error)))),
-        Effect.forkScoped
+        Effect.catchAll((error) => Effect.sync(() => ended(failure.textOf(error))))
       )
+      // It ends by interruption alone, wherever it was opened.
+      yield* Effect.forkScoped(Effect.interruptible(sending))
       return {
         send: (message) => {
           if (over) {

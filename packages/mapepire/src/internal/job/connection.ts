@@ -1,6 +1,6 @@
 /** From a daemon's address to a wire that may be used: link, sign-on, keep-alive, and the goodbye. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as failure from "../failure.js"
@@ -125,10 +125,12 @@ export const open = (
 const withinConnectTimeout =
   ({ address }: Endpoint, { connectTimeout }: ConnectionOptions) =>
   <A, R>(connected: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> =>
-    Effect.timeoutFail(connected, {
-      duration: connectTimeout,
-      onTimeout: () => failure.unreachable(address, `no job within ${connectTimeout} ms (connectTimeout)`)
-    })
+    SqlTransport.stoppable(
+      Effect.timeoutFail(connected, {
+        duration: connectTimeout,
+        onTimeout: () => failure.unreachable(address, `no job within ${connectTimeout} ms (connectTimeout)`)
+      })
+    )
 
 const quiet = (wire: Wire): Effect.Effect<void> =>
   Effect.async((resume) => {

@@ -1,6 +1,6 @@
 /** The job as it is used by itself, on the session that the pool uses, too. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -190,10 +190,12 @@ class Facade implements MapepireJob.MapepireJob {
           })
           return deadline === Infinity
             ? reconnected
-            : Effect.timeoutFail(reconnected, {
-                duration: Math.max(0, deadline - performance.now()),
-                onTimeout: () => failure.late({ job: session.wire.job }, "unknown")
-              })
+            : SqlTransport.stoppable(
+                Effect.timeoutFail(reconnected, {
+                  duration: Math.max(0, deadline - performance.now()),
+                  onTimeout: () => failure.late({ job: session.wire.job }, "unknown")
+                })
+              )
         })
   }
 

@@ -1,5 +1,6 @@
 /** Deadlines while a statement waits for something else than the daemon, who does not know of it yet. */
 import type { SqlError } from "@effect/sql/SqlError"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import * as failure from "../failure.js"
 import { longestTimer } from "../longestTimer.js"
@@ -35,5 +36,5 @@ export const beginInTime = <A, B>(
           begun = !late
           return begun ? begin : Effect.never
         })
-        return Effect.raceFirst(run(first), passed)
+        return SqlTransport.stoppable(Effect.raceFirst(run(first), passed))
       })

@@ -112,7 +112,8 @@ export class Jobs {
   /** In the background: whoever comes meanwhile uses the old one, which has some statements left. */
   private get replace(): Effect.Effect<void> {
     this.connecting = true
-    const connected = Effect.map(this.open, (next) => {
+    // Whoever gives back must not be interrupted in it; a connect that hangs must not keep the scope from closing.
+    const connected = Effect.map(Effect.interruptible(this.open), (next) => {
       this.next = next
       this.watch(next)
     })
