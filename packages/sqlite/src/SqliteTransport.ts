@@ -16,13 +16,14 @@ import { connect, type ConnectOptions, type Opened } from "./internal/connect.js
 import { wrongRegistration } from "./internal/callbacks/check.js"
 import type { Enlist, Register } from "./internal/callbacks/make.js"
 import type { ChangesMessage, Command, Registration } from "./internal/messages.js"
-import { limitNames, type Opening, safest, type Safety, type UntrustedRules } from "./internal/opening.js"
+import { type Opening, safest, type Safety, type UntrustedRules } from "./internal/opening.js"
 import { Registry } from "./internal/callbacks/registry.js"
 import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
 import { longestTimer } from "./internal/longestTimer.js"
 import { literal, quoted } from "./internal/quoting.js"
 import { transactions } from "./internal/transactions.js"
+import { wrongConfig } from "./internal/wrongConfig.js"
 
 /**
  * How a SQLite database is opened and used.
@@ -69,7 +70,11 @@ export interface Config {
    * `Unsupported`.
    */
   readonly limits?: Limits | undefined
-  /** Set on every session when it opens, such as `{ synchronous: "normal" }`. With readers, no exclusive `locking_mode`. */
+  /**
+   * Set on every session when it opens, such as `{ synchronous: "normal" }`. SQLite ignores a PRAGMA that it does not know: a
+   * name that is not in its `pragma_list` fails the open with reason `InvalidParameter`. With readers, no exclusive
+   * `locking_mode`.
+   */
   readonly pragmas?: Readonly<Record<string, string | number | boolean>> | undefined
   /** Databases to attach on every session: schema name to file name. Nothing is routed to readers then. */
   readonly attach?: Readonly<Record<string, string>> | undefined
@@ -170,6 +175,7 @@ const openingOf = (
     doubleQuotedStrings: config.doubleQuotedStrings ?? safest.doubleQuotedStrings,
     limits: config.limits ?? safest.limits
   },
+  pragmas: Object.keys(config.pragmas ?? {}),
   onOpen: [
     ...Object.entries(config.pragmas ?? {}).map(([name, value]) => pragmaText(name, value)),
     ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${literal(file)} AS ${quoted(name)}`),
@@ -197,12 +203,6 @@ const connectOptions = (
   workerUrl: config.workerUrl
 })
 
-/** SQLite keeps its limits as C's `int`. */
-const highestLimit = 0x7fffffff
-
-const isLimit = (value: number | undefined): boolean =>
-  value === undefined || (Number.isInteger(value) && value >= 0 && value <= highestLimit)
-
 /**
  * A transport for one database. Opens nothing by itself: the client opens the writer when it is made.
  *
@@ -210,6 +210,7 @@ const isLimit = (value: number | undefined): boolean =>
  * @category constructors
  */
 export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules): SqliteTransport => {
+  const wrong = wrongConfig(config)
   const memory = isMemory(config.filename)
   const extensions = [...(config.extensions ?? [])]
   const registry = new Registry()
@@ -258,14 +259,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
       if (untrusted !== undefined && givenUp.size >= mostGivenUp) {
         return Effect.fail(failure.stillRunning(givenUp.size))
       }
-      const wrong = limitNames.find((name) => !isLimit(config.limits?.[name]))
       if (wrong !== undefined) {
-        return Effect.fail(failure.wrongLimit(wrong))
+        return Effect.fail(wrong)
       }
       const { readers = 0 } = config
-      if (!(Number.isInteger(readers) && readers >= 0)) {
-        return Effect.fail(failure.wrongReaders(readers))
-      }
       const reads = profile.access === "read"
       const loaded = [...extensions]
       const opening = openingOf(config, untrusted, loaded)

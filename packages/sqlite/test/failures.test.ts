@@ -332,6 +332,46 @@ onEngines("failures say what is true, and what to do", (engine) => {
     })
   )
 
+  it.scopedLive("an option that is none", () =>
+    Effect.gen(function* () {
+      const wrong: ReadonlyArray<readonly [name: string, value: unknown]> = [
+        ["onClose", "x"],
+        ["progressSteps", 0],
+        ["progressSteps", 2 ** 31],
+        ["grace", "-1 second"],
+        ["grace", -1],
+        ["busyTimeout", "soon"],
+        ["busyTimeout", NaN],
+        ["limits", { bogus: 1 }]
+      ]
+      for (const [name, value] of wrong) {
+        const failure = yield* reasonOf(Effect.scoped(open(engine, { [name]: value })))
+        assert.strictEqual(failure.reason, "InvalidParameter", name)
+        assert.isFalse(failure.isRetryable)
+        assert.include(failure.message, name === "limits" ? "bogus" : name)
+      }
+      const failure = yield* reasonOf(Effect.scoped(open("bogus" as never)))
+      assert.strictEqual(failure.reason, "InvalidParameter")
+      assert.include(failure.message, "engine")
+    })
+  )
+
+  it.scopedLive("a pragma that SQLite does not know", () =>
+    Effect.gen(function* () {
+      const filename = yield* tempFile
+      for (const name of ["synchronos", "main.synchronous", "a;b", ""]) {
+        const failure = yield* reasonOf(
+          Effect.scoped(open(engine, { filename, pragmas: { cache_size: -100, [name]: "full" } }))
+        )
+        assert.strictEqual(failure.reason, "InvalidParameter", name)
+        assert.include(failure.message, `"${name}"`)
+        assert.isFalse(failure.isRetryable)
+      }
+      const sql = yield* open(engine, { filename, pragmas: { Synchronous: "full" }, onOpen: ["pragma nonsense = 1"] })
+      assert.strictEqual(yield* sql.pragma("synchronous"), 2)
+    })
+  )
+
   it.scopedLive("onOpen that leaves a transaction open", () =>
     Effect.gen(function* () {
       const filename = yield* tempFile

@@ -749,6 +749,10 @@ describe("untrusted", () => {
       for (const text of ["detach archive", "attach ':memory:' as more", "delete from archive.goods"]) {
         assert.strictEqual((yield* reasonOf(sql.query(text))).reason, "Authorization")
       }
+      for (const wrong of [{ pragmas: { cache_sise: 100 } }, { limits: { length: 1000, bogus: 1 } }]) {
+        const failure = yield* reasonOf(Effect.scoped(openUntrusted(filename, wrong)))
+        assert.strictEqual(failure.reason, "InvalidParameter")
+      }
     })
   )
 

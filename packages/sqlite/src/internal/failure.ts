@@ -208,9 +208,11 @@ export const openFailure = (error: ErrorMessage, filename: string): SqlError => 
   const reason =
     error.code === OwnCode.unsupported
       ? "Unsupported"
-      : error.code < 0
-        ? "Connection"
-        : reasonOf(error.code, error.message)
+      : error.code === OwnCode.invalid
+        ? "InvalidParameter"
+        : error.code < 0
+          ? "Connection"
+          : reasonOf(error.code, error.message)
   return SqlFailure.make({
     reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
     message: `Cannot open SQLite database "${filename}": ${error.message}`,
@@ -229,9 +231,6 @@ export const notLoaded = (error: SqlError, path: string): SqlError => {
       })
     : error
 }
-
-export const wrongLimit = (name: string): SqlError =>
-  SqlFailure.make({ reason: "InvalidParameter", message: `The limit ${name} must be a whole number from 0 on` })
 
 export const parameterFailure = (error: ParameterError, statement: string): SqlError =>
   SqlFailure.make({
@@ -395,9 +394,6 @@ export const exclusiveLocking = (): SqlError =>
       "The locking mode cannot be exclusive beside readers, as the client's own sessions would lock each other out: " +
       "make a client with readers: 0"
   })
-
-export const wrongReaders = (readers: number): SqlError =>
-  SqlFailure.make({ reason: "InvalidParameter", message: `readers must be a whole number from 0 on, not ${readers}` })
 
 /**
  * A lock that was not given may be held by a session that was given up: its statement runs until it ends by itself. The

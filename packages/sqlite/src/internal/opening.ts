@@ -61,6 +61,8 @@ export interface Opening {
   readonly progressSteps: number
   /** How long a lock held by another connection is waited for, in milliseconds. */
   readonly busyTimeout: number
+  /** Names of those that `onOpen` sets because the configuration names them. */
+  readonly pragmas: ReadonlyArray<string>
   /** Run in order once the file is open; the open fails with the first that fails. */
   readonly onOpen: ReadonlyArray<string>
   readonly wal: boolean

@@ -49,5 +49,7 @@ export const ExtendedCode = {
 export const OwnCode = {
   failed: -1,
   /** It cannot be done at all: where a file is opened, that is not for the connection's sake. */
-  unsupported: -2
+  unsupported: -2,
+  /** The configuration asks for what there is not. */
+  invalid: -3
 } as const

@@ -3,6 +3,7 @@ import type { ErrorMessage, ToLoop } from "../messages.js"
 import type { Opening, Start } from "../opening.js"
 import { carrier } from "../carrier.js"
 import { hasOption, readName } from "../databaseName.js"
+import { folded } from "../folded.js"
 import { openSeq, openSlot } from "../openSeq.js"
 import { adopt, load, stalePump } from "../pump.js"
 import { ExtendedCode, OwnCode, primaryCode, ResultCode } from "../resultCode.js"
@@ -12,6 +13,7 @@ import { fifoAt, isDirectoryAt } from "./files.js"
 import { Loop } from "./loop.js"
 import { nativeEngine } from "./nativeEngine.js"
 import { portableEngine } from "./portableEngine.js"
+import { queryRows } from "./queryRows.js"
 import { queryValue } from "./queryValue.js"
 import { restrict } from "./restrict.js"
 
@@ -31,11 +33,27 @@ const chooseEngine = ({ loaded, opening: { engine: wished } }: Start): Engine =>
   return pump === undefined ? portableEngine(library) : nativeEngine(pump)
 }
 
+/** SQLite ignores a PRAGMA that it does not know: a slip in `synchronous` would cost what it was set for. */
+const refuseUnknown = (pragmas: ReadonlyArray<string>, connection: Connection): void => {
+  if (pragmas.length > 0) {
+    const known = new Set(queryRows(connection, "PRAGMA pragma_list").map(([name]) => name))
+    const unknown = pragmas.find((name) => !known.has(folded(name)))
+    // One that was built without the list knows others all the same.
+    if (unknown !== undefined && known.size > 0) {
+      throw new EngineError(
+        OwnCode.invalid,
+        `pragmas has "${unknown}", which this SQLite does not know and would ignore; what an extension adds can be set in onOpen`
+      )
+    }
+  }
+}
+
 /** Everything that must be so before the first statement. Answers the journal mode. */
 const configure = (connection: Connection, opening: Opening): string => {
   for (const path of opening.extensions) {
     connection.loadExtension(path)
   }
+  refuseUnknown(opening.pragmas, connection)
   connection.exec("PRAGMA foreign_keys=ON")
   if (opening.wal && queryValue(connection, "PRAGMA journal_mode=WAL") === "wal") {
     // What builds of SQLite for applications choose: in WAL mode NORMAL cannot corrupt, and a crash of the process loses

@@ -1,0 +1,64 @@
+/** The options that the types know, and a caller without types may get wrong: none of them is to be taken for another one. */
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlFailure } from "@sluice/sql"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import type { Config } from "../SqliteTransport.js"
+import { limitNames } from "./opening.js"
+
+const words = {
+  engine: ["auto", "native", "portable"],
+  onClose: ["wait", "interrupt"]
+} satisfies { readonly [K in "engine" | "onClose"]: ReadonlyArray<Config[K]> }
+
+/** The least that each may be. */
+const counts = { readers: 0, progressSteps: 1 } as const
+
+/** SQLite keeps its limits as C's `int`, and the pump its steps. */
+const highest = 0x7fffffff
+
+const isCount = (value: unknown, from: number): boolean =>
+  Number.isInteger(value) && (value as number) >= from && (value as number) <= highest
+
+/** Effect takes what is below zero for zero. */
+const isDuration = (value: unknown): boolean =>
+  Option.isSome(Duration.decodeUnknown(value)) &&
+  (typeof value === "number" || typeof value === "bigint"
+    ? value >= 0
+    : typeof value !== "string" || !value.startsWith("-"))
+
+const why = (config: Config): string | undefined => {
+  for (const name of ["engine", "onClose"] as const) {
+    const known: ReadonlyArray<unknown> = words[name]
+    if (config[name] !== undefined && !known.includes(config[name])) {
+      return `${name} must be one of ${known.join(", ")}, not ${config[name]}`
+    }
+  }
+  for (const name of ["readers", "progressSteps"] as const) {
+    const value = config[name]
+    if (value !== undefined && !isCount(value, counts[name])) {
+      return `${name} must be a whole number from ${counts[name]} on, not ${value}`
+    }
+  }
+  for (const name of ["busyTimeout", "grace"] as const) {
+    if (config[name] !== undefined && !isDuration(config[name])) {
+      return `${name} must be a duration from 0 on`
+    }
+  }
+  const known: ReadonlyArray<string> = limitNames
+  for (const [name, value] of Object.entries(config.limits ?? {})) {
+    if (!known.includes(name)) {
+      return `There is no limit ${name}; there are ${known.join(", ")}`
+    }
+    if (value !== undefined && !isCount(value, 0)) {
+      return `The limit ${name} must be a whole number from 0 on`
+    }
+  }
+  return undefined
+}
+
+/** The failure of a configuration that is none. */
+export const wrongConfig = (config: Config): SqlError | undefined => {
+  const message = why(config)
+  return message === undefined ? undefined : SqlFailure.make({ reason: "InvalidParameter", message })
+}
