@@ -370,6 +370,14 @@ describe("what is no result", () => {
       const rows = rowsOf(raw(text), columns)
       assert.strictEqual(SqlFailure.from(rows.error).reason, "Unknown", text) // the job is still there
     }
+    for (const [text, told] of [
+      ["[[1,abc]]", "no JSON"],
+      ["[[1]]", "do not fit their columns"],
+      ["[[1,2],[1,2,3]]", "do not fit their columns"],
+      ["[5]", "do not fit their columns"]
+    ] as const) {
+      assert.include(SqlFailure.from(frame.rows(raw(text), columns).error).message, told)
+    }
   })
 
   it("fields of any order and kind around the rows do not mislead", () => {

@@ -158,7 +158,7 @@ const careful = (
   try {
     for (const row of list as ReadonlyArray<unknown>) {
       if (Array.isArray(row) ? row.length !== columns.length : !isRecord(row)) {
-        return { out, error: unreadable }
+        return { out, error: misfit }
       }
       const values = columns.map((column, i) =>
         cellOf(Array.isArray(row) ? row[i] : field(row, column.name), decoders[i]!)
@@ -179,9 +179,9 @@ const isRecord = (row: unknown): row is Record<string, unknown> =>
 
 const field = (row: unknown, name: string): unknown => (isRecord(row) ? row[name] : undefined)
 
-/** What it says elsewhere may be as it should: the job goes on. */
-export const unreadable: SqlError = SqlFailure.make({
-  reason: "Unknown",
-  message: "The daemon sent rows that are no JSON",
-  outcome: "unknown"
-})
+/** What the daemon says elsewhere may be as it should: the job goes on. */
+const wrongRows = (what: string): SqlError =>
+  SqlFailure.make({ reason: "Unknown", message: `The daemon sent rows that ${what}`, outcome: "unknown" })
+
+const unreadable = wrongRows("are no JSON")
+const misfit = wrongRows("do not fit their columns")
