@@ -26,6 +26,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 /** A file of comments only, long enough to be taken for a database's header. */
 const emptyUsers = join(folder, "users")
 writeFileSync(emptyUsers, "# nobody yet\n".repeat(100))
+const repeatedUsers = join(folder, "repeated")
+writeFileSync(repeatedUsers, "anna:one\nAnna:two\n")
 
 interface Started {
   readonly process: ChildProcess
@@ -137,6 +139,7 @@ describe("sluice-mapepire-server", () => {
     ["half of a certificate is given", ["--cert", "x.pem"], /go together/],
     ["the file of users is not there", ["--users", "/nowhere"], /Cannot read \/nowhere/],
     ["the file of users names none", ["--users", emptyUsers], /names nobody/],
+    ["the file of users names one twice", ["--users", repeatedUsers], /line 2: this user has a line already/],
     ["no user could sign on", ["--user", "qsecofr"], /begins with Q/],
     ["the protocol cannot carry the user", ["--user", "a:b"], /cannot carry a --user/],
     ["the password is empty", ["--password", ""], /empty/],
@@ -163,6 +166,9 @@ describe("a file of users", () => {
       expect(Object.keys(parseUsers("a:b\r\n # c\nd:e f"))).toEqual(["A", "D"])
       for (const wrong of ["a", "a:", ":b", "a:b:c", "a:b;c", "a*:b", "a: "]) {
         expect(parseUsers(`ok:ok\n${wrong}`)).toEqual({ wrongLine: 2 })
+      }
+      for (const again of ["ok:other", " OK:ok"]) {
+        expect(parseUsers(`ok:ok\n\n${again}`)).toEqual({ wrongLine: 3, repeats: true })
       }
     })
   )

@@ -52,7 +52,11 @@ const usersOf = (options: Options): Effect.Effect<Admitted, UsageError> => {
     return Effect.flatMap(read(path), (text) => {
       const users = parseUsers(text)
       if ("wrongLine" in users && typeof users.wrongLine === "number") {
-        return usage(`${path}, line ${users.wrongLine}: expected USER:PASSWORD, without : or ; in the password`)
+        const why =
+          users.repeats === true
+            ? "this user has a line already"
+            : "expected USER:PASSWORD, without : or ; in the password"
+        return usage(`${path}, line ${users.wrongLine}: ${why}`)
       }
       return Object.keys(users).length === 0
         ? usage(`${path} names nobody who could sign on: expected lines USER:PASSWORD`)

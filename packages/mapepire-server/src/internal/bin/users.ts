@@ -3,8 +3,13 @@ import * as Redacted from "effect/Redacted"
 
 export type Users = Record<string, Redacted.Redacted<string>>
 
-/** The numbers of lines that say nothing; the lines themselves may hold secrets. */
-export const parseUsers = (text: string): Users | { readonly wrongLine: number } => {
+/** The number of a line that says nothing, or names a user again; the line itself may hold a secret. */
+export interface WrongLine {
+  readonly wrongLine: number
+  readonly repeats?: true
+}
+
+export const parseUsers = (text: string): Users | WrongLine => {
   const users: Users = {}
   const lines = text.split(/\r?\n/)
   for (const [i, line] of lines.entries()) {
@@ -15,7 +20,11 @@ export const parseUsers = (text: string): Users | { readonly wrongLine: number }
       return { wrongLine: i + 1 }
     }
     const at = line.indexOf(":")
-    users[line.slice(0, at).trim().toUpperCase()] = Redacted.make(line.slice(at + 1))
+    const user = line.slice(0, at).trim().toUpperCase()
+    if (user in users) {
+      return { wrongLine: i + 1, repeats: true }
+    }
+    users[user] = Redacted.make(line.slice(at + 1))
   }
   return users
 }
