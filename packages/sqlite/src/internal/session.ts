@@ -74,8 +74,9 @@ export class WorkerSession {
       page: (slot, source, base) => this.page(slot, source, base),
       value: (slot, value, inTransaction) => {
         const call = this.slots.at(slot)!
-        // A command may end one, and begins none: one that is open all the same is a statement's own affair.
-        this.transaction &&= inTransaction
+        // A command may end one, and begins none: one that is open all the same is a statement's own affair. Who is in one
+        // that the close has ended hears of the close.
+        this.transaction &&= inTransaction || call.op === Op.close
         this.release(slot)
         const tag = call.command?._tag
         const made = tag === "Batch" || tag === "Changes" ? batchValue(call, value, this.failed) : value

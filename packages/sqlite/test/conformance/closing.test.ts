@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
-import { Cause, Context, Effect, Either, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Either, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import {
   type EngineName,
   layerOf,
@@ -167,6 +167,37 @@ onEngines("closing", (engine) => {
       )
       assert.strictEqual((yield* reasonOf(sql.many(insert, Stream.never))).reason, "Closed")
     }).pipe(Effect.scoped, Effect.timeout("10 seconds"))
+  )
+
+  it.scopedLive("a transaction that is open then hears that the client was closed, and is undone", () =>
+    Effect.gen(function* () {
+      const nothing = () => Effect.void
+      const uses: ReadonlyArray<(sql: SqliteClient.SqliteClient) => Effect.Effect<unknown, unknown>> = [
+        (sql) => sql`select 1`,
+        (sql) => sql.many("insert into t values (?)", [[2]]),
+        (sql) => sql.withTransaction(Effect.void),
+        nothing
+      ]
+      for (const onClose of ["wait", "interrupt"] as const) {
+        for (const use of uses) {
+          const filename = yield* tempFile
+          const { close, sql } = yield* opened(engine, { filename, onClose })
+          yield* sql`create table t (a)`
+          const used = yield* Deferred.make<unknown>()
+          const body = Effect.gen(function* () {
+            yield* sql`insert into t values (1)`
+            yield* close
+            yield* Deferred.succeed(used, use === nothing ? undefined : (yield* reasonOf(use(sql))).reason)
+          })
+          const { outcome, reason } = yield* reasonOf(sql.withTransaction(body))
+          assert.deepStrictEqual([reason, outcome], ["Closed", "notExecuted"])
+          assert.strictEqual(yield* Deferred.await(used), use === nothing ? undefined : "Closed")
+          const again = yield* opened(engine, { filename })
+          assert.deepStrictEqual(yield* again.sql`select * from t`, [])
+          yield* again.close
+        }
+      }
+    })
   )
 
   /** Runs a program of its own, with an open client in `sql`, and answers what it printed. */
