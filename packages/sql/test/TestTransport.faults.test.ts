@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SqlClient, SqlFailure, TestTransport } from "@sluice/sql"
 import { Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
+import { failure, fake } from "./fakeTransport.js"
 
 const { fault, on } = TestTransport
 
@@ -60,6 +61,23 @@ describe("TestTransport.faults", () => {
         yield* TestClock.adjust("1 seconds")
         assert.deepStrictEqual(yield* Fiber.join(fiber), [{ n: 1 }])
       })
+    )
+  )
+
+  it.effect("delay: what is still to begin does not, once its session was dropped", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const one = yield* Effect.fork(failureOf(sql`one`))
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* failureOf(sql`two`)).reason, "SessionLost")
+      yield* TestClock.adjust("1 minute")
+      const { outcome, reason, statement } = yield* Fiber.join(one)
+      assert.deepStrictEqual([reason, outcome, statement], ["SessionLost", "notExecuted", "one"])
+    }).pipe(
+      Effect.provide(SqlClient.layer),
+      Effect.provide(TestTransport.faults({ schedule: { 1: fault.delay("1 minute"), 2: fault.drop("after") } })),
+      // Statements share a session, and one that is closed says so.
+      Effect.provide(fake({ run: (_, { closed }) => (closed ? Effect.fail(failure("Closed")) : undefined) }).layer)
     )
   )
 

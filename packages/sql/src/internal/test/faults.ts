@@ -34,6 +34,13 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
       return Effect.fail(gone(inner.id, "unknown", text))
     })
 
+  /** Another request may have dropped it by now: its pool closes it, and the session itself would speak of that. */
+  const unlessDropped = <A, R>(
+    text: string | undefined,
+    effect: Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> =>
+    Effect.suspend(() => (dropped ? Effect.fail(gone(inner.id, "notExecuted", text)) : effect))
+
   const apply = <A, R>(
     fault: Fault | undefined,
     text: string,
@@ -49,7 +56,7 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
       case "Drop":
         return fault.after ? Effect.zipRight(Effect.exit(effect), drop(text)) : drop(text)
       case "Delay":
-        return Effect.delay(effect, fault.duration)
+        return Effect.zipRight(Effect.sleep(fault.duration), unlessDropped(text, effect))
       case "Duplicate":
         return Effect.flatMap(Effect.exit(effect), (exit) =>
           Effect.async<A, SqlError>((resume) => {
@@ -67,10 +74,11 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
     request: SqlTransport.SqlRequest,
     effect: Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> =>
-    Effect.flatMap(FiberRef.get(InControl), (inControl) =>
-      dropped
-        ? Effect.fail(gone(inner.id, "notExecuted", request.text))
-        : apply(plan.next(inControl ? "control" : kind, request), request.text, effect)
+    unlessDropped(
+      request.text,
+      Effect.flatMap(FiberRef.get(InControl), (inControl) =>
+        apply(plan.next(inControl ? "control" : kind, request), request.text, effect)
+      )
     )
 
   return {
@@ -82,11 +90,10 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
     irreplaceable: () => inner.irreplaceable?.() === true,
     reentrant: (context, statement) => inner.reentrant?.(context, statement),
     lost: Effect.raceFirst(inner.lost, Deferred.await(lost)),
-    check: Effect.suspend(() => (dropped ? Effect.fail(gone(inner.id, "notExecuted")) : inner.check)),
+    check: unlessDropped(undefined, inner.check),
     run: (request) => meet("statement", request, inner.run(request)),
     batch: (request, rows) => meet("statement", request, inner.batch(request, rows)),
-    describe: (text) =>
-      Effect.suspend(() => (dropped ? Effect.fail(gone(inner.id, "notExecuted", text)) : inner.describe(text))),
+    describe: (text) => unlessDropped(text, inner.describe(text)),
     open: (request) =>
       Effect.map(meet("statement", request, inner.open(request)), (cursor) => {
         let poisoned = false
