@@ -283,7 +283,8 @@ export const withReadAhead: (readAhead: boolean) => <A extends settings.Runnable
 /**
  * Bounds everything in an Effect, a Stream or one statement: waiting for a session, the queue, the statement itself,
  * callbacks and every page. Counted from when it starts to run; an inner deadline can only be earlier. A statement that
- * does not make it fails with reason `StatementTimeout` and is stopped in the database. Commit and rollback have none.
+ * does not make it fails with reason `StatementTimeout` and is stopped in the database, also in an uninterruptible region (a
+ * finalizer, say), where no interrupt of the program stops it. Commit and rollback have none.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,8 +1,9 @@
 /** Finalizers and their like: what ends there by a deadline or with the client, and that nothing else ends it. */
 import { assert, describe, it } from "@effect/vitest"
-import { SessionPool, SqlClient, SqlFailure } from "@sluice/sql"
+import { SessionPool, SqlClient, SqlFailure, type SqlTransport } from "@sluice/sql"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream, TestClock } from "effect"
-import { fake, type FakeOptions } from "./fakeTransport.js"
+import { guard } from "../src/internal/guard.js"
+import { failure, fake, type FakeOptions } from "./fakeTransport.js"
 
 const using = <A, E>(options: FakeOptions, body: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
   Effect.flatMap(SqlClient.SqlClient, body).pipe(Effect.provide(SqlClient.layer), Effect.provide(fake(options).layer))
@@ -187,6 +188,15 @@ describe("in an uninterruptible region", () => {
       yield* flushed
       yield* TestClock.adjust("4 seconds")
       assert.strictEqual(yield* Fiber.join(fiber), "PoolTimeout")
+    })
+  )
+
+  it.effect("the loss of a guarded session is told", () =>
+    Effect.gen(function* () {
+      const session = { lost: Effect.succeed(failure("SessionLost")) } as SqlTransport.Session
+      const { lost } = yield* guard(session, "1 second")
+      const fiber = yield* Effect.forkDaemon(Effect.uninterruptible(lost))
+      assert.strictEqual(SqlFailure.from(yield* Fiber.join(fiber)).reason, "SessionLost")
     })
   )
 

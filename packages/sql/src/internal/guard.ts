@@ -80,6 +80,6 @@ export const guard = (
           columns: cursor.columns,
           next: pulls(cursor.next, request.text)
         })),
-      lost: Effect.raceFirst(session.lost, Deferred.await(lost))
+      lost: stoppable(Effect.raceFirst(session.lost, Deferred.await(lost)))
     }
   })

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as SqlFailure from "../../SqlFailure.js"
 import * as SqlTransport from "../../SqlTransport.js"
+import { stoppable } from "../stoppable.js"
 import { around, InControl } from "./control.js"
 import { type Fault, type FaultOptions, type Kind, Plan } from "./faultPlan.js"
 import * as wrapped from "./wrapped.js"
@@ -89,7 +90,7 @@ const faulty = (inner: SqlTransport.Session, plan: Plan, lost: Deferred.Deferred
     altered: () => inner.altered?.() === true,
     irreplaceable: () => inner.irreplaceable?.() === true,
     reentrant: (context, statement) => inner.reentrant?.(context, statement),
-    lost: Effect.raceFirst(inner.lost, Deferred.await(lost)),
+    lost: stoppable(Effect.raceFirst(inner.lost, Deferred.await(lost))),
     check: unlessDropped(undefined, inner.check),
     run: (request) => meet("statement", request, inner.run(request)),
     batch: (request, rows) => meet("statement", request, inner.batch(request, rows)),
