@@ -353,16 +353,18 @@ describe("MapepireJob: signing on", () => {
 
   it.scopedLive("an upgrade that is refused says so, with its status", () =>
     Effect.gen(function* () {
-      for (const [status, reason] of [
-        [403, "Authentication"],
-        [401, "Authentication"],
-        [503, "Connection"],
-        [404, "Connection"]
+      for (const [status, reason, retryable] of [
+        [403, "Authentication", false],
+        [401, "Authentication", false],
+        [429, "Connection", true],
+        [503, "Connection", true],
+        [404, "Connection", false]
       ] as const) {
         const daemon = yield* scriptedDaemon({ ...wss, upgradeStatus: status })
         const failed = yield* failing(daemon.config)
         assert.strictEqual(failed.reason, reason)
         assert.include(failed.message, String(status))
+        assert.strictEqual(failed.isRetryable, retryable)
       }
     })
   )

@@ -219,13 +219,18 @@ export const scrubbed = (error: SqlError, scrub: (text: string) => string): SqlE
   })
 }
 
+/** Of the answers which say that the request is wrong: these may be another one in a moment. */
+const passing: ReadonlySet<number> = new Set([408, 425, 429])
+
 /** The upgrade was answered with something else than 101. */
 export const upgradeRefused = (address: string, status: number, why: string): SqlError => {
   const login = status === 401 || status === 403
+  const advice = status === 404 ? ". Is `path` where the daemon's WebSocket is?" : ""
   return SqlFailure.make({
     reason: login ? "Authentication" : "Connection",
-    message: `${address} refused the WebSocket with HTTP status ${status}${why === "" ? "" : ` (${why})`}`,
-    code: status
+    message: `${address} refused the WebSocket with HTTP status ${status}${why === "" ? "" : ` (${why})`}${advice}`,
+    code: status,
+    permanent: status >= 400 && status < 500 && !passing.has(status)
   })
 }
 
