@@ -86,6 +86,20 @@ describe("transactions", () => {
     })
   )
 
+  it.scoped("do not begin exclusively, which Db2 does not have", () =>
+    Effect.gen(function* () {
+      const { transactions } = yield* MapepireTransport.make(config)
+      const { session, texts } = noting()
+      const failed = SqlFailure.from(yield* Effect.flip(transactions.begin(session, { mode: "exclusive" })))
+      assert.strictEqual(failed.reason, "Unsupported")
+      assert.include(failed.message, "exclusive")
+      assert.isEmpty(texts)
+      yield* transactions.begin(session, { mode: "deferred" })
+      yield* transactions.begin(session, { mode: "immediate" })
+      assert.deepStrictEqual(texts, ["BEGIN", "BEGIN"])
+    })
+  )
+
   it.scoped("keep cursors open over a rollback to a savepoint", () =>
     Effect.gen(function* () {
       const spoken = yield* texts(config, (control, session) =>

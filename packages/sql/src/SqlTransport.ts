@@ -260,7 +260,7 @@ export interface Session {
  * @category models
  */
 export interface BeginOptions {
-  /** SQLite's locking mode. */
+  /** SQLite's locking mode. On Db2 `deferred` and `immediate` change nothing, and `exclusive` is `Unsupported`. */
   readonly mode?: "deferred" | "immediate" | "exclusive" | undefined
   readonly isolation?: "readUncommitted" | "readCommitted" | "repeatableRead" | "serializable" | undefined
   readonly readOnly?: boolean | undefined

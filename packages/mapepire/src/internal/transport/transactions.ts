@@ -31,6 +31,13 @@ export const execute = (session: SqlTransport.Session, text: string): Effect.Eff
 /** `isolation`: that of the jobs, where a transaction does not ask for another one. */
 export const transactions = (isolation: Isolation): SqlTransport.TransactionControl => ({
   begin: (session, options) => {
+    if (options.mode === "exclusive") {
+      return Effect.fail(
+        failure.unsupported(
+          'Db2 has no transactions with mode "exclusive": LOCK TABLE in one keeps others from a table'
+        )
+      )
+    }
     const begin = execute(session, "BEGIN")
     if (options.isolation === undefined && options.readOnly !== true) {
       return begin
