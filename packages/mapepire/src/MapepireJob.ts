@@ -27,6 +27,7 @@ import * as facade from "./internal/job/facade.js"
 import * as procedure from "./internal/job/procedure.js"
 import * as link from "./internal/link.js"
 import * as tls from "./internal/tls.js"
+import { wrongAddress } from "./internal/wrongConfig.js"
 import type { JdbcOptions } from "./Protocol.js"
 
 // ------------------------------------------------------------------------------------------------------------ config
@@ -603,7 +604,12 @@ export const certificate = (options: {
   /** Default 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
 }): Effect.Effect<Certificate, SqlError> =>
-  Effect.suspend(() => tls.certificate({ ...options, timeoutMillis: Duration.toMillis(options.timeout ?? 10_000) }))
+  Effect.suspend(() => {
+    const wrong = wrongAddress(options)
+    return wrong === undefined
+      ? tls.certificate({ ...options, timeoutMillis: Duration.toMillis(options.timeout ?? 10_000) })
+      : Effect.fail(wrong)
+  })
 
 /**
  * What the daemon said about a failure, in its own words, and which job it was.

@@ -23,13 +23,8 @@ import { environment } from "./internal/transport/environment.js"
 import { Jobs } from "./internal/transport/jobs.js"
 import { onOpen } from "./internal/transport/onOpen.js"
 import { TransportSession } from "./internal/transport/session.js"
-import {
-  isIsolation,
-  type Isolation,
-  isolationWords,
-  noSuchIsolation,
-  transactions
-} from "./internal/transport/transactions.js"
+import { type Isolation, isolationWords, transactions } from "./internal/transport/transactions.js"
+import { wrongSessions } from "./internal/wrongConfig.js"
 import * as MapepireJob from "./MapepireJob.js"
 
 /**
@@ -109,17 +104,19 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
     // The last that ends: jobs that are closed while they connect are among what goes on.
     yield* Effect.addFinalizer(() => endpoint.end)
     const control = config.cancel === false ? undefined : yield* MapepireJob.control(endpoint, config)
+    const wrong = wrongSessions(config)
     const isolation = config.isolation ?? "readCommitted"
-    const shared = config.multiplex !== undefined && config.multiplex > 1
-    const sessions = Math.max(1, config.sessions ?? 4)
-    const reservable = Math.max(1, config.transactions ?? 4)
+    const shared = wrong === undefined && config.multiplex !== undefined && config.multiplex > 1
+    // One to tell what is wrong, where there can be none.
+    const sessions = wrong === undefined ? (config.sessions ?? 4) : 1
+    const reservable = wrong === undefined ? (config.transactions ?? 4) : 1
     // Else every statement that cannot be stopped would cost the system one more job.
     const room = control?.fewerThan(sessions + reservable) ?? Effect.void
     const recycleAt = Math.min(Math.max(10, config.recycleAt ?? 8_000), 9_000)
 
     const jobOf = (use: SqlTransport.Profile["use"]) =>
-      !isIsolation(isolation)
-        ? Effect.fail(noSuchIsolation(isolation))
+      wrong !== undefined
+        ? Effect.fail(wrong)
         : Effect.zipRight(
             room,
             MapepireJob.makeAt(endpoint, {

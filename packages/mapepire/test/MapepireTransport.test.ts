@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { MapepireTransport } from "@sluice/mapepire"
-import { SqlFailure, type SqlTransport } from "@sluice/sql"
+import { MapepireClient, MapepireJob, MapepireTransport } from "@sluice/mapepire"
+import { SqlClient, SqlFailure, type SqlTransport } from "@sluice/sql"
 import { ConfigProvider, Effect, Redacted } from "effect"
 import { onOpen } from "../src/internal/transport/onOpen.js"
 import type { PoolSession } from "../src/MapepireJob.js"
@@ -160,6 +160,47 @@ describe("configuration", () => {
       assert.deepStrictEqual(transport.sharing, { multiplex: 8 })
       assert.strictEqual((yield* MapepireTransport.make(config)).sharing, "exclusive")
       assert.notInclude(JSON.stringify(transport.attributes), "s3cret")
+    })
+  )
+
+  it.scoped("counts are 1 or more", () =>
+    Effect.gen(function* () {
+      for (const name of ["sessions", "transactions", "multiplex", "recycleAt"] as const) {
+        for (const count of [0, -3, 1.5, NaN, Infinity]) {
+          const client = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`values 1`).pipe(
+            Effect.provide(MapepireClient.layer({ ...config, [name]: count }))
+          )
+          const failed = SqlFailure.from(yield* Effect.flip(client))
+          assert.strictEqual(failed.reason, "InvalidParameter")
+          assert.include(failed.message, `${name} must be`)
+        }
+      }
+    })
+  )
+
+  it.scoped("an address where nobody can be is refused before it is dialled", () =>
+    Effect.gen(function* () {
+      for (const [name, wrong] of [
+        ["host", { host: "" }],
+        ["port", { port: 0 }],
+        ["port", { port: 99_999 }],
+        ["port", { port: NaN }],
+        ["port", { port: 80.5 }]
+      ] as const) {
+        const address = { ...config, ...wrong }
+        for (const refused of [
+          Effect.asVoid(MapepireJob.make(address)),
+          Effect.asVoid(MapepireJob.certificate(address)),
+          Effect.flatMap(MapepireTransport.make(address), ({ connect }) =>
+            Effect.asVoid(connect({ use: "statement", access: "write" }))
+          )
+        ]) {
+          const failed = SqlFailure.from(yield* Effect.flip(refused))
+          assert.strictEqual(failed.reason, "InvalidParameter")
+          assert.isFalse(failed.isRetryable)
+          assert.include(failed.message, `${name} must`)
+        }
+      }
     })
   )
 

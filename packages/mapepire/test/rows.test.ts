@@ -376,7 +376,7 @@ describe("what is no result", () => {
       ["[[1,2],[1,2,3]]", "do not fit their columns"],
       ["[5]", "do not fit their columns"]
     ] as const) {
-      assert.include(SqlFailure.from(frame.rows(raw(text), columns).error).message, told)
+      assert.include(SqlFailure.from(rowsOf(raw(text), columns).error).message, told)
     }
   })
 

@@ -3,7 +3,6 @@
  * neither headers nor anything about TLS; and messages are sent past the Socket's writer, which would cost an Effect each.
  */
 import type { IncomingMessage } from "node:http"
-import { isIPv6 } from "node:net"
 import type { Duplex } from "node:stream"
 import * as Socket from "@effect/platform/Socket"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -47,16 +46,6 @@ class UpgradeRefused extends Error {
 
 export const addressOf = (options: { readonly host: string; readonly port: number; readonly secure: boolean }) =>
   `${options.secure ? "wss" : "ws"}://${options.host.includes(":") ? `[${options.host}]` : options.host}:${options.port}`
-
-/** What is wrong with an address, if anything: host and path become parts of one text, and must not be more than that. */
-const wrongIn = ({ host, path }: { readonly host: string; readonly path: string }): SqlError | undefined =>
-  !/^[\p{L}\p{M}\p{N}._-]+$/u.test(host) && !isIPv6(host)
-    ? failure.badConfig(
-        "host must be the name of a host or its address and nothing else: without a scheme, a port, brackets or a slash"
-      )
-    : !path.startsWith("/")
-      ? failure.badConfig("path must begin with a slash")
-      : undefined
 
 const construct = (options: WebSocketOptions): WebSocket.WebSocket => {
   const socket = new WebSocket.WebSocket(addressOf(options) + options.path, {
@@ -112,10 +101,6 @@ export const webSocket = (options: WebSocketOptions): MessageTransport => {
     address,
     open: (events) =>
       Effect.gen(function* () {
-        const wrong = wrongIn(options)
-        if (wrong !== undefined) {
-          return yield* Effect.fail(wrong)
-        }
         let opened: WebSocket.WebSocket | undefined
         let below: Duplex | undefined
         const acquire = Effect.acquireRelease(

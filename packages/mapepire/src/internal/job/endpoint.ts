@@ -6,6 +6,7 @@ import * as failure from "../failure.js"
 import type { MessageTransport } from "../link.js"
 import * as tls from "../tls.js"
 import { addressOf, webSocket } from "../webSocket.js"
+import { wrongAddress } from "../wrongConfig.js"
 import type { Endpoint, SignOn } from "./connection.js"
 import { authorization, Login, secretsOf } from "./login.js"
 import { millis } from "./options.js"
@@ -28,7 +29,7 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
       ? Effect.fail(failure.badConfig("Give user and password, or credentials"))
       : Effect.succeed({ user, password }))
   const login = new Login(address, credentials)
-  const wrong = tls.check(config.tls)
+  const wrong = wrongAddress(config) ?? tls.check(config.tls)
   return {
     address,
     end: login.end,
