@@ -72,7 +72,9 @@ export const Word = {
   /** How the worker sleeps on `callback`. */
   callbackSleep: 15,
   /** What being woken takes, in ns, as the worker has seen it: how long either side may look for what comes. 0: not at all. */
-  wakeNanos: 16
+  wakeNanos: 16,
+  /** 1 once the thread ends, in the middle of a request perhaps, whose number then stays in `running`. */
+  ended: 17
 } as const
 
 /**

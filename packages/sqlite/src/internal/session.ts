@@ -339,7 +339,8 @@ export class WorkerSession {
   /** Whether it is within SQLite for that: not in a module of the program, whose JavaScript ends with its thread. */
   runsStatement(): boolean {
     const running = Atomics.load(this.control, Word.running)
-    return running !== 0 && this.slots.sent().some((call) => call.seq === running && !runsModules(call))
+    const alive = Atomics.load(this.control, Word.ended) === 0
+    return running !== 0 && alive && this.slots.sent().some((call) => call.seq === running && !runsModules(call))
   }
 
   /** Makes the worker look at its words, wherever it waits. */

@@ -118,6 +118,29 @@ Effect.runFork(Effect.gen(function*() {
         }
       })
     )
+
+    it.scopedLive("a process that exits after its worker has died in the middle of a statement waits for nothing", () =>
+      Effect.gen(function* () {
+        const directory = dirname(yield* tempFile)
+        const workerUrl = dyingWorker(directory, 'throw new Error("out")')
+        const result = yield* child(
+          `import { writeFileSync } from "node:fs"
+Effect.runFork(Effect.gen(function*() {
+  const workerUrl = ${JSON.stringify(workerUrl.href)}
+  const sql = yield* open({ filename: ":memory:", engine: "portable", workerUrl })
+  yield* sql\`select 1\`
+  writeFileSync(${JSON.stringify(join(directory, "die"))}, "")
+  yield* Effect.fork(sql\`select 2\`)
+  yield* Effect.yieldNow()
+  // Nobody hears of it.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
+  process.exit(7)
+}).pipe(Effect.scoped))`,
+          directory
+        ).pipe(Effect.timeout("60 seconds"))
+        assert.strictEqual(result.code, 7)
+      })
+    )
   }
 
   // Nobody is left to set a cancel word then, and the thread that started the worker waits for its end.
