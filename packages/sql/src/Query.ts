@@ -78,6 +78,13 @@ export interface WithoutRequest<A, IA, RA> {
 
 export { NotFound, TooManyRows }
 
+/**
+ * What a type is where the compiler could not read it from the options, since one of their keys is misspelt: `unknown` fits no
+ * schema, and the compiler would complain of the schemas instead of naming the key.
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- never in what compiles
+type Unread = any
+
 /** The types are the constructors' own; inside, a query is a query. */
 type Untyped = never
 
@@ -109,10 +116,10 @@ const define = (options: internal.Options, rows: internal.Rows) => new internal.
  * @category constructors
  */
 export const all: {
-  <A, IA, RA>(
+  <A = Unread, IA = Unread, RA = Unread>(
     options: WithoutRequest<A, IA, RA>
   ): Query<[], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RA>>
-  <I, II, RI, A, IA, RA>(
+  <I = Unread, II = Unread, RI = Unread, A = Unread, IA = Unread, RA = Unread>(
     options: WithRequest<I, II, RI, A, IA, RA>
   ): Query<[request: I], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
@@ -145,10 +152,10 @@ export const all: {
  * @category constructors
  */
 export const one: {
-  <A, IA, RA>(
+  <A = Unread, IA = Unread, RA = Unread>(
     options: WithoutRequest<A, IA, RA>
   ): Query<[], Effect.Effect<A, NotFound | TooManyRows | SqlError | ParseError, SqlClient | RA>>
-  <I, II, RI, A, IA, RA>(
+  <I = Unread, II = Unread, RI = Unread, A = Unread, IA = Unread, RA = Unread>(
     options: WithRequest<I, II, RI, A, IA, RA>
   ): Query<[request: I], Effect.Effect<A, NotFound | TooManyRows | SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
@@ -176,10 +183,10 @@ export const one: {
  * @category constructors
  */
 export const option: {
-  <A, IA, RA>(
+  <A = Unread, IA = Unread, RA = Unread>(
     options: WithoutRequest<A, IA, RA>
   ): Query<[], Effect.Effect<Option.Option<A>, TooManyRows | SqlError | ParseError, SqlClient | RA>>
-  <I, II, RI, A, IA, RA>(
+  <I = Unread, II = Unread, RI = Unread, A = Unread, IA = Unread, RA = Unread>(
     options: WithRequest<I, II, RI, A, IA, RA>
   ): Query<[request: I], Effect.Effect<Option.Option<A>, TooManyRows | SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
@@ -212,8 +219,10 @@ export const option: {
  * @category constructors
  */
 export const stream: {
-  <A, IA, RA>(options: WithoutRequest<A, IA, RA>): Query<[], Stream.Stream<A, SqlError | ParseError, SqlClient | RA>>
-  <I, II, RI, A, IA, RA>(
+  <A = Unread, IA = Unread, RA = Unread>(
+    options: WithoutRequest<A, IA, RA>
+  ): Query<[], Stream.Stream<A, SqlError | ParseError, SqlClient | RA>>
+  <I = Unread, II = Unread, RI = Unread, A = Unread, IA = Unread, RA = Unread>(
     options: WithRequest<I, II, RI, A, IA, RA>
   ): Query<[request: I], Stream.Stream<A, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
@@ -240,10 +249,10 @@ export const stream: {
  * @category constructors
  */
 export const values: {
-  <A, IA extends ReadonlyArray<unknown>, RA>(
+  <A = Unread, IA extends ReadonlyArray<unknown> = Unread, RA = Unread>(
     options: WithoutRequest<A, IA, RA>
   ): Query<[], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RA>>
-  <I, II, RI, A, IA extends ReadonlyArray<unknown>, RA>(
+  <I = Unread, II = Unread, RI = Unread, A = Unread, IA extends ReadonlyArray<unknown> = Unread, RA = Unread>(
     options: WithRequest<I, II, RI, A, IA, RA>
   ): Query<[request: I], Effect.Effect<ReadonlyArray<A>, SqlError | ParseError, SqlClient | RI | RA>, RI>
 } = (options: internal.Options) => {
@@ -275,7 +284,7 @@ const void_: {
     readonly Request?: undefined
     readonly execute: (sql: SqlClient) => Statement.Statement<unknown>
   }): Query<[], Effect.Effect<void, SqlError | ParseError, SqlClient>>
-  <I, II, RI>(options: {
+  <I = Unread, II = Unread, RI = Unread>(options: {
     readonly name: string
     readonly Request: Schema.Schema<I, II, RI>
     readonly execute: (sql: SqlClient, request: Types.NoInfer<II>) => Statement.Statement<unknown>
@@ -370,7 +379,15 @@ export type BatchedError<Rows extends BatchedRows> = Rows extends "all"
  * @since 0.1.0
  * @category constructors
  */
-export const batched = <I, II, RI, A, IA, RA, Rows extends BatchedRows = "one">(
+export const batched = <
+  I = Unread,
+  II = Unread,
+  RI = Unread,
+  A = Unread,
+  IA = Unread,
+  RA = Unread,
+  Rows extends BatchedRows = "one"
+>(
   options: Batched<I, II, RI, A, IA, RA, Rows>
 ): Query<
   [request: I],
