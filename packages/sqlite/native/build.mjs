@@ -54,6 +54,8 @@ const imports = (folder) => {
 const flags = (directories, libraries, target) => [
   ...["-std=c11", "-shared", "-O2", "-fvisibility=hidden"],
   ...(process.platform === "win32" ? [] : ["-fPIC"]),
+  // Without its symbols, which only a debugger wants, it is a seventh smaller. Apple's linker has another way.
+  ...(process.platform === "darwin" || more.length > 0 ? [] : ["-s"]),
   ...(process.platform === "darwin"
     ? ["-undefined", "dynamic_lookup", "-arch", process.arch === "x64" ? "x86_64" : process.arch]
     : []),
