@@ -15,7 +15,7 @@
  * @since 0.1.0
  */
 import { SqlError } from "@effect/sql/SqlError"
-import type { Compiler } from "@effect/sql/Statement"
+import type { Compiler, Fragment } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -23,6 +23,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as compiler from "./internal/compiler.js"
+import { impossible } from "./internal/helpers.js"
 import * as primitives from "./internal/primitives.js"
 import * as internal from "./internal/stoppable.js"
 import { SqlFailure } from "./SqlFailure.js"
@@ -352,6 +353,20 @@ export const request = (text: string, options?: Partial<SqlRequest>): SqlRequest
  * @category constructors
  */
 export const sqliteCompiler: (transformQueryNames?: (name: string) => string) => Compiler = compiler.sqliteCompiler
+
+/**
+ * A statement's text and parameters, for whoever runs it without the client; or why it cannot be sent, as `sql.insert([])`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const compile = (
+  compiler: Compiler,
+  statement: Fragment | string
+): readonly [text: string, params: ReadonlyArray<unknown>] | SqlError =>
+  typeof statement === "string"
+    ? [statement, []]
+    : (impossible(statement.segments) ?? compiler.compile(statement, false))
 
 /**
  * What a `fifo` session fails a request of transaction use `none` with, when it finds somebody's transaction open at the

@@ -341,6 +341,10 @@ export const makeUntrusted = (
   config: UntrustedConfig
 ): Effect.Effect<Untrusted, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.suspend(() => {
+    const wrong = untrusted.wrongBounds(config)
+    if (wrong !== undefined) {
+      return Effect.fail(wrong)
+    }
     const bounds = untrusted.boundsOf(config)
     return Effect.map(makeWith(untrusted.configOf(config), untrusted.rulesOf(bounds)), (client) =>
       Object.assign(client, untrusted.make(client, bounds))

@@ -61,6 +61,28 @@ onEngines("helpers for records", (engine) => {
     )
   )
 
+  it.live("a column may be called as what every object has, and of several RETURNINGs the last counts", () =>
+    withTable((sql) =>
+      Effect.gen(function* () {
+        yield* sql`create table cars(id, constructor)`
+        yield* sql`insert into cars ${sql.insert([{ id: 1 }, { id: 2, constructor: "Ferrari" }, { id: 3 }])}`
+        yield* sql`insert into cars ${sql.insert([{ id: sql`4` }, { id: 5, constructor: "Lotus" }])}`
+        assert.deepStrictEqual(yield* sql`select constructor from cars order by id`.values, [
+          [null],
+          ["Ferrari"],
+          [null],
+          [null],
+          ["Lotus"]
+        ])
+        const twice = sql
+          .insert({ id: sql`${6}` })
+          .returning("id")
+          .returning(sql`id + 1 as n`)
+        assert.deepStrictEqual(yield* sql`insert into cars ${twice}`, [{ n: 7 }])
+      })
+    )
+  )
+
   it.live("and among those of update, which leaves out what it shall", () =>
     withTable((sql) =>
       Effect.gen(function* () {
@@ -123,6 +145,13 @@ onEngines("helpers for records", (engine) => {
             assert.strictEqual((yield* reasonOf<unknown, unknown, never>(effect)).reason, "InvalidParameter")
           }
         }
+        const none = sql`insert into t ${sql.insert([])} default values`
+        for (const effect of [sql.batch([none]), sql.explain(none), engine === "native" ? sql.counters(none) : none]) {
+          assert.strictEqual((yield* reasonOf<unknown, unknown, never>(effect)).reason, "InvalidParameter")
+        }
+        const many = Array.from({ length: 70_000 }, (_, id) => ({ id }))
+        const tooMany = sql`update t set b = 1 from ${sql.updateValues(many, "v")}`
+        assert.strictEqual((yield* reasonOf(tooMany)).reason, "InvalidParameter")
         const error = yield* Effect.flip(statements[0]!)
         assert.match(error.message, /sql\.insert was given no rows/)
         assert.deepStrictEqual(yield* sql`select count(*) as n from t`, [{ n: 0 }])

@@ -543,6 +543,25 @@ describe("untrusted", () => {
     })
   )
 
+  it.scopedLive("a bound that is none is refused, instead of bounding nothing", () =>
+    Effect.gen(function* () {
+      const filename = yield* shop()
+      const wrong: ReadonlyArray<Config> = [
+        { maxRows: NaN },
+        { maxRows: -1 },
+        { maxBytes: "many" as never },
+        { maxExpandedText: NaN },
+        { deadline: "soon" as never },
+        { deadline: -1 }
+      ]
+      for (const config of wrong) {
+        assert.strictEqual((yield* reasonOf(openUntrusted(filename, config))).reason, "InvalidParameter")
+      }
+      const sql = yield* openUntrusted(filename, { maxRows: Infinity })
+      assert.isFalse((yield* sql.query("select 1")).truncated)
+    })
+  )
+
   it.scopedLive("a result is cut at the row cap, and says so; one that just fits does not", () =>
     Effect.gen(function* () {
       const sql = yield* openUntrusted(yield* shop(), { maxRows: 10 })

@@ -32,7 +32,14 @@ export const impossible = (segments: Segments): SqlError | undefined => {
 
 /** A helper in the words of a statement. */
 class Spelled implements Statement.Fragment {
-  constructor(readonly segments: Segments) {}
+  constructor(
+    private readonly words: Segments,
+    private readonly returned: Segments = []
+  ) {}
+
+  get segments(): Segments {
+    return [...this.words, ...this.returned]
+  }
 
   get [Statement.FragmentId]() {
     return identity
@@ -41,7 +48,7 @@ class Spelled implements Statement.Fragment {
   returning(what: Returned): Spelled {
     const list =
       typeof what === "string" ? [literal(what)] : Statement.isFragment(what) ? what.segments : [identifier(what.value)]
-    return new Spelled([...this.segments, literal(" RETURNING "), ...list])
+    return new Spelled(this.words, [literal(" RETURNING "), ...list])
   }
 }
 
@@ -55,8 +62,11 @@ const refusal = (message: string): Spelled => {
 const isExpression = (value: unknown): value is Statement.Fragment =>
   Statement.isFragment(value) && !(value.segments.length === 1 && value.segments[0]!._tag === "Parameter")
 
+/** Its own: a column may be called `constructor`. */
+const cell = (row: Row, column: string): unknown => (Object.hasOwn(row, column) ? row[column] : undefined)
+
 const hasExpression = (rows: ReadonlyArray<Row>, columns: ReadonlyArray<string>): boolean =>
-  rows.some((row) => columns.some((column) => isExpression(row[column])))
+  rows.some((row) => columns.some((column) => isExpression(cell(row, column))))
 
 const valueOf = (value: unknown): Segments =>
   Statement.isFragment(value) ? value.segments : [{ _tag: "Parameter", value: value ?? null }]
@@ -81,13 +91,19 @@ const columnsOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
   return columns
 }
 
-/** The compiler goes by the first row. What any row lacks is NULL. */
+/** The compiler goes by the first row, and takes for a column what a row has from its prototype. What a row lacks is NULL. */
 const withColumns = (rows: ReadonlyArray<Row>, columns: ReadonlyArray<string>): ReadonlyArray<Row> => {
+  const filled = (row: Row): Row => Object.fromEntries(columns.map((column) => [column, cell(row, column)]))
   const [first, ...others] = rows
-  return Object.keys(first!).length === columns.length
-    ? rows
-    : [Object.fromEntries(columns.map((column) => [column, first![column]])), ...others]
+  return columns.some((column) => column in Object.prototype)
+    ? rows.map(filled)
+    : Object.keys(first!).length === columns.length
+      ? rows
+      : [filled(first!), ...others]
 }
+
+/** More than any SQLite or Db2 takes; with twice as many the compiler runs out of stack. */
+const mostValues = 65_535
 
 type Helpers = Pick<Statement.Constructor, "insert" | "update" | "updateValues">
 
@@ -106,7 +122,7 @@ export const helpers = (upstream: Statement.Constructor): Helpers => {
       ? new Spelled([
           ...inParentheses(columns.map((column) => [identifier(column)])),
           literal(" VALUES "),
-          ...list(rows.map((row) => inParentheses(columns.map((column) => valueOf(row[column])))))
+          ...list(rows.map((row) => inParentheses(columns.map((column) => valueOf(cell(row, column))))))
         ])
       : upstream.insert(withColumns(rows, columns))
   }
@@ -125,6 +141,9 @@ export const helpers = (upstream: Statement.Constructor): Helpers => {
     const columns = columnsOf(rows)
     if (columns.length === 0) {
       return refusal("sql.updateValues was given no rows, or rows without columns: leave the statement out")
+    }
+    if (rows.length * columns.length > mostValues) {
+      return refusal("sql.updateValues was given more values than a statement can have: do it in parts")
     }
     return hasExpression(rows, columns)
       ? refusal("sql.updateValues takes values only: write an expression into the statement itself")

@@ -1,7 +1,7 @@
 /** `SqliteClient.batch`: several statements in one round trip and one transaction. */
 import { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
-import { type SqlClient, SqlFailure } from "@sluice/sql"
+import { type SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { Settled } from "./batchValue.js"
 import type { BatchResult, BatchStatement } from "./messages.js"
@@ -100,9 +100,13 @@ export const makeBatch =
   (onWriter: OnWriter, client: SqlClient.SqlClient, compiler: Statement.Compiler) =>
   (transformRows: TransformRows) => ({
     batch: (statements: ReadonlyArray<Statement.Fragment | string>): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
-      const members = each(statements, (statement) =>
-        typeof statement === "string" ? member(statement, []) : member(...compiler.compile(statement, false))
-      )
+      const members = each(statements, (statement) => {
+        const compiled = SqlTransport.compile(compiler, statement)
+        if (compiled instanceof SqlError) {
+          throw compiled
+        }
+        return member(...compiled)
+      })
       const answerOf = (
         result: Settled<BatchResult>,
         sent: ReadonlyArray<BatchStatement>,

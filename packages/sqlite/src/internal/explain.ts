@@ -1,7 +1,7 @@
 /** How SQLite would run a statement, as a tree: EXPLAIN QUERY PLAN. */
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
-import { type SqlClient, SqlFailure } from "@sluice/sql"
+import { type SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import { firstStatement } from "./split.js"
 
@@ -38,7 +38,11 @@ export const makeExplain =
   (client: SqlClient.SqlClient, compiler: Statement.Compiler) =>
   (statement: Statement.Fragment | string): Effect.Effect<ReadonlyArray<PlanNode>, SqlError> =>
     Effect.suspend(() => {
-      const [text, params] = typeof statement === "string" ? [statement, []] : compiler.compile(statement, false)
+      const compiled = SqlTransport.compile(compiler, statement)
+      if (compiled instanceof SqlError) {
+        return Effect.fail(compiled)
+      }
+      const [text, params] = compiled
       const only = firstStatement(text)
       // What comes behind the first statement would be run, and not explained.
       if (only === undefined || only.tail !== "") {

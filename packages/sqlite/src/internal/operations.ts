@@ -1,5 +1,5 @@
 /** What the SQLite client has beyond `SqlClient`: made from the client and its transport. */
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
 import { type SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Duration from "effect/Duration"
@@ -73,8 +73,11 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
 
     counters: (statement: Statement.Fragment | string): Effect.Effect<StatementCounters, SqlError> =>
       Effect.suspend(() => {
-        const [text, params] =
-          typeof statement === "string" ? [statement, []] : transport.compiler.compile(statement, false)
+        const compiled = SqlTransport.compile(transport.compiler, statement)
+        if (compiled instanceof SqlError) {
+          return Effect.fail(compiled)
+        }
+        const [text, params] = compiled
         const counted = SqlTransport.request(text, { params, transaction: "free", counters: true })
         const run = onWriter((session, { deadline }) => session.run({ ...counted, deadline }), [text])
         return engine.kind === "portable"

@@ -1,10 +1,11 @@
 /** SQL from strangers: what their client is opened with, and queries that say what was cut off. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlClient, SqlTransport } from "@sluice/sql"
+import { SqlClient, SqlFailure, SqlTransport } from "@sluice/sql"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqliteClientConfig } from "../SqliteClient.js"
 import type { UntrustedRules } from "./opening.js"
+import { isDuration } from "./wrongConfig.js"
 
 /**
  * How a database is opened for SQL from strangers. `limits` are those of `SqliteTransport`, with other defaults: `length`
@@ -84,6 +85,21 @@ export const boundsOf = (config: UntrustedConfig): Bounds => ({
   expandedText: config.maxExpandedText ?? 10 * (config.maxText ?? 10_000),
   deadline: config.deadline ?? "5 seconds"
 })
+
+/** A bound that is no number would bound nothing. */
+export const wrongBounds = (config: UntrustedConfig): SqlError | undefined => {
+  const bounds = ["maxRows", "maxBytes", "maxColumns", "maxText", "maxExpandedText"] as const
+  const wrong = bounds.find(
+    (name) => config[name] !== undefined && !(typeof config[name] === "number" && config[name] >= 0)
+  )
+  const message =
+    wrong !== undefined
+      ? `${wrong} must be a number from 0 on, not ${String(config[wrong])}`
+      : config.deadline !== undefined && !isDuration(config.deadline)
+        ? "deadline must be a duration from 0 on"
+        : undefined
+  return message === undefined ? undefined : SqlFailure.make({ reason: "InvalidParameter", message })
+}
 
 /** A page has more than the values; and what is cut must have come. */
 export const rulesOf = ({ bytes, columns, expandedText, rows, text }: Bounds): UntrustedRules => ({

@@ -21,23 +21,25 @@ const isCount = (value: unknown, from: number): boolean =>
   Number.isInteger(value) && (value as number) >= from && (value as number) <= highest
 
 /** Effect takes what is below zero for zero. */
-const isDuration = (value: unknown): boolean =>
+export const isDuration = (value: unknown): boolean =>
   Option.isSome(Duration.decodeUnknown(value)) &&
   (typeof value === "number" || typeof value === "bigint"
     ? value >= 0
-    : typeof value !== "string" || !value.startsWith("-"))
+    : Array.isArray(value)
+      ? value.every((part) => part >= 0)
+      : typeof value !== "string" || !value.startsWith("-"))
 
 const why = (config: Config): string | undefined => {
   for (const name of ["engine", "onClose"] as const) {
     const known: ReadonlyArray<unknown> = words[name]
     if (config[name] !== undefined && !known.includes(config[name])) {
-      return `${name} must be one of ${known.join(", ")}, not ${config[name]}`
+      return `${name} must be one of ${known.join(", ")}, not ${String(config[name])}`
     }
   }
   for (const name of ["readers", "progressSteps"] as const) {
     const value = config[name]
     if (value !== undefined && !isCount(value, counts[name])) {
-      return `${name} must be a whole number from ${counts[name]} on, not ${value}`
+      return `${name} must be a whole number from ${counts[name]} to ${highest}, not ${String(value)}`
     }
   }
   for (const name of ["busyTimeout", "grace"] as const) {
@@ -51,7 +53,7 @@ const why = (config: Config): string | undefined => {
       return `There is no limit ${name}; there are ${known.join(", ")}`
     }
     if (value !== undefined && !isCount(value, 0)) {
-      return `The limit ${name} must be a whole number from 0 on`
+      return `The limit ${name} must be a whole number from 0 to ${highest}`
     }
   }
   return undefined
