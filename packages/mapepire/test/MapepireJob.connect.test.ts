@@ -300,7 +300,9 @@ describe("MapepireJob: signing on", () => {
         "127.0.0.1:1",
         "[::1]",
         "a\\b",
-        "a%2fb"
+        "a%2fb",
+        "fe80::1%eth0",
+        "999.1.1.1"
       ]
       for (const host of odd) {
         assert.strictEqual((yield* failing({ ...daemon.config, host })).reason, "InvalidParameter", host)

@@ -96,6 +96,16 @@ describe("statements that stay with the job", () => {
     assert.isTrue(staysWithJob("values qcmdexc(cast(? as varchar(99)))", [["dspjob"]]))
   })
 
+  it("a command of a million blanks, and ten thousand commands, are read in no time", () => {
+    const before = performance.now()
+    assert.isFalse(staysWithJob("call qcmdexc(?)", [[" ".repeat(1_000_000)]]))
+    assert.isTrue(staysWithJob("call qcmdexc(?)", [[`${" ".repeat(1_000_000)}?? chglibl x`]]))
+    assert.isFalse(
+      staysWithJob(`values ${"qcmdexc(?),".repeat(10_000)}1`, [Array.from({ length: 10_000 }, () => "dspjob")])
+    )
+    assert.isBelow(performance.now() - before, 5_000)
+  })
+
   it.scopedLive("are refused on a session that others get next, also in a transaction", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

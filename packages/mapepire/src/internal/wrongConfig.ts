@@ -3,6 +3,7 @@ import { isIPv6 } from "node:net"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Config } from "../MapepireTransport.js"
 import { badConfig } from "./failure.js"
+import { addressOf } from "./webSocket.js"
 import { isIsolation, noSuchIsolation } from "./transport/transactions.js"
 
 const isCount = (value: number): boolean => Number.isInteger(value) && value >= 1
@@ -18,7 +19,13 @@ export const wrongAddress = (config: Pick<Config, "host" | "port" | "path">): Sq
   if (!isCount(port) || port > 65_535) {
     return badConfig(`port must be a whole number from 1 to 65535, not ${port}`)
   }
-  return path.startsWith("/") ? undefined : badConfig("path must begin with a slash")
+  if (!path.startsWith("/")) {
+    return badConfig("path must begin with a slash")
+  }
+  // Such as 999.1.1.1, or an address with a zone, which no URL has.
+  return URL.canParse(addressOf({ host, port, secure: true }) + path)
+    ? undefined
+    : badConfig("host can be in no address")
 }
 
 /** Why there can be no such sessions. */

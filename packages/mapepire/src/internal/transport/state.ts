@@ -59,7 +59,7 @@ const verbStays = (tokens: ReadonlyArray<Token>, at: number): boolean => {
 type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
 /** Whether a routine is called here that leaves something behind. */
-const callStays = (tokens: ReadonlyArray<Token>, at: number, rows: Rows): boolean => {
+const callStays = (tokens: ReadonlyArray<Token>, at: number, rows: Rows, markers: ReadonlyArray<Token>): boolean => {
   if (!isSign(tokens[at + 1], "(")) {
     return false
   }
@@ -71,7 +71,7 @@ const callStays = (tokens: ReadonlyArray<Token>, at: number, rows: Rows): boolea
   const value = isSign(tokens[at + 3], "=") && isSign(tokens[at + 4], ">") ? at + 5 : at + 2
   const complete = isSign(tokens[value + 1], ",", ")")
   if (tokens[value]?.kind === "marker" && complete) {
-    const marker = tokens.slice(0, value).filter(({ kind }) => kind === "marker").length
+    const marker = markers.indexOf(tokens[value])
     return rows.some(({ [marker]: given }) => typeof given === "string" && commandStays(given, true))
   }
   const command = textOf(tokens[value])
@@ -85,9 +85,11 @@ export const staysWithJob = (text: string, rows: Rows = []): boolean => {
     return false
   }
   const tokens = tokensOf(sql)
+  const markers = tokens.filter(({ kind }) => kind === "marker")
   return (
     !runsNothing(tokens) &&
-    (beginnings(tokens).some((at) => verbStays(tokens, at)) || tokens.some((_, at) => callStays(tokens, at, rows)))
+    (beginnings(tokens).some((at) => verbStays(tokens, at)) ||
+      tokens.some((_, at) => callStays(tokens, at, rows, markers)))
   )
 }
 
