@@ -78,8 +78,8 @@ export interface SqlClient extends EffectSql.SqlClient {
   /**
    * Does what only the transport can do on its own session, as one statement is done: on a session that nobody else uses,
    * inside a transaction on its session and in turn, and not later than the deadline in `request`, which has the fiber's
-   * settings and, as `transaction`, whether one must be open. With `texts` it is told of as the batch of these statements, in spans and metrics, and `statementTimeout`
-   * counts.
+   * settings and, as `transaction`, whether one must be open. With `texts` it is told of as the batch of these statements, in
+   * spans and metrics, and `statementTimeout` counts.
    */
   readonly onSession: <A, E, R>(
     use: (session: SqlTransport.Session, request: SqlTransport.SqlRequest) => Effect.Effect<A, E, R>,

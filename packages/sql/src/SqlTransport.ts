@@ -22,7 +22,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
-import * as compiler from "./internal/compiler.js"
+import * as compilers from "./internal/compiler.js"
 import { impossible } from "./internal/helpers.js"
 import * as primitives from "./internal/primitives.js"
 import * as internal from "./internal/stoppable.js"
@@ -352,7 +352,7 @@ export const request = (text: string, options?: Partial<SqlRequest>): SqlRequest
  * @since 0.1.0
  * @category constructors
  */
-export const sqliteCompiler: (transformQueryNames?: (name: string) => string) => Compiler = compiler.sqliteCompiler
+export const sqliteCompiler: (transformQueryNames?: (name: string) => string) => Compiler = compilers.sqliteCompiler
 
 /**
  * A statement's text and parameters, for whoever runs it without the client; or why it cannot be sent, as `sql.insert([])`.

@@ -2,6 +2,7 @@
  * Attempts to sign on. Whether a password is wrong only the daemon's answer tells, and one that nobody has waited for
  * tells it as well: so an attempt goes on for a while when its caller leaves, and is closed once it is known.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -67,8 +68,4 @@ export class Attempts {
 }
 
 /** In real time, as the daemon takes it. */
-const passed = (millis: number): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    const timer = setTimeout(() => resume(Effect.void), millis)
-    return Effect.sync(() => clearTimeout(timer))
-  })
+const passed = (millis: number): Effect.Effect<void> => Effect.withClock(Effect.sleep(millis), Clock.make())
