@@ -3,9 +3,10 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { build } from "esbuild"
 import { checkPublish } from "./check-publish.mjs"
+import { declarationsOf } from "./lib/declarations.mjs"
 import { fail, folderOf, Found, json, npm, pack, published, require, root } from "./lib/workspace.mjs"
 
 const tsc = require.resolve("typescript/bin/tsc")
@@ -26,10 +27,10 @@ const checkContents = (name, paths, pump) => {
       fail(`@sluice/${name}: ${path} has no business in the tarball`)
     }
     if (path.startsWith("dist/") && path.endsWith(".js") && !path.endsWith("/bundle.js")) {
-      has(path.replace(/\.js$/, ".d.ts"))
       has(path.replace(/^dist\/(.*)\.js$/, "src/$1.ts"))
     }
   }
+  for (const path of declarationsOf(folderOf(name))) has(relative(folderOf(name), path))
   if (name === "sqlite") {
     has("dist/internal/worker/bundle.js")
     const alone = paths.find((path) => /^dist\/internal\/worker\/(?!bundle\.js$)/.test(path))
