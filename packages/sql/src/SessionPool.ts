@@ -95,6 +95,8 @@ export interface Lease {
   readonly session: Session
   /** Gives the session back. Never fails, never waits. */
   readonly release: Effect.Effect<void>
+  /** The same in the moment of the call, for the end of an Effect that is about to succeed. */
+  readonly unsafeRelease: () => void
   /**
    * Gives the session back as not usable: it is lent no more and is closed, in the background, once nobody else has a
    * lease on it. Another is opened when one is needed. Never fails, never waits.
@@ -152,6 +154,11 @@ export interface SessionPool {
    * waits; otherwise undefined. Nothing is to be given back. Nothing is validated, so pools with `onAcquire` have none.
    */
   readonly unsafeShare: () => Session | undefined
+  /**
+   * The fast path of all pools: the lease that `lease` would give without a wait, in the moment of the call; undefined where
+   * somebody waits already, no session is free, or it has to be validated first. To be called where interruption is off.
+   */
+  readonly unsafeLease: (kind: Kind, holder: string) => Lease | undefined
   /**
    * A lease that is not scoped. Fails with reason `PoolTimeout` (naming the holders) or `Closed`, or as `connect` failed.
    *

@@ -383,3 +383,34 @@ describe("SessionPool: waiting", () => {
     })
   )
 })
+
+describe("SessionPool: unsafeLease", () => {
+  it.scoped("gives what lease gives where nothing is to be waited for, to be given back at once", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ max: 1, sharing: { multiplex: 2 } })
+      assert.isUndefined(pool.unsafeLease("shared", "a")) // none is open
+      const first = yield* pool.lease("shared", "a")
+      const second = pool.unsafeLease("shared", "b")
+      assert.strictEqual(second?.session, first.session)
+      assert.isUndefined(pool.unsafeLease("shared", "c")) // no more than two
+      const exclusive = yield* taker(pool, "exclusive", "d")
+      second!.unsafeRelease()
+      second!.unsafeRelease() // only the first call counts
+      assert.isUndefined(pool.unsafeLease("shared", "e")) // somebody waits
+      assert.deepInclude(yield* pool.statistics, { leases: 1, waiting: 1, lent: 2 })
+      first.unsafeRelease()
+      yield* Effect.flatMap(Fiber.join(exclusive), (lease) => lease.release)
+      assert.isDefined(pool.unsafeLease("exclusive", "f"))
+    })
+  )
+
+  it.scoped("gives no session that has to prove itself first", () =>
+    Effect.gen(function* () {
+      const db = new FakeDatabase()
+      const pool = yield* db.pool({ min: 1, max: 1, onAcquire: () => Effect.succeed(true) })
+      assert.isUndefined(pool.unsafeLease("exclusive", "a"))
+      assert.strictEqual((yield* pool.statistics).leases, 0)
+    })
+  )
+})

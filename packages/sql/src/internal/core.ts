@@ -17,7 +17,7 @@ import { type AnyFiber, withFiber } from "./fiber.js"
 import type { Level } from "./level.js"
 import { failAfterLoss, failIn } from "./lost.js"
 import type { Telemetry } from "./observe.js"
-import { timed, type Timer } from "./operationMetrics.js"
+import type { Timer } from "./operationMetrics.js"
 import { uninterruptibleMask } from "./primitives.js"
 import { Requesters } from "./requesters.js"
 import { Routing } from "./routing.js"
@@ -60,6 +60,10 @@ const nothing: Said = {
   deadline: Infinity,
   integers: "number"
 }
+
+/** A statement by itself has begun a transaction, and not ended it. */
+const isLeftOpen = (request: BoundedRequest, answer: SqlTransport.Answer): boolean =>
+  answer.inTransaction && request.transaction === "none"
 
 export class Core {
   readonly routing = new Routing()
@@ -193,12 +197,12 @@ export class Core {
     const pool = this.poolFor(request.text)
     const session = this.fifo ? pool.unsafeShare() : undefined
     if (session === undefined) {
-      return timed(timer, this.runWaiting(fiber, request, use))
+      return this.runLeased(fiber, request, use, timer)
     }
     return Effect.matchCauseEffect(bounded(request, session, session.run(request)), {
       onFailure: (cause) => {
         if (Cause.isFailType(cause) && cause.error === SqlTransport.insideTransaction) {
-          return timed(timer, this.runWaiting(fiber, request, use))
+          return this.runLeased(fiber, request, use, timer)
         }
         timer?.failed(cause)
         return failAfterLoss(cause)
@@ -206,11 +210,58 @@ export class Core {
       onSuccess: (answer) => {
         if (this.isMisread(pool, answer)) {
           this.learn(request.text, answer)
-          return timed(timer, this.runWaiting(fiber, request, use))
+          return this.runLeased(fiber, request, use, timer)
         }
         timer?.answered(answer)
         return this.answered(session, request, answer, use)
       }
+    })
+  }
+
+  /** With a lease, which most often is to be had at once: in as few steps as that allows. */
+  private runLeased<A>(
+    fiber: AnyFiber,
+    request: BoundedRequest,
+    use: (answer: SqlTransport.Answer) => A,
+    timer: Timer | undefined
+  ): Effect.Effect<A, SqlError> {
+    const pool = this.poolFor(request.text)
+    return uninterruptibleMask((restore) => {
+      timer?.start()
+      const run = (lease: SessionPool.Lease): Effect.Effect<A, SqlError> => {
+        const { session } = lease
+        return Effect.matchCauseEffect(restore(bounded(request, session, session.run(request))), {
+          onFailure: (cause) => {
+            timer?.failed(cause)
+            return Effect.ensuring(failAfterLoss(cause), lease.release)
+          },
+          onSuccess: (answer) => {
+            if (this.isMisread(pool, answer)) {
+              lease.unsafeRelease()
+              this.learn(request.text, answer)
+              return restore(this.runLeased(fiber, request, use, timer))
+            }
+            timer?.ended(answer.error)
+            if (isLeftOpen(request, answer)) {
+              return Effect.ensuring(restore(this.answered(session, request, answer, use)), lease.release)
+            }
+            lease.unsafeRelease()
+            return this.answered(session, request, answer, use)
+          }
+        })
+      }
+      const lease = pool.unsafeLease("shared", nameOf(fiber))
+      if (lease !== undefined) {
+        return run(lease)
+      }
+      const { text, until } = request
+      return Effect.matchCauseEffect(this.lease(fiber, restore, pool, "shared", { text, deadline: until }), {
+        onFailure: (cause) => {
+          timer?.failed(cause)
+          return Effect.failCause(cause)
+        },
+        onSuccess: run
+      })
     })
   }
 
@@ -221,7 +272,7 @@ export class Core {
     use: (answer: SqlTransport.Answer) => A
   ): Effect.Effect<A, SqlError> {
     this.learn(request.text, answer)
-    if (answer.inTransaction && request.transaction === "none") {
+    if (isLeftOpen(request, answer)) {
       return Effect.zipRight(this.transport.transactions.rollback(session), Effect.fail(leftOpen(request.text)))
     }
     return answer.error === undefined ? Effect.succeed(use(answer)) : Effect.fail(answer.error)
@@ -248,25 +299,6 @@ export class Core {
   private poolFor(text: string): SessionPool.SessionPool {
     const { read, write } = this.pools
     return read !== undefined && this.routing.mayRead(text) === true ? read : write
-  }
-
-  /** The slow path: waits for a session, keeps it while the statement runs. */
-  private runWaiting<A>(
-    fiber: AnyFiber,
-    request: BoundedRequest,
-    use: (answer: SqlTransport.Answer) => A
-  ): Effect.Effect<A, SqlError> {
-    const pool = this.poolFor(request.text)
-    let misread = false
-    const run = this.withSession(fiber, request, pool, (session) =>
-      Effect.flatMap(bounded(request, session, session.run(request)), (answer) => {
-        misread = this.isMisread(pool, answer)
-        return this.answered(session, request, answer, use)
-      })
-    )
-    return pool === this.pools.write
-      ? run
-      : Effect.flatMap(run, (result) => (misread ? this.runWaiting(fiber, request, use) : Effect.succeed(result)))
   }
 
   private withSession<A, R>(

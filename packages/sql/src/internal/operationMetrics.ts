@@ -1,12 +1,10 @@
 /** OpenTelemetry's `db.client.operation.duration` for one client. */
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as MetricHook from "effect/MetricHook"
 import * as Option from "effect/Option"
 import * as SqlFailure from "../SqlFailure.js"
 import type * as SqlTransport from "../SqlTransport.js"
-import { thenAlways, uninterruptibleMask } from "./primitives.js"
 import { durations, type Tags } from "./metrics.js"
 
 /** What is told of a failure: `error.type` and `db.response.status_code`. */
@@ -88,22 +86,17 @@ export class Timer {
     this.metrics.failure(this.operation, seconds, cause)
   }
 
-  /** By the clock, from start to end, interrupts included. */
-  around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
-      this.started ||= performance.now()
-      return uninterruptibleMask((restore) =>
-        thenAlways(restore(effect), (exit) => {
-          if (Exit.isFailure(exit)) {
-            this.failed(exit.cause)
-          } else {
-            this.metrics.success(this.operation, (performance.now() - this.started) / 1000)
-          }
-        })
-      )
-    })
+  /** Counts by the clock from now on. */
+  start(): void {
+    this.started ||= performance.now()
+  }
+
+  /** With or without an error in the answer; by the clock. */
+  ended(error: SqlError | undefined): void {
+    if (error === undefined) {
+      this.metrics.success(this.operation, (performance.now() - this.started) / 1000)
+    } else {
+      this.failed(Cause.fail(error))
+    }
   }
 }
-
-export const timed = <A, E, R>(timer: Timer | undefined, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  timer === undefined ? effect : timer.around(effect)

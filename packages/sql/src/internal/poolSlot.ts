@@ -85,8 +85,10 @@ export class HeldLease implements Lease {
   }
 
   get release(): Effect.Effect<void> {
-    return Effect.sync(() => this.end(true))
+    return Effect.sync(this.unsafeRelease)
   }
+
+  readonly unsafeRelease = (): void => this.end(true)
 
   get retire(): Effect.Effect<void> {
     return Effect.sync(() => this.end(false))

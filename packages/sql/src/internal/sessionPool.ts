@@ -81,6 +81,18 @@ class Pool implements SessionPool, Lender {
     return slot.session
   }
 
+  readonly unsafeLease = (kind: Kind, holder: string): Lease | undefined => {
+    const slot = this.waiters.head === undefined ? this.slots.pick(kind) : undefined
+    if (slot === undefined || this.mustPrepare(slot)) {
+      return undefined
+    }
+    if (kind === "shared") {
+      this.growBeyond(slot)
+    }
+    this.metrics?.waited(0)
+    return this.slots.lend(this, slot, kind, holder)
+  }
+
   readonly lease = (
     kind: Kind,
     holder: string,
@@ -88,15 +100,8 @@ class Pool implements SessionPool, Lender {
     refusal?: Refusal
   ): Effect.Effect<Lease, SqlError> =>
     withFiber((fiber) => {
-      const slot = this.waiters.head === undefined ? this.slots.pick(kind) : undefined
-      if (slot === undefined || this.mustPrepare(slot)) {
-        return this.queue(kind, holder, wait, clockOf(fiber), refusal)
-      }
-      if (kind === "shared") {
-        this.growBeyond(slot)
-      }
-      this.metrics?.waited(0)
-      return Effect.succeed(this.slots.lend(this, slot, kind, holder))
+      const lease = this.unsafeLease(kind, holder)
+      return lease === undefined ? this.queue(kind, holder, wait, clockOf(fiber), refusal) : Effect.succeed(lease)
     })
 
   readonly scoped = (kind: Kind, holder: string): Effect.Effect<Lease, SqlError, Scope.Scope> =>

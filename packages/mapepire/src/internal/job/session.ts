@@ -43,6 +43,9 @@ export interface SessionOptions {
   readonly rows: Omit<RowOptions, "integers" | "shape">
 }
 
+/** Output parameters of everything but a CALL. */
+const none = "[]"
+
 export class JobSession implements SqlTransport.Session {
   readonly keepsContract = true
   private readonly handles: Handles
@@ -415,7 +418,7 @@ export class JobSession implements SqlTransport.Session {
       : this.refusalOfRun(frame, statement)
     const unread =
       decoder === undefined && frame.success && hasRows(frame) ? failure.rowsOfNothing(statement) : undefined
-    const outputs = frame.outputs === undefined ? [] : this.outputs(frame.outputs, request)
+    const outputs = frame.outputs === undefined || frame.outputs === none ? [] : this.outputs(frame.outputs, request)
     const count = frame.body.update_count
     return new JobAnswer({
       decoder,
