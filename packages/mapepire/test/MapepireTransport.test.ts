@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { MapepireClient, MapepireJob, MapepireTransport } from "@sluice/mapepire"
 import { SqlClient, SqlFailure, type SqlTransport } from "@sluice/sql"
-import { ConfigProvider, Effect, Redacted } from "effect"
+import { ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { onOpen } from "../src/internal/transport/onOpen.js"
 import type { PoolSession } from "../src/MapepireJob.js"
 
@@ -174,6 +174,22 @@ describe("configuration", () => {
           assert.strictEqual(failed.reason, "InvalidParameter")
           assert.include(failed.message, `${name} must be`)
         }
+      }
+    })
+  )
+
+  it.scoped("the client's own options are what they should be", () =>
+    Effect.gen(function* () {
+      const wrong: ReadonlyArray<readonly [name: string, options: object]> = [
+        ["statementTimeout", { statementTimeout: "soon" }],
+        ["prefetch", { prefetch: 0.5 }],
+        ["pool.acquireTimeout", { pool: { acquireTimeout: NaN } }],
+        ["pool.max", { pool: { max: 4 } }]
+      ]
+      for (const [name, options] of wrong) {
+        const failed = SqlFailure.from(yield* Effect.flip(Layer.build(MapepireClient.layer({ ...config, ...options }))))
+        assert.strictEqual(failed.reason, "InvalidParameter")
+        assert.include(failed.message, name)
       }
     })
   )

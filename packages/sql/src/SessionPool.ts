@@ -196,7 +196,8 @@ export interface SessionPool {
 
 /**
  * Makes a pool that lives as long as the scope. Fails as `connect` does if `min` is above 0 and the first sessions cannot
- * be opened, and with reason `InvalidParameter` if `max` or `multiplex` is not a whole number of at least 1.
+ * be opened, and with reason `InvalidParameter` if `max` or `multiplex` is not a whole number of at least 1, or a setting
+ * is none.
  *
  * When the scope is closed: who waits fails with reason `Closed`, and so does everybody who comes later; all sessions
  * are closed, also those that are still held. Everything that was added to the scope after the pool has been closed

@@ -180,7 +180,8 @@ export interface Options {
 }
 
 /**
- * A client over the transport in the context. Fails with a typed error when the first session cannot be opened.
+ * A client over the transport in the context. Fails with a typed error when the first session cannot be opened, and with
+ * reason `InvalidParameter`, before anything is opened, for an option that is none.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as SqlFailure from "@sluice/sql/SqlFailure"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -37,6 +38,16 @@ describe("SessionPool: connecting", () => {
       assert.strictEqual(yield* reasonOf(db.pool({ max: 0 })), "InvalidParameter")
       assert.strictEqual(yield* reasonOf(db.pool({ max: 1.5 })), "InvalidParameter")
       assert.strictEqual(yield* reasonOf(db.pool({ sharing: { multiplex: 0 } })), "InvalidParameter")
+      assert.strictEqual(yield* reasonOf(db.pool({ min: NaN })), "InvalidParameter")
+      assert.strictEqual(yield* reasonOf(db.pool({ min: -1 })), "InvalidParameter")
+      for (const name of ["acquireTimeout", "idleTimeout", "maxLifetime", "bypassWindow"] as const) {
+        for (const value of ["soon", "-1 second", -1, NaN]) {
+          const failure = yield* Effect.flip(db.pool({ min: 1, [name]: value }))
+          assert.strictEqual(SqlFailure.from(failure).reason, "InvalidParameter", name)
+          assert.include(SqlFailure.from(failure).message, `Pool "fake": ${name} must be`)
+        }
+      }
+      assert.strictEqual(db.attempts, 0)
     })
   )
 

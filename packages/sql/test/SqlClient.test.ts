@@ -45,6 +45,33 @@ describe("SqlClient", () => {
     }).pipe(Effect.provide(SqlClient.layer), Effect.provide(seen.layer))
   })
 
+  it.effect("refuses options that are none, before it opens anything", () =>
+    Effect.gen(function* () {
+      const durations = ["soon", "-1 second", -1, NaN, null]
+      const wrong: Record<string, ReadonlyArray<unknown>> = {
+        statementTimeout: durations,
+        prefetch: [NaN, 0.5, Infinity, "many", null],
+        "pool.min": [NaN, -1, 0.5, "many", null],
+        "pool.max": [0, 1],
+        "pool.acquireTimeout": durations,
+        "pool.idleTimeout": durations,
+        "pool.maxLifetime": durations,
+        "pool.bypassWindow": durations
+      }
+      for (const [name, values] of Object.entries(wrong)) {
+        const [option, inner] = name.split(".") as [string, string | undefined]
+        for (const value of values) {
+          const options = { [option]: inner === undefined ? value : { [inner]: value } }
+          const seen = fake()
+          const failure = yield* reasonOf(Layer.build(SqlClient.layerWith(options).pipe(Layer.provide(seen.layer))))
+          assert.strictEqual(failure.reason, "InvalidParameter", `${name}: ${String(value)}`)
+          assert.include(failure.message, name)
+          assert.lengthOf(seen.sessions, 0)
+        }
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("sends text and parameters, hands out objects, arrays and the raw answer", () =>
     using({ run: () => Effect.succeed(answer([{ a: 1 }])) }, (sql, seen) =>
       Effect.gen(function* () {

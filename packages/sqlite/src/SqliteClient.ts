@@ -32,6 +32,7 @@ import * as operations from "./internal/operations.js"
 import * as untrusted from "./internal/untrusted.js"
 import type { UntrustedRules } from "./internal/opening.js"
 import type { UntrustedConfig } from "./internal/untrusted.js"
+import { wrongClientConfig } from "./internal/wrongConfig.js"
 import * as SqliteTransport from "./SqliteTransport.js"
 
 /**
@@ -257,6 +258,10 @@ const makeWith = (
   rules: UntrustedRules | undefined
 ): Effect.Effect<SqliteClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
+    const wrong = wrongClientConfig(config)
+    if (wrong !== undefined) {
+      return yield* Effect.fail(wrong)
+    }
     const transport = SqliteTransport.make(
       { ...config, statementCacheSize: config.statementCacheSize ?? config.prepareCacheSize },
       rules

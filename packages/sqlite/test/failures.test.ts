@@ -334,25 +334,97 @@ onEngines("failures say what is true, and what to do", (engine) => {
 
   it.scopedLive("an option that is none", () =>
     Effect.gen(function* () {
-      const wrong: ReadonlyArray<readonly [name: string, value: unknown]> = [
-        ["onClose", "x"],
-        ["progressSteps", 0],
-        ["progressSteps", 2 ** 31],
-        ["grace", "-1 second"],
-        ["grace", -1],
-        ["busyTimeout", "soon"],
-        ["busyTimeout", NaN],
-        ["limits", { bogus: 1 }]
-      ]
-      for (const [name, value] of wrong) {
-        const failure = yield* reasonOf(Effect.scoped(open(engine, { [name]: value })))
-        assert.strictEqual(failure.reason, "InvalidParameter", name)
-        assert.isFalse(failure.isRetryable)
-        assert.include(failure.message, name === "limits" ? "bogus" : name)
+      const durations = ["soon", "-1 second", -1, -1n, NaN, [0, -1], ["a", 1], null, {}, true]
+      const sizes = [-1, 0.5, NaN, -Infinity, "many", 2 ** 60]
+      const counts = [...sizes, Infinity, 2 ** 31]
+      const wrong: Record<string, ReadonlyArray<unknown>> = {
+        onClose: ["x", null],
+        readers: counts,
+        progressSteps: [...counts, 0],
+        busyTimeout: durations,
+        grace: durations,
+        statementCacheSize: sizes,
+        prepareCacheSize: sizes,
+        prepareCacheTTL: durations,
+        maxQueued: sizes,
+        maxQueuedBytes: sizes,
+        prefetch: [0.5, NaN, Infinity, "many", null],
+        statementTimeout: durations,
+        "limits.length": counts,
+        "limits.bogus": [1],
+        "changes.capacity": [...sizes, 0],
+        "changes.interval": durations,
+        "pool.min": [-1, 0.5, NaN, Infinity, "many"],
+        "pool.max": [0, 1],
+        "pool.acquireTimeout": durations,
+        "pool.idleTimeout": durations,
+        "pool.maxLifetime": durations,
+        "pool.bypassWindow": durations
+      }
+      for (const [name, values] of Object.entries(wrong)) {
+        const [option, inner] = name.split(".") as [string, string | undefined]
+        for (const value of values) {
+          const config = { [option]: inner === undefined ? value : { [inner]: value } }
+          const failure = yield* reasonOf(Effect.scoped(open(engine, config)))
+          const what = `${name}: ${String(value)}`
+          assert.strictEqual(failure.reason, "InvalidParameter", what)
+          assert.isFalse(failure.isRetryable, what)
+          assert.include(failure.message, option === "limits" ? inner! : name, what)
+          assert.match(failure.message, /must be (a|one of) |there are /, what)
+        }
       }
       const failure = yield* reasonOf(Effect.scoped(open("bogus" as never)))
       assert.strictEqual(failure.reason, "InvalidParameter")
       assert.include(failure.message, "engine")
+    })
+  )
+
+  it.scopedLive("no option that is none: the least, the most, and undefined", () =>
+    Effect.gen(function* () {
+      const least = yield* open(engine, {
+        readers: 0,
+        progressSteps: 1,
+        busyTimeout: 0,
+        grace: "0 millis",
+        statementCacheSize: 0,
+        prepareCacheSize: 0,
+        prepareCacheTTL: 0n,
+        maxQueued: 0,
+        maxQueuedBytes: 0,
+        prefetch: 0,
+        statementTimeout: [0, 0],
+        limits: { triggerDepth: 0 },
+        changes: { capacity: 1, interval: 0 },
+        pool: { min: 0, acquireTimeout: "5 seconds", idleTimeout: 0, maxLifetime: 0, bypassWindow: 0 }
+      })
+      assert.strictEqual((yield* reasonOf(least`select 1`)).reason, "StatementTimeout")
+      const none = yield* open(engine, {
+        statementCacheSize: undefined,
+        maxQueued: undefined,
+        changes: { capacity: undefined, interval: undefined },
+        pool: { min: undefined, acquireTimeout: undefined, max: undefined } as object
+      })
+      yield* assertIdle(none)
+      const most = yield* open(engine, {
+        progressSteps: 2 ** 31 - 1,
+        busyTimeout: Infinity,
+        grace: Infinity,
+        statementCacheSize: Infinity,
+        maxQueued: Infinity,
+        maxQueuedBytes: Infinity,
+        prefetch: 2 ** 40,
+        statementTimeout: Infinity,
+        limits: { length: 2 ** 31 - 1 },
+        changes: { capacity: Infinity, interval: Infinity },
+        pool: {
+          min: 100,
+          acquireTimeout: Infinity,
+          idleTimeout: Infinity,
+          maxLifetime: Infinity,
+          bypassWindow: Infinity
+        }
+      })
+      yield* assertIdle(most)
     })
   )
 

@@ -25,6 +25,7 @@ import type { TransformRows } from "./rows.js"
 import { Template, Templates } from "./template.js"
 import { StatementImpl, type Variant } from "./statement.js"
 import { transaction } from "./transaction.js"
+import { wrongOptions } from "./wrongOptions.js"
 
 const openPools = (
   transport: SqlTransport.SqlTransport,
@@ -71,6 +72,10 @@ export const make = (
   options: Options
 ): Effect.Effect<SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
+    const wrong = wrongOptions(options)
+    if (wrong !== undefined) {
+      return yield* Effect.fail(wrong)
+    }
     const telemetry = new Telemetry(transport, options.spanAttributes ?? {}, options.telemetry ?? {})
     const metrics = telemetry.metrics === undefined ? false : telemetry.tags
     const pools = yield* openPools(transport, options.pool ?? {}, metrics)

@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import type { Options } from "../SessionPool.js"
 import * as SqlFailure from "../SqlFailure.js"
+import { wrongSettings } from "./wrongOptions.js"
 
 export interface PoolSettings {
   readonly min: number
@@ -31,14 +32,14 @@ export const decode = (options: Options): PoolSettings => ({
 const isCount = (n: number): boolean => Number.isInteger(n) && n >= 1
 
 /** Why there can be no such pool. */
-export const invalid = (name: string, { max, width }: PoolSettings): SqlError | undefined => {
+export const invalid = (options: Options): SqlError | undefined => {
+  const { max, name, sharing } = options
+  const width = widthOf(sharing)
   const wrong = !isCount(max) ? `max ${max}` : width !== Infinity && !isCount(width) ? `multiplex ${width}` : undefined
-  return wrong === undefined
+  const why = wrong === undefined ? wrongSettings(options, "") : `${wrong} is not a whole number of at least 1`
+  return why === undefined
     ? undefined
-    : SqlFailure.make({
-        reason: "InvalidParameter",
-        message: `Pool "${name}": ${wrong} is not a whole number of at least 1`
-      })
+    : SqlFailure.make({ reason: "InvalidParameter", message: `Pool "${name}": ${why}` })
 }
 
 const format = (millis: number): string => Duration.format(Duration.millis(millis))

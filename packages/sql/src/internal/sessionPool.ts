@@ -402,11 +402,11 @@ class Pool implements SessionPool, Lender {
 export const make = (options: Options): Effect.Effect<SessionPool, SqlError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const settings = Settings.decode(options)
-      const invalid = Settings.invalid(options.name, settings)
+      const invalid = Settings.invalid(options)
       if (invalid !== undefined) {
         return yield* Effect.fail(invalid)
       }
+      const settings = Settings.decode(options)
       const pool = new Pool(options, settings, yield* Effect.runtime<never>(), yield* Effect.clock)
       yield* Effect.addFinalizer(() => pool.close)
       yield* Effect.onError(restore(pool.openMinimum), () => pool.close)

@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
+import type { SqliteClientConfig } from "../SqliteClient.js"
 import type { Config } from "../SqliteTransport.js"
 import { limitNames } from "./opening.js"
 
@@ -29,6 +30,18 @@ export const isDuration = (value: unknown): boolean =>
       ? value.every((part) => part >= 0)
       : typeof value !== "string" || !value.startsWith("-"))
 
+/** What only costs memory may be as much as there is. */
+const isSize = (value: unknown, from: number): boolean =>
+  value === Infinity || (Number.isSafeInteger(value) && (value as number) >= from)
+
+const wrongSize = (name: string, value: unknown, from: number): string | undefined =>
+  value === undefined || isSize(value, from)
+    ? undefined
+    : `${name} must be a whole number from ${from} on or Infinity, not ${String(value)}`
+
+const wrongDuration = (name: string, value: unknown): string | undefined =>
+  value === undefined || isDuration(value) ? undefined : `${name} must be a duration from 0 on`
+
 const why = (config: Config): string | undefined => {
   for (const name of ["engine", "onClose"] as const) {
     const known: ReadonlyArray<unknown> = words[name]
@@ -42,10 +55,14 @@ const why = (config: Config): string | undefined => {
       return `${name} must be a whole number from ${counts[name]} to ${highest}, not ${String(value)}`
     }
   }
-  for (const name of ["busyTimeout", "grace"] as const) {
-    if (config[name] !== undefined && !isDuration(config[name])) {
-      return `${name} must be a duration from 0 on`
-    }
+  const wrong =
+    wrongDuration("busyTimeout", config.busyTimeout) ??
+    wrongDuration("grace", config.grace) ??
+    wrongSize("statementCacheSize", config.statementCacheSize, 0) ??
+    wrongSize("maxQueued", config.maxQueued, 0) ??
+    wrongSize("maxQueuedBytes", config.maxQueuedBytes, 0)
+  if (wrong !== undefined) {
+    return wrong
   }
   const known: ReadonlyArray<string> = limitNames
   for (const [name, value] of Object.entries(config.limits ?? {})) {
@@ -59,8 +76,21 @@ const why = (config: Config): string | undefined => {
   return undefined
 }
 
+const failed = (message: string | undefined): SqlError | undefined =>
+  message === undefined ? undefined : SqlFailure.make({ reason: "InvalidParameter", message })
+
 /** The failure of a configuration that is none. */
-export const wrongConfig = (config: Config): SqlError | undefined => {
-  const message = why(config)
-  return message === undefined ? undefined : SqlFailure.make({ reason: "InvalidParameter", message })
-}
+export const wrongConfig = (config: Config): SqlError | undefined => failed(why(config))
+
+/** The same for what only the client has. */
+export const wrongClientConfig = ({
+  changes,
+  prepareCacheSize,
+  prepareCacheTTL
+}: SqliteClientConfig): SqlError | undefined =>
+  failed(
+    wrongSize("prepareCacheSize", prepareCacheSize, 0) ??
+      wrongDuration("prepareCacheTTL", prepareCacheTTL) ??
+      wrongSize("changes.capacity", changes?.capacity, 1) ??
+      wrongDuration("changes.interval", changes?.interval)
+  )
