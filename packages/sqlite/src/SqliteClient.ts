@@ -89,7 +89,9 @@ export interface SqliteClient
   readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
   /**
    * Reads a PRAGMA, or sets it on the writer: `sql.pragma("user_version")`, `sql.pragma("user_version", 7)`. Answers the
-   * first column of the first row, undefined when there is none. An exclusive `locking_mode` beside readers is `Unsupported`.
+   * first column of the first row, undefined when there is none. A name that is not in this SQLite's `pragma_list` fails with
+   * reason `InvalidParameter`; one that an extension adds is run as a statement. An exclusive `locking_mode` beside readers is
+   * `Unsupported`.
    */
   readonly pragma: (name: string, value?: string | number | boolean) => Effect.Effect<unknown, SqlError>
   /** Attaches a database file under a schema name to the writer; from then on nothing is routed to readers. */

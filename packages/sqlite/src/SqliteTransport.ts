@@ -22,6 +22,7 @@ import * as failure from "./internal/failure.js"
 import { isMemory } from "./internal/isMemory.js"
 import { longestTimer } from "./internal/longestTimer.js"
 import { literal, quoted } from "./internal/quoting.js"
+import { pragmaText } from "./internal/pragma.js"
 import { transactions } from "./internal/transactions.js"
 import { wrongConfig } from "./internal/wrongConfig.js"
 
@@ -72,12 +73,15 @@ export interface Config {
   readonly limits?: Limits | undefined
   /**
    * Set on every session when it opens, such as `{ synchronous: "normal" }`. SQLite ignores a PRAGMA that it does not know: a
-   * name that is not in its `pragma_list` fails the open with reason `InvalidParameter`. With readers, no exclusive
-   * `locking_mode`.
+   * name that is not in its `pragma_list` fails the open with reason `InvalidParameter`. One that is undefined is left out. With
+   * readers, no exclusive `locking_mode`.
    */
-  readonly pragmas?: Readonly<Record<string, string | number | boolean>> | undefined
-  /** Databases to attach on every session: schema name to file name. Nothing is routed to readers then. */
-  readonly attach?: Readonly<Record<string, string>> | undefined
+  readonly pragmas?: Readonly<Record<string, string | number | boolean | undefined>> | undefined
+  /**
+   * Databases to attach on every session: schema name to file name. Nothing is routed to readers then. One that is undefined
+   * is left out.
+   */
+  readonly attach?: Readonly<Record<string, string | undefined>> | undefined
   /** Statements run on every session when it opens; the open fails with the first that fails, or if they leave a transaction open. */
   readonly onOpen?: ReadonlyArray<string> | undefined
   /** Extensions loaded into every session. */
@@ -151,8 +155,9 @@ const streamSessions = 16
 /** Sessions given up whose statements still run, of a client for strangers: each may keep a core busy. */
 const mostGivenUp = 4
 
-const pragmaText = (name: string, value: string | number | boolean): string =>
-  `PRAGMA ${quoted(name)}=${typeof value === "string" ? literal(value) : Number(value)}`
+/** One that is undefined is as good as not there. */
+const entries = <A>(record: Readonly<Record<string, A | undefined>> = {}): ReadonlyArray<[name: string, value: A]> =>
+  Object.entries(record).filter((entry): entry is [string, A] => entry[1] !== undefined)
 
 const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
@@ -175,10 +180,10 @@ const openingOf = (
     doubleQuotedStrings: config.doubleQuotedStrings ?? safest.doubleQuotedStrings,
     limits: config.limits ?? safest.limits
   },
-  pragmas: Object.keys(config.pragmas ?? {}),
+  pragmas: entries(config.pragmas).map(([name]) => name),
   onOpen: [
-    ...Object.entries(config.pragmas ?? {}).map(([name, value]) => pragmaText(name, value)),
-    ...Object.entries(config.attach ?? {}).map(([name, file]) => `ATTACH ${literal(file)} AS ${quoted(name)}`),
+    ...entries(config.pragmas).map(([name, value]) => pragmaText(quoted(name), value)),
+    ...entries(config.attach).map(([name, file]) => `ATTACH ${literal(file)} AS ${quoted(name)}`),
     ...(config.onOpen ?? [])
   ],
   extensions,

@@ -351,6 +351,8 @@ onEngines("failures say what is true, and what to do", (engine) => {
         prefetch: [0.5, NaN, Infinity, "many", null],
         statementTimeout: durations,
         "limits.length": counts,
+        "pragmas.cache_size": [NaN, Infinity, null, {}, 1n],
+        "attach.other": [NaN, null, {}],
         "limits.bogus": [1],
         "changes.capacity": [...sizes, 0],
         "changes.interval": durations,
@@ -370,7 +372,7 @@ onEngines("failures say what is true, and what to do", (engine) => {
           assert.strictEqual(failure.reason, "InvalidParameter", what)
           assert.isFalse(failure.isRetryable, what)
           assert.include(failure.message, option === "limits" ? inner! : name, what)
-          assert.match(failure.message, /must be (a|one of) |there are /, what)
+          assert.match(failure.message, /must be (a|one of|the name of) |there are /, what)
         }
       }
       const failure = yield* reasonOf(Effect.scoped(open("bogus" as never)))
@@ -439,8 +441,47 @@ onEngines("failures say what is true, and what to do", (engine) => {
         assert.include(failure.message, `"${name}"`)
         assert.isFalse(failure.isRetryable)
       }
-      const sql = yield* open(engine, { filename, pragmas: { Synchronous: "full" }, onOpen: ["pragma nonsense = 1"] })
+      const sql = yield* open(engine, {
+        filename,
+        pragmas: { Synchronous: "full", cache_size: undefined, nonsense: undefined },
+        attach: { other: undefined },
+        onOpen: ["pragma nonsense = 1"]
+      })
       assert.strictEqual(yield* sql.pragma("synchronous"), 2)
+      assert.strictEqual(yield* sql.pragma("cache_size"), -2000)
+      assert.deepStrictEqual(yield* sql`pragma database_list`.values, [[0, "main", filename]])
+    })
+  )
+
+  it.scopedLive("sql.pragma with a name that SQLite does not know, or a value that is none", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      for (const set of [
+        sql.pragma("synchronos", "full"),
+        sql.pragma("main.synchronos", "full"),
+        sql.pragma("synchronos.user_versio"),
+        sql.withTransaction(sql.pragma("user_versio"))
+      ]) {
+        const failure = yield* reasonOf(set)
+        assert.strictEqual(failure.reason, "InvalidParameter")
+        assert.match(failure.message, /"(main\.)?synchronos(\.user_versio)?"|"user_versio"/)
+        assert.isFalse(failure.isRetryable)
+      }
+      for (const value of [NaN, Infinity, null, {}]) {
+        assert.strictEqual((yield* reasonOf(sql.pragma("user_version", value as number))).reason, "InvalidParameter")
+      }
+      yield* sql.pragma("USER_VERSION", 7)
+      assert.strictEqual(yield* sql.pragma("main.User_Version"), 7)
+      yield* sql.attach(":memory:", "other")
+      yield* sql.pragma("other.user_version", 8)
+      assert.strictEqual(yield* sql.pragma("other.user_version"), 8)
+      assert.strictEqual(yield* sql.pragma("user_version"), 7)
+      // All that it lists are known, such as those of its compile options.
+      for (const [name] of yield* sql`pragma pragma_list`.values) {
+        if (/_(version|count|size|list|store|mode)$/.test(String(name))) {
+          yield* sql.pragma(String(name))
+        }
+      }
     })
   )
 

@@ -16,9 +16,9 @@ import { makeSession } from "./changeset/session.js"
 import { countersOf, type StatementCounters } from "./counters.js"
 import { deserialize } from "./deserialize.js"
 import { makeExplain } from "./explain.js"
-import { exclusiveLocking, locksExclusively } from "./failure.js"
 import { onWriter as makeOnWriter } from "./onWriter.js"
-import { literal, quoted } from "./quoting.js"
+import { makePragma } from "./pragma.js"
+import { quoted } from "./quoting.js"
 
 /** Which engine runs SQLite: the native pump, which can stop inside a statement, or the portable one. */
 export interface EngineInfo {
@@ -95,20 +95,7 @@ export const make = (client: SqlClient.SqlClient, transport: SqliteTransport) =>
 
     loadExtension: (path: string) => transport.addExtension(path),
 
-    pragma: (name: string, value?: string | number | boolean): Effect.Effect<unknown, SqlError> =>
-      Effect.suspend(() => {
-        if (!/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$/.test(name)) {
-          return Effect.fail(
-            SqlFailure.make({ reason: "InvalidParameter", message: `"${name}" is no name of a PRAGMA` })
-          )
-        }
-        const assigned = value === undefined ? "" : `=${typeof value === "string" ? literal(value) : Number(value)}`
-        const text = `PRAGMA ${name}${assigned}`
-        if (transport.limits.read > 0 && locksExclusively(text)) {
-          return Effect.fail(exclusiveLocking())
-        }
-        return Effect.map(client.unsafe(text).values, (rows) => rows[0]?.[0])
-      }),
+    pragma: makePragma(client, transport),
 
     attach: (filename: string, schema: string): Effect.Effect<void, SqlError> =>
       Effect.asVoid(client.unsafe(`ATTACH ? AS ${quoted(schema)}`, [filename])),

@@ -124,7 +124,7 @@ export const configOf = (config: UntrustedConfig): SqliteClientConfig => ({
     compoundSelect: 50,
     vdbeOps: 25_000,
     functionArgs: 32,
-    attached: Object.keys(config.attach ?? {}).length,
+    attached: Object.values(config.attach ?? {}).filter((file) => file !== undefined).length,
     likePatternLength: 100,
     variables: 100,
     triggerDepth: 10,

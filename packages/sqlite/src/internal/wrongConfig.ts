@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import type { SqliteClientConfig } from "../SqliteClient.js"
 import type { Config } from "../SqliteTransport.js"
 import { limitNames } from "./opening.js"
+import { isPragmaValue } from "./pragma.js"
 
 const words = {
   engine: ["auto", "native", "portable"],
@@ -63,6 +64,16 @@ const why = (config: Config): string | undefined => {
     wrongSize("maxQueuedBytes", config.maxQueuedBytes, 0)
   if (wrong !== undefined) {
     return wrong
+  }
+  for (const [name, value] of Object.entries(config.pragmas ?? {})) {
+    if (value !== undefined && !isPragmaValue(value)) {
+      return `pragmas.${name} must be a text, a finite number or a boolean`
+    }
+  }
+  for (const [name, file] of Object.entries(config.attach ?? {})) {
+    if (file !== undefined && typeof file !== "string") {
+      return `attach.${name} must be the name of a file`
+    }
   }
   const known: ReadonlyArray<string> = limitNames
   for (const [name, value] of Object.entries(config.limits ?? {})) {

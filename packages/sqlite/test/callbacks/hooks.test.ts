@@ -185,6 +185,18 @@ describe("windows, collations and hooks as Effects (native)", () => {
     })
   )
 
+  it.scopedLive("an authorizer that allows no list of PRAGMAs still allows those that it knows", () =>
+    Effect.gen(function* () {
+      const sql = yield* withTable
+      // SQLITE_PRAGMA
+      yield* sql.authorizer(({ action, first }) =>
+        Effect.succeed(action === 19 && first !== "user_version" ? ("deny" as const) : ("ok" as const))
+      )
+      assert.strictEqual(yield* sql.pragma("user_version"), 0)
+      assert.strictEqual((yield* reasonOf(sql.pragma("page_size"))).reason, "Authorization")
+    })
+  )
+
   it.scopedLive("an authorizer is not asked about the clean-up of what failed, or was stopped", () =>
     Effect.gen(function* () {
       const sql = yield* withTable
