@@ -225,7 +225,7 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
   )
 
   it.scopedLive(
-    "after SET SCHEMA, DDL, a CALL or a CL command nothing kept is used: its names mean something else now",
+    "after SET SCHEMA, DDL, a CALL, a CL command or a CONNECT nothing kept is used: its names mean something else now",
     () =>
       Effect.gen(function* () {
         const daemon = yield* scriptedDaemon()
@@ -236,13 +236,17 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
           job.queryAndRun("set schema other"),
           job.queryAndRun("drop table t"),
           job.call("call p()"),
-          job.cl("CHGLIBL LIBL(OTHER)")
+          job.cl("CHGLIBL LIBL(OTHER)"),
+          job.queryAndRun("values qcmdexc('CHGLIBL LIBL(OTHER)')"),
+          job.queryAndRun("select QSYS2.QCMDEXC(?) from t", ["CHGLIBL LIBL(OTHER)"]),
+          job.queryAndRun("here: begin set schema other; end"),
+          job.queryAndRun("connect reset")
         ]) {
           yield* insert
           yield* insert
           yield* change
         }
-        assert.strictEqual(daemon.sent("execute").length, 4)
+        assert.strictEqual(daemon.sent("execute").length, 8)
         yield* job.ping
         assert.strictEqual(daemon.connections[0]!.open.size, 0)
       })

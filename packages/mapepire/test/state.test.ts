@@ -46,7 +46,48 @@ describe("statements that stay with the job", () => {
     "call qsys2.qcmdexc('OVRDBF FILE(A) TOFILE(B) OVRSCOPE( *JOB )')",
     "call qsys2.qcmdexc('OVRDBF FILE(' concat name concat ')')",
     "call qsys2.qcmdexc('ADDLIBL' || 'E X')",
-    "begin declare c varchar(99); call qcmdexc(c); end"
+    "begin declare c varchar(99); call qcmdexc(c); end",
+    "disconnect current",
+    "DISCONNECT ALL SQL",
+    "release all",
+    "-- for good\nRelease /* this */ Current",
+    "release elsewhere",
+    "connect",
+    "CONNECT\n  RESET",
+    "set session_user = bob",
+    "begin declare continue handler for sqlstate '42704' set schema x; delete from t; end",
+    "begin declare exit handler for sqlstate value '42704', not found, sqlwarning, gone SET CURRENT PATH x; end",
+    "begin declare exit handler for sqlexception begin set schema x; end; delete from t; end",
+    "begin if case when a = 1 then b else c end = 1 then set schema x; end if; end",
+    "begin case a when 1 then set b = case when c then 1 else 2 end; else set schema x; end case; end",
+    "begin not atomic while a do repeat set schema x; until b end repeat; end while; end",
+    "begin for a as select b from t do release current; end for; end",
+    '"set" : begin here : loop connect reset; end loop here; end',
+    "begin declare s varchar(99); set s = 'set schema x'; execute immediate s; end",
+    "begin declare s varchar(99) default 'call qcmdexc(''CHGLIBL X'')'; prepare p from s; execute p; end",
+    "call\n/* of the system */ QSYS2 -- !\n/ QCMDEXC\n(\n'chglibl\nlibl(x)')",
+    "call QSYS2/QCMDEXC('addenvvar x y')",
+    'values "QSYS2" . "QCMDEXC" (\'chgcurdir dir(x)\')',
+    "select a/qcmdexc('STRDBG') from t",
+    "insert into t select qcmdexc('CHGQRYA QRYTIMLMT(1)') from qcmdexc",
+    "insert into qcmdexc (a) values (qcmdexc('CHGLIBL X'))",
+    "call qsys2.override_table('SHOP', 'T', '512K')",
+    ...[
+      "STRCMTCTL LCKLVL(*CHG)",
+      "endcmtctl",
+      "ALCOBJ OBJ((SHOP/T *FILE *EXCL)) WAIT(5)",
+      "DlcObj OBJ((SHOP/T *FILE *EXCL))",
+      "RMVLIBLE SHOP",
+      "CHGCURLIB SHOP",
+      "CHGSYSLIBL SHOP",
+      "DLTOVR FILE(*ALL) LVL(*JOB)",
+      "DLTOVR *ALL *JOB",
+      "OVRPRTF FILE(A) OVRSCOPE(/* all */ *JOB)",
+      "OPNDBF FILE(A) OPTION(*INP) OPNSCOPE(*JOB)",
+      "/* first */ /**/ ADDLIBLE X",
+      '? "QSYS"/"CHGJOB" DATFMT(*DMY)',
+      "CALL PGM(QSYS/QCMDEXC) PARM(''ADDLIBLE X'' 10)"
+    ].map((command) => `call qcmdexc('${command}')`)
   ]
   it("are told by their text", () => {
     for (const text of staying) {
@@ -73,6 +114,27 @@ describe("statements that stay with the job", () => {
       "create procedure p () begin set schema x; call qcmdexc('CHGLIBL LIBL(X)'); end",
       "create or replace function f () returns int return qcmdexc('CHGLIBL LIBL(X)')",
       "grant execute on function qsys2.qcmdexc(varchar(32)) to ada",
+      "release savepoint connect",
+      "release /* that */ to savepoint a",
+      "begin set a = case b when 1 then connect else disconnect end; end",
+      "begin update t set a = case when b = 1 then release else connect end; end",
+      "begin case a when 1 then delete from t; else set b = 1; end case; release savepoint a; end",
+      "begin declare continue handler for sqlstate '42704' set gone = 1; drop table t; end",
+      "begin declare undo handler for not found, sqlstate value '02000' begin end; end",
+      "connect: begin set n = connect; end connect",
+      "here: begin declare path varchar(9); set here.path = 'x'; end",
+      "begin merge into t using u on a = b when matched then update set schema = c else ignore; end",
+      "begin declare s varchar(99); set s = 'drop table t'; execute immediate s; end",
+      "create table qcmdexc (a int)",
+      "declare global_of_ours cursor for select 1 from t",
+      "insert into qcmdexc (a, b) values (1, 2)",
+      'insert into shop . "QCMDEXC" (a) select 1 from qcmdexc',
+      "create table t (a int references shop/qcmdexc (a))",
+      "with qcmdexc (a) as (values 1) select * from qcmdexc",
+      "select * from t as qcmdexc (a)",
+      "call qcmdexc('/* chglibl x */ DSPJOB')",
+      "call qcmdexc('DLTOVR FILE(*ALL)')",
+      "call qcmdexc('CALL PGM(SHOP/CHGLIBL)')",
       "settle"
     ]) {
       assert.isFalse(staysWithJob(text), text)
@@ -103,6 +165,34 @@ describe("statements that stay with the job", () => {
     assert.isFalse(
       staysWithJob(`values ${"qcmdexc(?),".repeat(10_000)}1`, [Array.from({ length: 10_000 }, () => "dspjob")])
     )
+    assert.isBelow(performance.now() - before, 5_000)
+  })
+
+  it("statements of 100 kB are read in no time", () => {
+    const before = performance.now()
+    const many = (text: string) => text.repeat(Math.ceil(100_000 / text.length))
+    for (const [text, stays] of [
+      [`begin ${many("execute immediate 'drop table t'; ")} end`, false],
+      [`begin ${many("execute immediate s; ")} set s = 'set schema x'; end`, true],
+      [`begin declare continue handler for ${many("sqlstate '42704', ")} sqlexception set schema x; end`, true],
+      [`begin declare continue handler for ${many("not found, ")}`, false],
+      [`begin ${many("declare exit handler for ")}`, false],
+      [`begin set a = ${many("case when b then ")} connect`, false],
+      [`begin ${many("case a when 1 then ")} set schema x; end`, true],
+      [`begin ${many("a: ")} set schema x; end`, true],
+      [`set ${many("/* */ ")} schema x`, true],
+      [`call ${many("a / ")} qcmdexc('chglibl x')`, true],
+      [`insert into ${many("a.")}qcmdexc (a) values (1)`, false],
+      [`values ${many("qcmdexc (a), ")} 1`, true],
+      [`call qcmdexc('${many("/* */ ")} dspjob')`, false],
+      [`call qcmdexc('${many("/* ")} dspjob')`, false],
+      [`call qcmdexc('${many("a")}')`, false],
+      [`call qcmdexc('dltovr ${many("lvl(*")}')`, false],
+      [many("'\""), false],
+      [many("{ ? = "), false]
+    ] as const) {
+      assert.strictEqual(staysWithJob(text), stays, text.slice(0, 60))
+    }
     assert.isBelow(performance.now() - before, 5_000)
   })
 

@@ -17,6 +17,10 @@ export class Handles {
     private readonly limit: number
   ) {}
 
+  get empty(): boolean {
+    return this.count === 0
+  }
+
   take(text: string): Handle | undefined {
     const list = this.free.get(text)
     for (let handle = list?.pop(); handle !== undefined; handle = list?.pop()) {

@@ -295,7 +295,7 @@ export class JobSession implements SqlTransport.Session {
     const { request } = task
     const text = fromVerb(request.text)
     const { params } = request
-    if (changesMeaning(text)) {
+    if (!this.handles.empty && changesMeaning(text)) {
       this.handles.clear()
     }
     task.closesCursors = this.closesCursors(text)

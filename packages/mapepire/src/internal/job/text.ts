@@ -34,6 +34,13 @@ export const isCall = (text: string): boolean => /^call\b/i.test(text)
 export const closesCursors = (text: string, held: boolean): boolean =>
   /^rollback\b(?!\s+(?:work\s+)?to\b)/i.test(text) || (!held && /^commit\b(?!\s+(?:work\s+)?hold\b)/i.test(text))
 
+/**
+ * A query, a change, or the end of a transaction or of a part of it: all others need a look at what they consist of. A CL
+ * command may be run from anywhere in a statement.
+ */
+export const isPlain = (text: string): boolean =>
+  /^(?:select|with|values|insert|update|delete|merge|commit|rollback|savepoint|release\s+savepoint)\b/i.test(text) &&
+  !/qcmdexc/i.test(text)
+
 /** Statements after which the same text may mean something else: other schemas and libraries, other tables. */
-export const changesMeaning = (text: string): boolean =>
-  /^(set|call|create|drop|alter|rename|declare|begin)\b/i.test(text)
+export const changesMeaning = (text: string): boolean => !isPlain(text)

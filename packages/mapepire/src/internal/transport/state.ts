@@ -5,15 +5,13 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import { isSign, isWord, type Token, tokensOf } from "../db2/tokens.js"
-import { fromVerb } from "../job/text.js"
+import { fromVerb, isPlain } from "../job/text.js"
 import { commandStays } from "./clCommand.js"
-
-/** All others need no look at what they consist of. A command may be run from anywhere in a statement. */
-const mayStay = /^(?:\W*(?:set|call|begin|declare|connect)\b|[\w@#$]+\s*:)/i
-const mayRunCommand = /qcmdexc/i
+import { beginningsOf } from "./compound.js"
 
 /** Schema, path, special registers and users. Not SET TRANSACTION, nor variables. */
-const register = /^(?:CURRENT(?:_SCHEMA|_PATH|_FUNCTION_PATH|_SQLID)?|SCHEMA|PATH|SESSION|ENCRYPTION|CONNECTION)$/
+const register =
+  /^(?:CURRENT(?:_SCHEMA|_PATH|_FUNCTION_PATH|_SQLID)?|SCHEMA|PATH|SESSION(?:_USER)?|ENCRYPTION|CONNECTION)$/
 
 /** A name as Db2 reads it: delimited ones are as they are written. */
 const nameOf = (token: Token | undefined): string | undefined =>
@@ -31,47 +29,56 @@ const runsNothing = ([verb, second, , fourth]: ReadonlyArray<Token>): boolean =>
   isWord(verb, "ALTER", "COMMENT", "DROP", "GRANT", "LABEL", "REVOKE") ||
   (isWord(verb, "CREATE") && !isWord(second, "TABLE") && !isWord(fourth, "TABLE"))
 
-/** Where in a compound statement another one begins. */
-const beginsAfter = (token: Token | undefined): boolean =>
-  isSign(token, ";", ":") ||
-  isWord(token, "BEGIN", "ATOMIC", "THEN", "ELSE", "DO", "LOOP", "REPEAT", "SQLEXCEPTION", "SQLWARNING", "FOUND")
-
-/** Where the statement begins, which may stand in the braces of an escape; and those that it consists of. */
-const beginnings = (tokens: ReadonlyArray<Token>): ReadonlyArray<number> => {
-  const first = tokens.findIndex(({ kind }) => kind === "word")
-  const compound = isWord(tokens[first], "BEGIN") || isSign(tokens[first + 1], ":")
-  return compound ? tokens.flatMap((_, i) => (i === first || beginsAfter(tokens[i - 1]) ? [i] : [])) : [first]
-}
-
+/** A statement that sets something by itself, or goes to another server. */
 const verbStays = (tokens: ReadonlyArray<Token>, at: number): boolean => {
-  const verb = tokens[at]
-  const next = tokens[at + 1]
-  if (isWord(verb, "SET")) {
-    return next?.kind === "word" && register.test(next.text)
-  }
+  const [verb, next, third] = [tokens[at], tokens[at + 1], tokens[at + 2]]
   return (
-    isWord(verb, "CONNECT") ||
+    (isWord(verb, "SET") && next?.kind === "word" && register.test(next.text) && !isSign(third, ".")) ||
     (isWord(verb, "DECLARE") && isWord(next, "GLOBAL")) ||
-    (isWord(verb, "EXECUTE") && isWord(next, "IMMEDIATE") && staysWithJob(textOf(tokens[at + 2]) ?? ""))
+    isWord(verb, "CONNECT", "DISCONNECT") ||
+    (isWord(verb, "RELEASE") && !isWord(isWord(next, "TO") ? third : next, "SAVEPOINT"))
   )
 }
 
+/** A statement that runs a text, which may be in a variable. */
+const runsText = (tokens: ReadonlyArray<Token>, at: number): boolean =>
+  isWord(tokens[at], "PREPARE") || (isWord(tokens[at], "EXECUTE") && isWord(tokens[at + 1], "IMMEDIATE"))
+
 type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-/** Whether a routine is called here that leaves something behind. */
-const callStays = (tokens: ReadonlyArray<Token>, at: number, rows: Rows, markers: ReadonlyArray<Token>): boolean => {
+/** Whether the name here is a table's, whose columns follow. */
+const isTable = (tokens: ReadonlyArray<Token>, at: number): boolean => {
+  let first = at
+  while (isSign(tokens[first - 1], ".", "/") && nameOf(tokens[first - 2]) !== undefined) {
+    first -= 2
+  }
+  return isWord(tokens[first - 1], "INTO", "TABLE", "REFERENCES", "WITH", "AS")
+}
+
+const altering = new Set(["WLM_SET_CLIENT_INFO", "OVERRIDE_QAQQINI", "OVERRIDE_TABLE", "REMOVE_TABLE_OVERRIDE"])
+
+/** Whether a routine is called here that leaves something behind. `markers`: which parameter each of them is. */
+const callStays = (
+  tokens: ReadonlyArray<Token>,
+  at: number,
+  rows: Rows,
+  markers: ReadonlyMap<Token | undefined, number>
+): boolean => {
   if (!isSign(tokens[at + 1], "(")) {
     return false
   }
   const routine = nameOf(tokens[at])
   if (routine !== "QCMDEXC") {
-    return routine === "WLM_SET_CLIENT_INFO" || routine === "OVERRIDE_QAQQINI"
+    return routine !== undefined && altering.has(routine)
+  }
+  if (isTable(tokens, at)) {
+    return false
   }
   // The command may be named: QCMDEXC(COMMAND => '…').
   const value = isSign(tokens[at + 3], "=") && isSign(tokens[at + 4], ">") ? at + 5 : at + 2
   const complete = isSign(tokens[value + 1], ",", ")")
-  if (tokens[value]?.kind === "marker" && complete) {
-    const marker = markers.indexOf(tokens[value])
+  const marker = markers.get(tokens[value])
+  if (marker !== undefined && complete) {
     return rows.some(({ [marker]: given }) => typeof given === "string" && commandStays(given, true))
   }
   const command = textOf(tokens[value])
@@ -81,14 +88,17 @@ const callStays = (tokens: ReadonlyArray<Token>, at: number, rows: Rows, markers
 /** `rows`: parameters, one array for each time the statement is run. */
 export const staysWithJob = (text: string, rows: Rows = []): boolean => {
   const sql = fromVerb(text)
-  if (!mayStay.test(sql) && !mayRunCommand.test(sql)) {
+  if (isPlain(sql)) {
     return false
   }
   const tokens = tokensOf(sql)
-  const markers = tokens.filter(({ kind }) => kind === "marker")
+  const markers = new Map(tokens.filter(({ kind }) => kind === "marker").map((marker, index) => [marker, index]))
+  const beginnings = beginningsOf(tokens)
   return (
     !runsNothing(tokens) &&
-    (beginnings(tokens).some((at) => verbStays(tokens, at)) ||
+    (beginnings.some((at) => verbStays(tokens, at)) ||
+      // Any text that is written here may be the one.
+      (beginnings.some((at) => runsText(tokens, at)) && tokens.some((token) => staysWithJob(textOf(token) ?? ""))) ||
       tokens.some((_, at) => callStays(tokens, at, rows, markers)))
   )
 }
