@@ -238,6 +238,53 @@ describe("a transaction in which a statement fails", () => {
     )
   }
 
+  for (const [state, code, outcome, began, how] of [
+    ["40001", -911, "notExecuted", "insert into", "a statement"],
+    ["40504", -1229, "notExecuted", "update", "a statement"],
+    ["51021", -918, "notExecuted", "delete from", "a statement"],
+    ["40001", -911, "unknown", "call", "a procedure, which may have committed before"],
+    ["40003", -900, "unknown", "insert into", "a statement, whose end nobody knows"]
+  ] as const) {
+    it.scopedLive(`${state}, of ${how}, in a transaction that goes on regardless: ${outcome}`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/./, {}).on(/bad/, { error: "[SQL0000] Rolled back.", sqlState: state, sqlRc: code })
+        const program = Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const bad = Effect.ignore(sql.unsafe(`${began} bad`))
+          const good = sql.unsafe("insert into a values (1)")
+          for (const body of [bad, Effect.zipRight(good, bad), Effect.zipRight(bad, Effect.ignore(good))]) {
+            const failed = SqlFailure.from(yield* Effect.flip(sql.withTransaction(body)))
+            assert.deepStrictEqual([failed.reason, failed.outcome], ["TransactionGone", outcome])
+          }
+          assert.notInclude(daemon.statements, "COMMIT")
+        })
+        yield* Effect.provide(program, MapepireClient.layer(daemon.config))
+      })
+    )
+  }
+
+  it.scopedLive("40001 while rows of an INSERT are read: that is gone with the transaction", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/./, {}).on(/final table/i, numbers(3))
+      daemon.override((request, connection) => {
+        if (request.type === "sqlmore") {
+          connection.reply(request, { success: false, error: "it failed", sql_state: "40001", sql_rc: -911 })
+        }
+        return request.type === "sqlmore"
+      })
+      const program = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const insert = sql.unsafe("select * from final table (insert into t values (1), (2), (3))")
+        const streamed = insert.stream.pipe(SqlClient.withPrefetch(1), Stream.runDrain)
+        const failed = SqlFailure.from(yield* Effect.flip(sql.withTransaction(streamed)))
+        assert.deepStrictEqual([failed.reason, failed.outcome], ["Deadlock", "notExecuted"])
+      })
+      yield* Effect.provide(program, MapepireClient.layer(daemon.config))
+    })
+  )
+
   it.scopedLive("51021: can only be rolled back, and is", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []

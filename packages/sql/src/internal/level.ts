@@ -35,6 +35,8 @@ export interface Root {
   spoiled: boolean
   /** Nobody knows what became of a statement that may have ended it, by a COMMIT of its own. */
   unsure: boolean
+  /** The database has undone it, with the failure of one of its statements. */
+  undone: boolean
 }
 
 /** Of a transaction (`required`), or of a session that is reserved (`free`). */
@@ -46,8 +48,12 @@ export const rootOf = (facts: Pick<Root, "session" | "use" | "options" | "around
   atEnd: [],
   savepoints: 0,
   spoiled: false,
-  unsure: false
+  unsure: false,
+  undone: false
 })
+
+/** Failures with which a database undoes a transaction that was in the way of another one. */
+const undoing = SqlFailure.is("Serialization", "Deadlock")
 
 /** Failures of statements that may have had their effect: as long as their transaction is not undone. */
 const effective = new WeakMap<SqlError, Root>()
@@ -154,6 +160,8 @@ export class Level {
       effective.set(error, this.root)
       this.root.unsure ||= outcome === "unknown" && !staysInside(statement)
     }
+    // It was open before.
+    this.root.undone ||= undoing(error) && !this.session.inTransaction() && staysInside(statement)
   }
 
   /** Runs the effect in turn, if the level has not ended. */

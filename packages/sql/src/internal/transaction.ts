@@ -57,6 +57,9 @@ const isTold = (cause: Cause.Cause<SqlError>) =>
 const isDoomed = (cause: Cause.Cause<SqlError>) =>
   Option.exists(Cause.failureOption(cause), SqlFailure.is("TransactionGone"))
 
+/** It is over, and nothing of it is there: no statement before the one that it was undone with may have committed it. */
+const isUndone = (root: Root) => root.undone && !root.unsure
+
 /** Failures of commits that may have been done all the same: their transactions are not run again. */
 const unsure = new WeakSet<SqlError>()
 
@@ -205,9 +208,9 @@ const onSession = <A, E, R>(
       const undo = (exit: Exit.Exit<A, E | SqlError>) => {
         span?.event("db.transaction.rollback", spanTime(fiber))
         // Where it is over already, a COMMIT of its own may have ended it.
-        const open = session.inTransaction()
+        const known = session.inTransaction() || isUndone(root)
         return Effect.flatMap(cleaned, (undone) =>
-          open && undone ? Exit.mapErrorCause(exit, Cause.map(undoneIn(root))) : exit
+          known && undone ? Exit.mapErrorCause(exit, Cause.map(undoneIn(root))) : exit
         )
       }
       const keep = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError, R> => {
@@ -215,7 +218,7 @@ const onSession = <A, E, R>(
         level.close()
         if (gone !== undefined) {
           // A COMMIT of its own may have ended it, too.
-          const outcome = root.spoiled ? "notExecuted" : "unknown"
+          const outcome = root.spoiled || isUndone(root) ? "notExecuted" : "unknown"
           return Effect.zipRight(clean, Effect.fail(SqlFailure.annotate(gone, { outcome })))
         }
         span?.event("db.transaction.commit", spanTime(fiber))
