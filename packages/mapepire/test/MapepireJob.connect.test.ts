@@ -208,6 +208,61 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("whoever waits for one that nobody waited for goes on when it is answered, not when it is closed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* slow(600)
+      // Its goodbye is not answered, and takes half a second.
+      daemon.override(({ type }) => type === "exit")
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      const left = yield* Effect.fork(Effect.scoped(MapepireJob.makeAt(endpoint, {})))
+      yield* until(() => daemon.sent("connect").length === 1)
+      yield* Fiber.interrupt(left)
+      yield* Effect.fork(MapepireJob.makeAt(endpoint, {}))
+      yield* until(() => daemon.sent("connect").length === 2)
+      assert.isUndefined(daemon.connections[0]!.closed)
+    })
+  )
+
+  it.scopedLive(
+    "of several that nobody waited for the first that is answered tells, and other passwords wait for none",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        let password = "sesame"
+        const endpoint = MapepireJob.webSocket({
+          ...daemon.config,
+          credentials: Effect.sync(() => ({ user: "ada", password: Redacted.make(password) }))
+        })
+        yield* Effect.scoped(MapepireJob.makeAt(endpoint, {}))
+        // Two that come together wait for a third one; then they are under way at once.
+        let answered = 1
+        daemon.override((request, connection) => {
+          if (request.type === "connect" && answered-- > 0) {
+            connection.handle(request)
+          }
+          return request.type === "connect"
+        })
+        const jobs = yield* Effect.forEach([1, 2, 3], () =>
+          Effect.fork(Effect.scoped(MapepireJob.makeAt(endpoint, {})))
+        )
+        yield* until(() => daemon.sent("connect").length === 4)
+        yield* Effect.forEach(jobs.slice(1), Fiber.interrupt, { concurrency: "unbounded" })
+        yield* Fiber.join(jobs[0]!)
+        const waiting = yield* Effect.fork(MapepireJob.makeAt(endpoint, {}))
+        yield* Effect.sleep("300 millis")
+        assert.strictEqual(daemon.sent("connect").length, 4)
+        answered = 10
+        password = "other"
+        assert.strictEqual(
+          SqlFailure.from(yield* Effect.flip(Effect.scoped(MapepireJob.makeAt(endpoint, {})))).reason,
+          "Authentication"
+        )
+        const [hanging] = daemon.sent("connect").slice(2)
+        hanging!.connection.handle(hanging!)
+        yield* Fiber.join(waiting)
+      })
+  )
+
   it.scopedLive("one that is never answered does not outlive its layer", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

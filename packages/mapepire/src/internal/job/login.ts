@@ -122,13 +122,24 @@ export class Login {
       )
       return Effect.suspend(() => {
         const before = this.proofs
-        // Whoever has waited for one that signed on with the same needs not be alone any more.
-        const tried = Effect.suspend(() =>
-          this.proven === key && this.proofs !== before
-            ? Effect.succeed(attempt)
-            : Effect.map(Effect.zipRight(this.attempts.others(key), attempt), Effect.succeed)
+        // Waiting for what nobody answers keeps only those from their turn who would try the same.
+        const inTurn: Effect.Effect<A, SqlError, R> = Effect.suspend(() =>
+          Effect.flatten(
+            this.turn.withPermits(1)(
+              Effect.suspend(() => {
+                // Whoever has waited for one that signed on with the same needs not be alone any more.
+                const known = this.refused.has(key) || (this.proven === key && this.proofs !== before)
+                const next = known ? undefined : this.attempts.oneOf(key)
+                return known
+                  ? Effect.succeed(attempt)
+                  : next !== undefined
+                    ? Effect.succeed(Effect.zipRight(next, inTurn))
+                    : Effect.map(attempt, Effect.succeed)
+              })
+            )
+          )
         )
-        return Effect.flatten(this.turn.withPermits(1)(tried))
+        return inTurn
       })
     })
   }
