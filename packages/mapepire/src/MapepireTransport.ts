@@ -63,7 +63,8 @@ export interface Config
   /**
    * Jobs for statements by themselves, at most. Default 4. A job whose statement could not be stopped gives its place to
    * another one, and is kept aside until it is quiet, for a minute at most; but while as many are kept as there are
-   * `sessions` and `transactions` together, no other is opened, and who waits for one waits on.
+   * `sessions` and `transactions` together, no other is opened, and who waits for one waits on. So it is with those for
+   * transactions; the ones do not keep the others from being opened.
    */
   readonly sessions?: number | undefined
   /** Jobs for transactions and `sql.reserve`, at most. Default 4. */
@@ -111,14 +112,14 @@ export const make = (config: Config): Effect.Effect<MapepireTransport, never, Sc
     const sessions = wrong === undefined ? (config.sessions ?? 4) : 1
     const reservable = wrong === undefined ? (config.transactions ?? 4) : 1
     // Else every statement that cannot be stopped would cost the system one more job.
-    const room = control?.fewerThan(sessions + reservable) ?? Effect.void
+    const room = (transactional: boolean) => control?.fewerThan(sessions + reservable, transactional) ?? Effect.void
     const recycleAt = Math.min(Math.max(10, config.recycleAt ?? 8_000), 9_000)
 
     const jobOf = (use: SqlTransport.Profile["use"]) =>
       wrong !== undefined
         ? Effect.fail(wrong)
         : Effect.zipRight(
-            room,
+            room(use === "transaction"),
             MapepireJob.makeAt(endpoint, {
               ...config,
               control,

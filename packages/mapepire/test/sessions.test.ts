@@ -416,6 +416,26 @@ describe("a session that cannot be made quiet", () => {
     })
   )
 
+  for (const kind of ["statement", "transaction"] as const) {
+    it.scopedLive(`keeps none from being opened that is no ${kind}'s`, () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        daemon.on(/endless/, { runs: Infinity }).on(/^(commit|rollback)$/i, {})
+        daemon.cancel = () => {}
+        const sql = yield* client(daemon, { sessions: 1, transactions: 1, grace: "100 millis" })
+        const one = sql.unsafe("select endless")
+        const inOne = kind === "transaction" ? sql.withTransaction(one) : one
+        for (let i = 0; i < 3; i++) {
+          yield* Effect.flip(SqlClient.withDeadline("1 second")(inOne))
+        }
+        assert.strictEqual(daemon.statements.filter((text) => /endless/.test(text)).length, 2)
+        const other = sql.unsafe("values 1")
+        const rows = yield* kind === "transaction" ? other : sql.withTransaction(other)
+        assert.strictEqual(rows.length, 1)
+      }).pipe(Effect.timeout("20 seconds"))
+    )
+  }
+
   it.scopedLive("because nothing may be stopped is used again where the statement ends in time", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

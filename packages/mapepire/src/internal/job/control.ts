@@ -34,7 +34,8 @@ const jobName = /^[0-9]{1,6}\/[A-Z0-9_$#@.]{1,10}\/[A-Z0-9_$#@.]{1,10}$/
 
 export class Control {
   private readonly job: Once<Wire, SqlError>
-  private readonly quarantined = new Set<Scope.CloseableScope>()
+  /** By whether they are for transactions: the ones must not take the room of the others. */
+  private readonly quarantined = new Map<Scope.CloseableScope, boolean>()
   /** Told when one of these was closed. */
   private readonly listeners = new Set<() => void>()
 
@@ -98,9 +99,9 @@ export class Control {
    * answer comes: it may hold locks. Then, or when it shows that the answer is lost and nothing runs, or after a while, it
    * is closed.
    */
-  quarantine(wire: Wire, connection: Scope.CloseableScope): Effect.Effect<void> {
+  quarantine(wire: Wire, connection: Scope.CloseableScope, transactional: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.quarantined.add(connection)
+      this.quarantined.set(connection, transactional)
       const end = Effect.ensuring(
         Scope.close(connection, Exit.void),
         Effect.sync(() => {
@@ -137,11 +138,12 @@ export class Control {
     })
   }
 
-  /** Completes when fewer connections than that are in quarantine: each is a Db2 job that may still be working. */
-  fewerThan(limit: number): Effect.Effect<void> {
+  /** Completes when fewer connections of a kind than that are in quarantine: each is a Db2 job that may still be working. */
+  fewerThan(limit: number, transactional: boolean): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       const look = () => {
-        if (this.quarantined.size < limit) {
+        const kept = [...this.quarantined.values()].filter((other) => other === transactional)
+        if (kept.length < limit) {
           this.listeners.delete(look)
           resume(Effect.void)
         }

@@ -98,7 +98,7 @@ const openJob = (
             stop(failure.closed())
           }
           return stuck && options.control !== undefined && !wire.dead
-            ? options.control.quarantine(wire, connection)
+            ? options.control.quarantine(wire, connection, options.session.transactional)
             : Scope.close(connection, Exit.void)
         })
       )
