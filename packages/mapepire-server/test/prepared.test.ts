@@ -389,9 +389,44 @@ describe("CALL", () => {
   it.scopedLive("of what is not there fails", () =>
     Effect.gen(function* () {
       const client = yield* connected(yield* serve())
-      expect(yield* client.sql("call nope(1)")).toMatchObject({ sql_rc: -440, sql_state: "42884" })
+      for (const call of ["nope(1)", "nope", "shop.nope(1, ?)", "nope(a => 1)", "nope(1 + 1)", "nope(current date)"]) {
+        const answer = yield* client.run(`call ${call}`, call.includes("?") ? [1] : [])
+        expect([call, answer.sql_rc, answer.sql_state, answer.error]).toEqual([
+          call,
+          -204,
+          "42704",
+          expect.stringContaining("NOPE in *LIBL type *N not found")
+        ])
+      }
       expect((yield* client.run("call qsys2.qcmdexc(?)", ["DSPJOB"])).success).toBe(true)
       expect(yield* client.run("call qsys2.qcmdexc(?)", ["NOPE"])).toMatchObject({ sql_rc: -443, sql_state: "38501" })
+    })
+  )
+
+  it.scopedLive("with names gives each parameter its argument, in any order", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve({ procedures }))
+      for (const [call, given] of [
+        ["call shop.price(total => ?, qty => ?, sku => 'X')", [0, 2]],
+        ["call shop.price('X', total => ?, qty => ?)", [0, 2]]
+      ] as const) {
+        const answer = yield* client.run(call, given)
+        expect([answer.error, answer.output_parms?.map(({ name, value }: any) => [name, value])]).toEqual([
+          undefined,
+          [
+            ["TOTAL", 19.98],
+            ["QTY", 3]
+          ]
+        ])
+      }
+      for (const [call, code] of [
+        ["call shop.price('X', 1, nope => 2)", -440],
+        ["call shop.price('X', sku => 'Y', qty => 1)", -440],
+        ["call shop.price('X', 1 + 1, 0)", -84],
+        ["call shop.price('X', 1, 0, 4)", -440]
+      ] as const) {
+        expect([call, (yield* client.sql(call)).sql_rc]).toEqual([call, code])
+      }
     })
   )
 })

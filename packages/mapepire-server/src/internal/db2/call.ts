@@ -1,7 +1,7 @@
 /** CALL: the procedure's name, and literals or markers as its arguments. */
 import { refuseAfter } from "./expected.js"
 import * as failures from "./failures.js"
-import { closing, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
+import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
 import type { Argument, Statement } from "./statement.js"
 
 export const call = (tokens: ReadonlyArray<Token>): Statement => {
@@ -13,29 +13,47 @@ export const call = (tokens: ReadonlyArray<Token>): Statement => {
   refuseAfter(tokens, end + 1)
   const inside = open < 0 ? [] : tokens.slice(open + 1, end)
   const items = inside.length === 0 ? [] : split(inside, 1)
-  return {
-    _tag: "Call",
-    name: name.join(""),
-    arguments: items.map((item) => {
-      const found = argument(item)
-      refuseAfter(item, isSymbol(item[0], "-") ? 2 : 1)
-      return found
-    })
-  }
+  return { _tag: "Call", name: name.join(""), arguments: items.map(argument) }
 }
 
-const argument = ([first, second]: ReadonlyArray<Token>): Argument => {
-  switch (first?.kind) {
+/** `value`, or `PARAMETER => value`. */
+const argument = (item: ReadonlyArray<Token>): Argument => {
+  if (isName(item[0]) && isSymbol(item[1], "=>")) {
+    return { ...value(item.slice(2)), parameter: nameOf(item[0]) }
+  }
+  return value(item)
+}
+
+const operators = ["+", "-", "*", "/", "||"]
+
+const value = (item: ReadonlyArray<Token>): Argument => {
+  const sign = isSymbol(item[0], "-") && item[1]?.kind === "number" ? 1 : 0
+  const found = single(item[sign], sign === 0 ? "" : "-")
+  const next = item[sign + 1]
+  if (found._tag === "Expression" || (next?.kind === "symbol" && operators.includes(next.text))) {
+    return { _tag: "Expression" }
+  }
+  refuseAfter(item, sign + 1)
+  return found
+}
+
+const single = (item: Token | undefined, sign: string): Argument => {
+  if (item === undefined) {
+    return failures.refuse(")")
+  }
+  switch (item.kind) {
     case "marker":
       return { _tag: "Marker" }
     case "string":
-      return { _tag: "Literal", value: first.text.slice(1, -1).replaceAll("''", "'") }
+      return item.text.startsWith("'")
+        ? { _tag: "Literal", value: item.text.slice(1, -1).replaceAll("''", "'") }
+        : { _tag: "Expression" }
     case "number":
-      return { _tag: "Literal", value: first.text }
+      return { _tag: "Literal", value: sign + item.text }
     default:
-      if (isSymbol(first, "-") && second?.kind === "number") {
-        return { _tag: "Literal", value: `-${second.text}` }
+      if (isWord(item, "TRUE", "FALSE")) {
+        return { _tag: "Literal", value: item.text }
       }
-      return isWord(first, "NULL") ? { _tag: "Literal", value: null } : failures.refuse(first?.text ?? ")")
+      return isWord(item, "NULL") ? { _tag: "Literal", value: null } : { _tag: "Expression" }
   }
 }

@@ -36,8 +36,12 @@ export interface Run {
   readonly typeQuery: string | undefined
 }
 
-/** A procedure's argument. */
-export type Argument = { readonly _tag: "Marker" } | { readonly _tag: "Literal"; readonly value: string | null }
+/** A procedure's argument; `parameter`: the one that it names. What has to be calculated is known to be there only. */
+export type Argument = { readonly parameter?: string | undefined } & (
+  | { readonly _tag: "Marker" }
+  | { readonly _tag: "Literal"; readonly value: string | null }
+  | { readonly _tag: "Expression" }
+)
 
 export type Statement =
   | Run

@@ -16,23 +16,41 @@ import { openResult, parameterJson, type Result } from "./results.js"
 
 export type Call = Extract<Statement, { _tag: "Call" }>
 
-/** The procedure of a CALL; Db2 finds it by its name and the number of its arguments. */
+/** The procedure of a CALL; Db2 finds it by its name and its arguments. */
 export const procedureOf = (
   client: Client,
   connection: Connection,
   call: Call
 ): Effect.Effect<Procedure, failures.Db2Failure> =>
-  Effect.suspend(() => {
+  orRefused(() => {
     const procedure = find(client.server, connection, call.name)
-    const fits = procedure !== undefined && procedure.parameters.length >= call.arguments.length
-    return fits
-      ? Effect.succeed(procedure)
-      : Effect.fail(failures.routineNotFound(call.name.slice(call.name.lastIndexOf(".") + 1)))
+    const name = call.name.slice(call.name.lastIndexOf(".") + 1)
+    if (procedure === undefined) {
+      throw new failures.Refused(failures.procedureNotFound(name))
+    }
+    const places = placesOf(procedure, call)
+    if (places.some((at) => procedure.parameters[at] === undefined) || new Set(places).size < places.length) {
+      throw new failures.Refused(failures.routineNotFound(name))
+    }
+    if (call.arguments.some(({ _tag }) => _tag === "Expression")) {
+      throw new failures.Refused(failures.unsupported("arguments of CALL other than literals and markers"))
+    }
+    return procedure
   })
 
-/** The parameters that have markers. */
+/** The parameter that each argument is for: the one at its place, or the one that it names; -1 if there is none. */
+const placesOf = (procedure: Procedure, call: Call): ReadonlyArray<number> =>
+  call.arguments.map(({ parameter }, i) =>
+    parameter === undefined
+      ? i
+      : procedure.parameters.findIndex(({ name }) => name.toUpperCase() === parameter.toUpperCase())
+  )
+
+/** The parameters that have markers, in the order of these. */
 const marked = (procedure: Procedure, call: Call): ReadonlyArray<ProcedureParameter> =>
-  procedure.parameters.filter((_, i) => call.arguments[i]?._tag === "Marker")
+  placesOf(procedure, call)
+    .filter((_, i) => call.arguments[i]!._tag === "Marker")
+    .map((at) => procedure.parameters[at]!)
 
 export const callParameters = (procedure: Procedure, call: Call): ReadonlyArray<string> =>
   marked(procedure, call).map(({ mode, name, type }) => parameterJson(parseType(type), mode, name))
@@ -107,10 +125,17 @@ const values = (
   given: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<unknown>, failures.Db2Failure> =>
   orRefused(() => {
-    let next = 0
-    return procedure.parameters.map(({ mode, type }, i) => {
-      const argument = call.arguments[i]
-      const value = argument?._tag === "Marker" ? given[next++] : (argument?.value ?? null)
+    const places = placesOf(procedure, call)
+    const parameters = marked(procedure, call)
+    return procedure.parameters.map((parameter, i) => {
+      const { mode, type } = parameter
+      const argument = call.arguments[places.indexOf(i)]
+      const value =
+        argument?._tag === "Marker"
+          ? given[parameters.indexOf(parameter)]
+          : argument?._tag === "Literal"
+            ? argument.value
+            : null
       if (mode === "OUT" && argument?._tag === "Marker" && value === null) {
         throw new failures.Refused(failures.parameterType)
       }
