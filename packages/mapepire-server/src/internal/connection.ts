@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { prefetchOf, ResultCursor } from "./cursor.js"
 import * as failures from "./db2/failures.js"
-import type { Run, Statement } from "./db2/statement.js"
+import type { Run, SchemaName, Statement } from "./db2/statement.js"
 import type { Dialect } from "./dialect.js"
 import { describe } from "./failure.js"
 import type { Jobs } from "./jobs.js"
@@ -92,7 +92,7 @@ export class Connection {
     this.lock = new Lock(host.order)
     this.spool = new Spool(host.spooledBytes)
     this.definitions = host.definitions.count
-    this.schema = login.properties.schema ?? login.user
+    this.schema = this.firstSchema
     this.isolated = login.properties.isolated
     this.readOnly = login.properties.readOnly
     this.statements = new StatementCache(session, (text) => host.dialect(text, this.environment))
@@ -129,6 +129,23 @@ export class Connection {
   /** Whether CL finds a library: one of the server's, or one that the connection itself goes by. */
   readonly knowsLibrary = (name: string): boolean =>
     this.host.libraries.has(name) || name === this.schema || this.login.properties.libraries.includes(name)
+
+  private get firstSchema(): string {
+    return this.login.properties.schema ?? this.login.user
+  }
+
+  private schemaOf(to: SchemaName, [given]: ReadonlyArray<unknown>): string {
+    switch (to._tag) {
+      case "Name":
+        return to.name
+      case "User":
+        return this.login.user
+      case "Default":
+        return this.firstSchema
+      case "Marker":
+        return String(given).trimEnd()
+    }
+  }
 
   private get manual(): boolean {
     return !this.login.properties.autoCommit && this.isolated
@@ -387,7 +404,8 @@ export class Connection {
 
   /** The statements about the unit of work itself. */
   control(
-    statement: Exclude<Statement, { _tag: "Run" } | { _tag: "Call" }>
+    statement: Exclude<Statement, { _tag: "Run" } | { _tag: "Call" }>,
+    params: ReadonlyArray<unknown> = []
   ): Effect.Effect<void, SqlError | failures.Db2Failure> {
     const { session } = this
     const { transactions } = this.host.transport
@@ -429,7 +447,7 @@ export class Connection {
       case "Lock":
         return this.begin(true)
       case "SetSchema":
-        this.schema = statement.schema
+        this.schema = this.schemaOf(statement.to, params)
         this.statements.clear()
         return Effect.void
       case "Nothing":

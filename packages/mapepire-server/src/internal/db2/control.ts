@@ -1,7 +1,7 @@
 /** Statements that a connection carries out by itself: about its unit of work, its schema, its locks. */
 import { expectWords, nameAt, refuseAfter, refuseAt, skipWords } from "./expected.js"
 import * as failures from "./failures.js"
-import { isSymbol, isWord, split, type Token, unqualified, wordsAt } from "./scan.js"
+import { isName, isSymbol, isWord, nameAfterSchema, nameOf, split, type Token, unqualified, wordsAt } from "./scan.js"
 import type { Statement } from "./statement.js"
 
 /** Statements about the unit of work; they are the same over every transport. */
@@ -63,7 +63,10 @@ export const lock = (tokens: ReadonlyArray<Token>): Statement => {
   return { _tag: "Lock" }
 }
 
-const levels = ["SERIALIZABLE", "NO COMMIT", "READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ"]
+const levels = [
+  ...["SERIALIZABLE", "NO COMMIT", "READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ"],
+  ...["RR", "RS", "ALL", "CS", "UR", "CHG", "NC", "NONE"]
+]
 const modes = new Set([...levels.map((level) => `ISOLATION LEVEL ${level}`), "READ ONLY", "READ WRITE"])
 
 /** `SET TRANSACTION mode, mode`. */
@@ -75,13 +78,55 @@ const isolation = (tokens: ReadonlyArray<Token>): Statement => {
     : refuseAt(bad, bad.length - 1)
 }
 
+const schemaNames = ["SCHEMA", "CURRENT_SCHEMA", "SQLID", "CURRENT_SQLID"]
+const userRegisters = ["USER", "SESSION_USER", "SYSTEM_USER", "CURRENT_USER"]
+
 const setSchema = (tokens: ReadonlyArray<Token>): Statement | undefined => {
   const at = isWord(tokens[1], "CURRENT") ? 2 : 1
-  if (!isWord(tokens[at], "SCHEMA", "CURRENT_SCHEMA")) {
+  if (!isWord(tokens[at], ...schemaNames)) {
     return undefined
   }
   const value = isSymbol(tokens[at + 1], "=") ? at + 2 : at + 1
-  const literal = tokens[value]?.kind === "string" ? tokens[value].text.slice(1, -1) : undefined
-  refuseAfter(tokens, value + 1)
-  return { _tag: "SetSchema", schema: literal ?? nameAt(tokens, value) }
+  const two = wordsAt(tokens, value, "CURRENT", "USER") ? 1 : 0
+  refuseAfter(tokens, value + two + 1)
+  const item = tokens[value]
+  if (item?.kind === "marker") {
+    return { _tag: "SetSchema", to: { _tag: "Marker" } }
+  }
+  if (two === 1 || isWord(item, ...userRegisters)) {
+    return { _tag: "SetSchema", to: { _tag: "User" } }
+  }
+  if (isWord(item, "DEFAULT")) {
+    return { _tag: "SetSchema", to: { _tag: "Default" } }
+  }
+  const literal = item?.kind === "string" ? item.text.slice(1, -1).replaceAll("''", "'") : undefined
+  return { _tag: "SetSchema", to: { _tag: "Name", name: literal ?? nameAt(tokens, value) } }
+}
+
+/** Registers that may be set, and mean nothing here. */
+const settable = ["DEGREE", "DEBUG", "DECFLOAT", "IMPLICIT", "PATH", "FUNCTION"]
+
+/** Any other SET. There are no variables that could be set, for none can be created. */
+export const setting = (tokens: ReadonlyArray<Token>): Statement => {
+  const first = tokens[1]
+  if (
+    isWord(first, "PATH", "CURRENT_PATH") ||
+    (isWord(first, "CURRENT") && isWord(tokens[2], ...settable)) ||
+    wordsAt(tokens, 1, "ENCRYPTION", "PASSWORD")
+  ) {
+    return { _tag: "Nothing" }
+  }
+  if (isWord(first, "CURRENT")) {
+    return refuseAt(tokens, 2)
+  }
+  const start = isSymbol(first, "(") ? 2 : 1
+  const end = nameAfterSchema(tokens, start)
+  if (isName(tokens[end]) && (start === 2 || isSymbol(tokens[end + 1], "="))) {
+    const name = tokens.slice(start, end + 1).map((item) => (item.kind === "symbol" ? "." : nameOf(item)))
+    throw new failures.Refused(failures.columnNotFound(name.join("")))
+  }
+  if (first?.kind === "word" || first?.kind === "marker") {
+    throw new failures.Refused(failures.unsupported(`SET ${first.text}`))
+  }
+  return refuseAt(tokens, 1)
 }

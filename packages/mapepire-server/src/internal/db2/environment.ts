@@ -42,7 +42,13 @@ const registers: Readonly<Record<string, Register>> = {
   CLIENT_USERID: user
 }
 
-const otherNames: Readonly<Record<string, Register>> = { SESSION_USER: user, SYSTEM_USER: user }
+const otherNames: Readonly<Record<string, Register>> = { USER: user, SESSION_USER: user, SYSTEM_USER: user }
+
+/** What Db2 has besides, by the words after CURRENT. */
+export const otherRegisters: ReadonlyArray<string> = [
+  ...["TIMEZONE", "PATH", "DEGREE", "DEBUG", "DECFLOAT", "IMPLICIT", "LOCALE", "TEMPORAL", "FUNCTION"],
+  ...["CLIENT_ACCTNG", "CLIENT_PROGRAMID", "CLIENT_WRKSTNNAME"]
+]
 
 /** The special register that begins at a word, and how many words it has. */
 export const registerAt = (word: string, next: string | undefined): readonly [Register, number] | undefined => {

@@ -1,5 +1,5 @@
 /** Db2's spellings within any statement, put as SQLite wants them. */
-import { catalog, catalogSchemas, type Environment, jobName, registerAt } from "./environment.js"
+import { catalog, catalogSchemas, type Environment, jobName, otherRegisters, registerAt } from "./environment.js"
 import * as failures from "./failures.js"
 import { argumentsOf, isCall } from "./functions.js"
 import { beginsOperand } from "./operands.js"
@@ -167,9 +167,14 @@ class Rewriter {
   private word(current: Token): void {
     const { depth, text } = current
     const next = this.tokens[this.at + 1]
-    const register = isSymbol(this.tokens[this.at - 1], ".")
-      ? undefined
-      : registerAt(text, next?.kind === "word" ? next.text : undefined)
+    const following = next?.kind === "word" ? next.text : undefined
+    // A table may be called USER.
+    const named = isSymbol(this.tokens[this.at - 1], ".") || (text === "USER" && !beginsOperand(this.tokens, this.at))
+    const register = named ? undefined : registerAt(text, following)
+    const unknown = text === "CURRENT" ? following : /^CURRENT_(.+)/.exec(text)?.[1]
+    if (!named && unknown !== undefined && otherRegisters.includes(unknown) && beginsOperand(this.tokens, this.at)) {
+      throw new failures.Refused(failures.unsupported(`CURRENT ${unknown}`))
+    }
     if (register !== undefined && !isSymbol(next, ".")) {
       this.at += register[1]
       this.skipPrecision()

@@ -43,6 +43,15 @@ export type Argument = { readonly parameter?: string | undefined } & (
   | { readonly _tag: "Expression" }
 )
 
+/** What SET SCHEMA names. */
+export type SchemaName =
+  | { readonly _tag: "Name"; readonly name: string }
+  /** Who has signed on. */
+  | { readonly _tag: "User" }
+  /** The connection's first one. */
+  | { readonly _tag: "Default" }
+  | { readonly _tag: "Marker" }
+
 export type Statement =
   | Run
   /** `hold`: results stay open, whatever the connection says. */
@@ -53,7 +62,7 @@ export type Statement =
   | { readonly _tag: "Release"; readonly name: string }
   /** SET TRANSACTION. */
   | { readonly _tag: "Isolation"; readonly readOnly: boolean }
-  | { readonly _tag: "SetSchema"; readonly schema: string }
+  | { readonly _tag: "SetSchema"; readonly to: SchemaName }
   | { readonly _tag: "CreateSchema"; readonly name: string }
   | { readonly _tag: "Lock" }
   | { readonly _tag: "Call"; readonly name: string; readonly arguments: ReadonlyArray<Argument> }

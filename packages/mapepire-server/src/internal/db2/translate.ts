@@ -1,6 +1,6 @@
 /** From a text in Db2's dialect to what SQLite runs. */
 import { call } from "./call.js"
-import { lock, transactionControl } from "./control.js"
+import { lock, setting, transactionControl } from "./control.js"
 import { addColumn, createTable } from "./createTable.js"
 import { readArithmetic } from "./dateArithmetic.js"
 import type { Environment } from "./environment.js"
@@ -97,8 +97,9 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "REVOKE":
     case "COMMENT":
     case "LABEL":
-    case "SET":
       return { _tag: "Nothing" }
+    case "SET":
+      return setting(tokens)
     case "BEGIN":
       throw new failures.Refused(failures.unsupported("compound statements"))
     default:

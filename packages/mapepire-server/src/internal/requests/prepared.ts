@@ -15,8 +15,8 @@ import { describeColumns, resultFields } from "../columns.js"
 import type { Connection } from "../connection.js"
 import * as failures from "../db2/failures.js"
 import { verbOf } from "../db2/scan.js"
-import type { Run } from "../db2/statement.js"
-import type { Db2Type } from "../db2/types.js"
+import type { Run, Statement } from "../db2/statement.js"
+import { type Db2Type, makeType } from "../db2/types.js"
 import { field, fields, type Fields as Json, rawField } from "../json.js"
 import { bind } from "../parameters.js"
 import { orRefused } from "../refused.js"
@@ -68,9 +68,13 @@ const description = (client: Client, connection: Connection, known: Known): Effe
     case "Run":
       return runDescription(client, connection, known, statement)
     default:
-      return Effect.succeed(prepared([], undefined))
+      return Effect.succeed(prepared(controlParameters(statement), undefined))
   }
 }
+
+/** Only SET SCHEMA may have a marker. */
+const controlParameters = (statement: Exclude<Statement, Run | Call>): ReadonlyArray<string> =>
+  statement._tag === "SetSchema" && statement.to._tag === "Marker" ? [parameterJson(makeType("VARCHAR", 128))] : []
 
 const runDescription = (client: Client, connection: Connection, known: Known, run: Run): Effect.Effect<Json, Failure> =>
   Effect.flatMap(connection.statements.describe(known, run), (described) =>
@@ -180,10 +184,17 @@ const carryOut = (
       return Array.isArray(given[0])
         ? batch(execution, statement, given, first)
         : single(execution, statement, given, first)
-    default:
-      return Effect.as(execution.connection.control(statement), changed(prefix(first, []), 0))
+    default: {
+      const parameters = controlParameters(statement)
+      return given.length === parameters.length
+        ? Effect.as(execution.connection.control(statement, given), changed(prefix(first, parameters), 0))
+        : Effect.fail(countFailure(given.length, parameters.length))
+    }
   }
 }
+
+const countFailure = (given: number, wanted: number): failures.Db2Failure =>
+  given > wanted ? failures.noSuchMarker(wanted + 1, wanted) : failures.wrongParameterCount
 
 /** What preparation adds to the answer of a statement without rows. */
 const prefix = (first: boolean, parameters: ReadonlyArray<string>): Json | undefined =>
@@ -245,9 +256,7 @@ const bound = (
   orRefused(() => {
     const wanted = run.markers?.length ?? given.length
     if (given.length !== wanted) {
-      throw new failures.Refused(
-        given.length > wanted ? failures.noSuchMarker(wanted + 1, wanted) : failures.wrongParameterCount
-      )
+      throw new failures.Refused(countFailure(given.length, wanted))
     }
     return given.map((value, i) => bind(value, types[i], connection.login.properties, client.server.behaviour.blobs))
   })

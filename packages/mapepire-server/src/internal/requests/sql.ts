@@ -50,7 +50,9 @@ const run = (execution: Execution): Effect.Effect<Reply, SqlError | failures.Db2
         return withRows(result)
       })
     default:
-      return Effect.as(connection.control(statement), counted(0))
+      return statement._tag === "SetSchema" && statement.to._tag === "Marker"
+        ? Effect.fail(failures.wrongParameterCount)
+        : Effect.as(connection.control(statement), counted(0))
   }
 }
 
