@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure } from "@sluice/sql"
 import { failureOf } from "./db2/constraints.js"
 import * as failures from "./db2/failures.js"
+import { raised } from "./db2/raise.js"
 
 const last = (name: string): string => name.slice(name.lastIndexOf(".") + 1)
 
@@ -35,6 +36,7 @@ const messages: ReadonlyArray<
     (_match, _schema, verb) => (verb === "DELETE" ? failures.foreignKeyDelete : failures.foreignKey)
   ],
   [/no such savepoint: (\S+)/, ([, name]) => failures.savepointUnknown(name!)],
+  [/JSON path/i, (match) => raised(match.input) ?? failures.system(match.input)],
   [/datatype mismatch/, () => failures.conversion]
 ]
 

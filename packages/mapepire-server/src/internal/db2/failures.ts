@@ -81,6 +81,15 @@ export const dateSyntax = db2(
   -180
 )
 export const noDate = db2("SQL0181", "Value in date, time, or timestamp string not valid.", "22007", -181)
+export const overflow = db2(
+  "SQL0413",
+  "Overflow or underflow occurred during numeric data type conversion.",
+  "22003",
+  -413
+)
+export const divisionByZero = db2("SQL0801", "Division by zero.", "22012", -801)
+export const formatMismatch = db2("SQ20448", "Expression not valid using format string specified.", "22007", -20448)
+export const substringRange = db2("SQL0138", "Argument of substringing function not valid.", "22011", -138)
 export const conversion = db2("SQL0302", "Conversion error on input variable or parameter.", "22001", -302)
 export const notAuthorized = db2("SQL0551", "Not authorized to object.", "42501", -551)
 export const inUse = db2("SQL0913", "Row or object in use.", "57033", -913)

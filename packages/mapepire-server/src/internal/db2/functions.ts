@@ -10,12 +10,12 @@ const each = (names: string, counts: Counts): ReadonlyArray<readonly [string, Co
 
 /** Both compute the same of so many arguments. CHAR, CONCAT and VARCHAR are put into SQLite's words (spellings.ts). */
 const shared: ReadonlyMap<string, Counts> = new Map([
-  ...each("ABS CEIL CEILING DEGREES EXP FLOOR LN LOG LOG10 RADIANS SIGN SQRT TRUNC", [1, 1]),
+  ...each("ABS CEIL CEILING DEGREES EXP FLOOR LN LOG LOG10 RADIANS SIGN SQRT", [1, 1]),
   ...each("ACOS ASIN ATAN ATANH COS COSH SIN SINH TAN TANH", [1, 1]),
   ...each("MOD POW POWER IFNULL NULLIF CONCAT", [2, 2]),
   ...each("PI ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST", [0, 0]),
   ...each("HEX LENGTH LOWER OCTET_LENGTH SOUNDEX TRIM UPPER DATE TIME", [1, 1]),
-  ...each("LTRIM RTRIM ROUND CHAR", [1, 2]),
+  ...each("LTRIM RTRIM ROUND CHAR TRUNC", [1, 2]),
   ...each("SUBSTR SUBSTRING", [2, 3]),
   ...each("REPLACE", [3, 3]),
   ...each("AVG COUNT SUM MEDIAN PERCENTILE_CONT PERCENTILE_DISC NTILE FIRST_VALUE LAST_VALUE", [1, 1]),
@@ -40,6 +40,21 @@ export const isRefused = (name: string, count: number): boolean => {
   const counts = shared.get(name)
   return counts === undefined ? own.has(name) || families.test(name) : count < counts[0] || count > counts[1]
 }
+
+/** Functions of Db2 that neither SQLite nor this server has. */
+const missing: ReadonlySet<string> = new Set([
+  ...["DIGITS", "DIFFERENCE", "INITCAP", "INSERT", "OVERLAY", "REGEXP_COUNT", "REGEXP_INSTR", "REGEXP_LIKE"],
+  ...["REGEXP_REPLACE", "REGEXP_SUBSTR", "XMLELEMENT", "XMLAGG", "XMLFOREST", "XMLPARSE", "XMLSERIALIZE", "XMLTABLE"],
+  ...["JSON_OBJECT", "JSON_VALUE", "JSON_QUERY", "JSON_EXISTS", "JSON_TABLE", "JSON_ARRAYAGG", "JSON_OBJECTAGG"],
+  ...["STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR", "VAR_POP", "VAR_SAMP", "CORRELATION", "COVARIANCE"],
+  ...["MONTHS_BETWEEN", "NEXT_DAY", "TIMESTAMPDIFF", "TIMESTAMP_ISO", "TRUNC_TIMESTAMP", "ROUND_TIMESTAMP"],
+  ...["MIDNIGHT_SECONDS", "FIRST_DAY", "GENERATE_UNIQUE", "INTERPRET", "RRN", "RID", "HASH", "HASH_MD5", "HASH_SHA256"],
+  ...["MULTIPLY_ALT", "TO_NUMBER", "COUNT_BIG", "RATIO_TO_REPORT", "BINARY", "VARBINARY", "BLOB", "CLOB", "DBCLOB"],
+  ...["GRAPHIC", "VARGRAPHIC", "BITAND", "BITOR", "BITXOR", "BITNOT", "VERIFY_GROUP_FOR_USER", "WRAP", "ENCRYPT_AES"],
+  ...["VARBINARY_FORMAT", "VARCHAR_FORMAT_BINARY", "UNNEST", "ROLLUP", "CUBE"]
+])
+
+export const isMissing = (name: string): boolean => missing.has(name)
 
 /** What stands in the parentheses that open at a place. */
 export const argumentsOf = (tokens: ReadonlyArray<Token>, open: number): ReadonlyArray<ReadonlyArray<Token>> => {

@@ -1,6 +1,6 @@
 /** What SQLite would take and Db2 for i does not. */
 import * as failures from "./failures.js"
-import { argumentsOf, isCall, isRefused } from "./functions.js"
+import { argumentsOf, isCall, isMissing, isRefused } from "./functions.js"
 import { beginsOperand } from "./operands.js"
 import { expressionType } from "./results.js"
 import { isSymbol, isWord, type Token, wordsAt } from "./scan.js"
@@ -39,6 +39,9 @@ export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
     }
     if (isCall(tokens, i)) {
       const given = argumentsOf(tokens, i + 1)
+      if (isMissing(item.text)) {
+        throw new failures.Refused(failures.unsupported(`the function ${item.text}`))
+      }
       if (isRefused(item.text, given.length)) {
         throw new failures.Refused(failures.routineNotFound(item.text))
       }

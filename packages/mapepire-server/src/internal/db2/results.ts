@@ -1,4 +1,5 @@
 /** What a query's text tells of its result: which columns have no name, and the types of casts and literals. */
+import { castTypeOf } from "./calls.js"
 import { registerAt } from "./environment.js"
 import { argumentsOf } from "./functions.js"
 import { closing, isName, isSymbol, isWord, nameOf, split, type Token } from "./scan.js"
@@ -55,7 +56,23 @@ const aliasWords = (item: ReadonlyArray<Token>): number => {
   return complete && !(isWord(before, "DATE", "TIME", "TIMESTAMP") && last.kind === "string") ? 1 : 0
 }
 
+const each = (type: string, names: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(names.split(" ").map((name) => [name, type]))
+
 const functionTypes: Readonly<Record<string, string>> = {
+  ...each(
+    "INTEGER",
+    "YEAR MONTH DAY DAYOFMONTH HOUR MINUTE SECOND MICROSECOND DAYS JULIAN_DAY DAYOFWEEK DAYOFWEEK_ISO DAYOFYEAR WEEK " +
+      "WEEK_ISO QUARTER CHAR_LENGTH CHARACTER_LENGTH LOCATE LOCATE_IN_STRING POSSTR POSITION ASCII"
+  ),
+  ...each(
+    "VARCHAR(32739)",
+    "LEFT RIGHT UCASE LCASE REPEAT SPACE LPAD RPAD STRIP TRIM LTRIM RTRIM TRANSLATE REPLACE VARCHAR_FORMAT TO_CHAR " +
+      "DAYNAME MONTHNAME CHR LISTAGG SUBSTRING"
+  ),
+  ...each("TIMESTAMP", "TIMESTAMP_FORMAT TO_DATE TO_TIMESTAMP NOW"),
+  CURDATE: "DATE",
+  CURTIME: "TIME",
   COUNT: "INTEGER",
   COUNT_BIG: "DECIMAL(31,0)",
   LENGTH: "INTEGER",
@@ -101,6 +118,16 @@ export const expressionType = (expression: ReadonlyArray<Token>): Db2Type | unde
     const as = inside.findLastIndex((item) => item.depth === first.depth + 1 && isWord(item, "AS"))
     return parseType(typeOf(inside.slice(as + 1)))
   }
+  if (close === tokens.length - 1) {
+    const [, ...more] = argumentsOf(tokens, 1)
+    const declared = castTypeOf(
+      first.text,
+      more.map((item) => (item.length === 1 ? item[0]!.text : ""))
+    )
+    if (declared !== undefined) {
+      return parseType(declared)
+    }
+  }
   if (close === tokens.length - 1 && isWord(first, "CHAR", "VARCHAR")) {
     const [value, length] = argumentsOf(tokens, 1)
     const size = length === undefined ? expressionType(value ?? [])?.displaySize : Number(length[0]!.text)
@@ -117,6 +144,9 @@ const unwrapped = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> =>
 const literalType = ({ kind, text }: Token, negative: boolean): Db2Type | undefined => {
   if (kind === "string") {
     return text.startsWith("X") ? undefined : makeType("VARCHAR", text.slice(1, -1).replaceAll("''", "'").length)
+  }
+  if (kind === "word" && (text === "TRUE" || text === "FALSE")) {
+    return makeType("BOOLEAN")
   }
   if (kind === "word") {
     const register = registerAt(text, undefined)

@@ -1,10 +1,12 @@
 /** Db2's spellings within any statement, put as SQLite wants them. */
+import { castTypeOf, conversionTo, divisor, templateOf } from "./calls.js"
 import { catalog, catalogSchemas, type Environment, jobName, otherRegisters, registerAt } from "./environment.js"
 import * as failures from "./failures.js"
 import { argumentsOf, isCall } from "./functions.js"
-import { beginsOperand } from "./operands.js"
+import { beginsOperand, operandAfter } from "./operands.js"
 import { closing, isName, isSymbol, isWord, nameOf, snippet, split, type Token, token, wordsAt } from "./scan.js"
-import { castType, fitsBigint, parseDb2Type } from "./types.js"
+import { filled } from "./template.js"
+import { castType, type Db2Type, fitsBigint, parseDb2Type } from "./types.js"
 
 /** Words that end a list of tables. */
 const afterTables = new Set([
@@ -86,6 +88,12 @@ class Rewriter {
     }
     this.at++
     this.out.push(current)
+    if (current.text === "/") {
+      return this.divisor(current.depth)
+    }
+    if (current.text === "*" && isSymbol(this.tokens[this.at], "*")) {
+      throw new failures.Refused(failures.unsupported("the operator **"))
+    }
     if (current.text === "(") {
       this.selecting[current.depth + 1] = false
       this.listing[current.depth + 1] = this.listing[current.depth] === true && this.afterFrom()
@@ -97,6 +105,43 @@ class Rewriter {
     } else if (current.text === ";") {
       throw new failures.Refused(failures.invalidToken(";"))
     }
+  }
+
+  private divisor(depth: number): void {
+    const operand = operandAfter(this.tokens, this.at)
+    const [first] = operand
+    const end = first === undefined ? this.at : this.tokens.indexOf(first, this.at) + operand.length
+    const value = this.tokens.slice(this.at, end)
+    if (value.length > 0 && !(value.length === 1 && value[0]!.kind === "number" && Number(value[0]!.text) !== 0)) {
+      const inner = this.inner(value)
+      this.out.push(...(filled(divisor, [inner], depth) ?? inner))
+      this.at = end
+    }
+  }
+
+  /** `LISTAGG(x, ',') WITHIN GROUP (ORDER BY y)`: SQLite wants the order among the arguments. */
+  private listagg(open: number, depth: number): true {
+    const [value = [], separator, ...more] = argumentsOf(this.tokens, open)
+    let end = closing(this.tokens, open) + 1
+    let order: ReadonlyArray<Token> = []
+    if (wordsAt(this.tokens, end, "WITHIN", "GROUP") && isSymbol(this.tokens[end + 2], "(")) {
+      const close = closing(this.tokens, end + 2)
+      order = this.inner(this.tokens.slice(end + 3, close))
+      end = close + 1
+    }
+    if (value.length === 0 || more.length > 0) {
+      throw new failures.Refused(failures.routineNotFound("LISTAGG"))
+    }
+    if (isWord(value[0], "DISTINCT") || isWord(this.tokens[end], "OVER")) {
+      throw new failures.Refused(failures.unsupported("LISTAGG with DISTINCT or OVER"))
+    }
+    const between = separator === undefined ? snippet("''", depth) : this.inner(separator)
+    const comma = token("symbol", ",", depth + 1)
+    const all = isWord(value[0], "ALL") ? value.slice(1) : value
+    this.out.push(...snippet("group_concat (", depth), ...this.inner(all), comma, ...between, ...order)
+    this.out.push(token("symbol", ")", depth))
+    this.at = end
+    return true
   }
 
   /**
@@ -274,7 +319,7 @@ class Rewriter {
         }
         // A marker's value has been looked at before, and refused if it is too long.
         const cut = /CHAR|GRAPHIC/.test(type.name) && declared.includes("(") && inside[0]?.kind !== "marker"
-        this.cast(inside.slice(0, as), castType(type), cut ? type.precision : undefined, depth)
+        this.convert(inside.slice(0, as), type, cut ? type.precision : undefined, depth)
         this.at = close + 1
         return true
       }
@@ -283,6 +328,8 @@ class Rewriter {
         return isCall(this.tokens, this.at) || this.at === 0 ? this.textOf(name, open, depth) : false
       case "CONCAT":
         return beginsOperand(this.tokens, this.at) ? this.concat(open, depth) : false
+      case "LISTAGG":
+        return isCall(this.tokens, this.at) || this.at === 0 ? this.listagg(open, depth) : false
       case "IDENTITY_VAL_LOCAL":
         this.out.push(...snippet("last_insert_rowid()", depth))
         this.at = close + 1
@@ -292,7 +339,43 @@ class Rewriter {
         this.at++
         return true
       default:
-        return false
+        return isCall(this.tokens, this.at) || this.at === 0 ? this.otherwise(name, open, depth) : false
+    }
+  }
+
+  /** Functions that SQLite has under other names, or not at all. */
+  private otherwise(name: string, open: number, depth: number): boolean {
+    const args = argumentsOf(this.tokens, open)
+    const [value = [], ...more] = args
+    const declared = castTypeOf(
+      name,
+      more.map((item) => (item.length === 1 ? item[0]!.text : ""))
+    )
+    const template = declared === undefined ? templateOf(name, args) : undefined
+    if (declared !== undefined && args.length > 0) {
+      this.convert(value, parseDb2Type(declared)!, undefined, depth)
+    } else if (template !== undefined) {
+      const inner = args.map((item) => this.inner(item))
+      const call = filled(template, inner, depth)
+      if (call === undefined) {
+        throw new failures.Refused(failures.unsupported(`${name} of such an aggregate`))
+      }
+      this.out.push(...call)
+    } else {
+      return false
+    }
+    this.at = closing(this.tokens, open) + 1
+    return true
+  }
+
+  /** A marker's value has been looked at before, and so has NULL. */
+  private convert(value: ReadonlyArray<Token>, type: Db2Type, length: number | undefined, depth: number): void {
+    const template = value.length === 1 && value[0]!.kind === "marker" ? undefined : conversionTo(type)
+    const converted = template === undefined ? undefined : filled(template, [this.inner(value)], depth)
+    if (converted === undefined) {
+      this.cast(value, castType(type), length, depth)
+    } else {
+      this.out.push(...converted)
     }
   }
 

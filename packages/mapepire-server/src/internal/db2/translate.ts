@@ -7,6 +7,7 @@ import type { Environment } from "./environment.js"
 import { nameAt, refuseAfter, skipWords } from "./expected.js"
 import * as failures from "./failures.js"
 import { finalTable } from "./finalTable.js"
+import { withCommas } from "./keywordForms.js"
 import { readMarkers, refuseUntyped, tableOf } from "./markers.js"
 import { resultColumns, selectList } from "./results.js"
 import {
@@ -61,8 +62,9 @@ const refuseSeveral = (tokens: ReadonlyArray<Token>): void => {
 
 /** Throws `Refused`, as Db2 would. */
 export const translate = (text: string, environment: Environment): Statement => {
-  const tokens = tokensOf(text)
-  refuseSeveral(tokens)
+  const written = tokensOf(text)
+  refuseSeveral(written)
+  const tokens = withCommas(written)
   const control = transactionControl(tokens)
   if (control !== undefined) {
     return control
