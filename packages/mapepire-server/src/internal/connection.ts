@@ -47,6 +47,9 @@ export interface Login {
 /** As the database shall read it: quoted where it is no plain word there. */
 const savepointName = (name: string): string => (/^[A-Za-z]\w*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
 
+/** SQLite's LIKE takes a letter for its capital. */
+const exactLike = SqlTransport.request("PRAGMA case_sensitive_like = ON", { transaction: "free" })
+
 export class Connection {
   readonly lock: Lock
   readonly statements: StatementCache
@@ -103,10 +106,17 @@ export class Connection {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
         restore(
-          host.transport.connect({
-            access: "write",
-            use: login.properties.autoCommit ? "statement" : "transaction"
-          })
+          Effect.tap(
+            host.transport.connect({
+              access: "write",
+              use: login.properties.autoCommit ? "statement" : "transaction"
+            }),
+            (session) =>
+              // A defect of the database shows where a client can be told of it.
+              host.transport.system === "sqlite"
+                ? Effect.catchAllDefect(Effect.asVoid(session.run(exactLike)), () => Effect.void)
+                : Effect.void
+          )
         ).pipe(
           Scope.extend(scope),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),

@@ -54,6 +54,10 @@ export const notFound = (name: string, schema: string) =>
   db2("SQL0204", `${name} in ${schema} type *FILE not found.`, "42704", -204)
 export const columnNotFound = (name: string) =>
   db2("SQL0206", `Column or global variable ${name} not found.`, "42703", -206)
+export const notGrouped = (name: string) =>
+  db2("SQL0122", `Column ${name} or expression in SELECT list not valid.`, "42803", -122)
+export const duplicateName = (name: string) =>
+  db2("SQL0121", `Duplicate column name ${name} in INSERT or UPDATE.`, "42701", -121)
 export const ambiguousColumn = (name: string) => db2("SQL0203", `Name ${name} is ambiguous.`, "42702", -203)
 export const routineNotFound = (name: string) =>
   db2("SQL0440", `Routine ${name} in *N not found with specified parameters.`, "42884", -440)
@@ -87,7 +91,7 @@ export const overflow = db2(
   "22003",
   -413
 )
-export const divisionByZero = db2("SQL0801", "Division by zero.", "22012", -801)
+export const divisionByZero = db2("SQL0802", "Data conversion or data mapping error: division by zero.", "22012", -802)
 export const formatMismatch = db2("SQ20448", "Expression not valid using format string specified.", "22007", -20448)
 export const substringRange = db2("SQL0138", "Argument of substringing function not valid.", "22011", -138)
 export const conversion = db2("SQL0302", "Conversion error on input variable or parameter.", "22001", -302)

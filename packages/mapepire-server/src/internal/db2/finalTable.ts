@@ -1,5 +1,6 @@
 /** `SELECT … FROM FINAL TABLE (INSERT …)`: a change that answers with rows. SQLite says RETURNING. */
 import * as failures from "./failures.js"
+import { refuseForeign } from "./foreignForms.js"
 import { closing, isName, isSymbol, isWord, nameAfterSchema, nameOf, type Token, wordsAt } from "./scan.js"
 
 export interface FinalTable {
@@ -30,12 +31,20 @@ export const finalTable = (tokens: ReadonlyArray<Token>): FinalTable | undefined
   if (!isWord(tokens[0], "SELECT") || (verb !== "INSERT" && verb !== "UPDATE" && verb !== "DELETE")) {
     throw new failures.Refused(failures.invalidToken("TABLE"))
   }
+  const which = tokens[from + 1]!.text
+  if ((which === "OLD") !== (verb === "DELETE")) {
+    // SQLite has the rows as they are after the change only, and of a DELETE as they were.
+    throw new failures.Refused(
+      which === "OLD" && verb === "UPDATE" ? failures.unsupported("OLD TABLE of UPDATE") : failures.invalidToken(verb)
+    )
+  }
   const alias = after(tokens, close + 1)
   const table = change[nameAfterSchema(change, verb === "UPDATE" ? 1 : 2)]
   const items = tokens.slice(1, from)
   if (items.some(({ kind }) => kind === "marker") || !isName(table)) {
     throw new failures.Refused(failures.untypedMarker)
   }
+  refuseForeign(change)
   return { verb, change, returning: { items: withoutAlias(items, alias), table } }
 }
 

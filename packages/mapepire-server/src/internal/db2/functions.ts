@@ -51,7 +51,7 @@ const missing: ReadonlySet<string> = new Set([
   ...["MIDNIGHT_SECONDS", "FIRST_DAY", "GENERATE_UNIQUE", "INTERPRET", "RRN", "RID", "HASH", "HASH_MD5", "HASH_SHA256"],
   ...["MULTIPLY_ALT", "TO_NUMBER", "COUNT_BIG", "RATIO_TO_REPORT", "BINARY", "VARBINARY", "BLOB", "CLOB", "DBCLOB"],
   ...["GRAPHIC", "VARGRAPHIC", "BITAND", "BITOR", "BITXOR", "BITNOT", "VERIFY_GROUP_FOR_USER", "WRAP", "ENCRYPT_AES"],
-  ...["VARBINARY_FORMAT", "VARCHAR_FORMAT_BINARY", "UNNEST", "ROLLUP", "CUBE"]
+  ...["VARBINARY_FORMAT", "VARCHAR_FORMAT_BINARY", "UNNEST"]
 ])
 
 export const isMissing = (name: string): boolean => missing.has(name)

@@ -1,5 +1,6 @@
 /** What SQLite would take and Db2 for i does not. */
 import * as failures from "./failures.js"
+import { refuseForeign } from "./foreignForms.js"
 import { argumentsOf, isCall, isMissing, isRefused } from "./functions.js"
 import { beginsOperand } from "./operands.js"
 import { expressionType } from "./results.js"
@@ -16,6 +17,7 @@ const refuseFractions = (name: string, value: ReadonlyArray<Token>): void => {
 
 /** Throws `Refused`. */
 export const refuseSqlite = (tokens: ReadonlyArray<Token>): void => {
+  refuseForeign(tokens)
   tokens.forEach((item, i) => {
     const next = tokens[i + 1]
     if (isWord(item, "RETURNING") && i > 0 && !isSymbol(tokens[i - 1], ".")) {

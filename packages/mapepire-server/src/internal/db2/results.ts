@@ -23,7 +23,7 @@ export const resultColumns = (
     return undefined
   }
   return items.map((item) => {
-    const alias = values ? 0 : aliasWords(item)
+    const alias = values ? 0 : aliasOf(item)
     const expression = alias === 0 ? item : item.slice(0, -alias)
     return {
       named: !values && (alias > 0 || isColumn(item)),
@@ -34,7 +34,7 @@ export const resultColumns = (
 }
 
 /** Names and dots: `A`, `T.A`; but not `CURRENT DATE`. */
-const isColumn = (item: ReadonlyArray<Token>): boolean =>
+export const isColumn = (item: ReadonlyArray<Token>): boolean =>
   item.length % 2 === 1 &&
   item.every((part, i) => (i % 2 === 0 ? isName(part) : isSymbol(part, "."))) &&
   !isWord(item[0], "NULL", "TRUE", "FALSE") &&
@@ -43,7 +43,8 @@ const isColumn = (item: ReadonlyArray<Token>): boolean =>
 const noAlias = ["END", "NULL", "TRUE", "FALSE", "UNKNOWN"]
 const expectsMore = ["IS", "NOT", "AND", "OR", "LIKE", "IN", "BETWEEN", "CONCAT", "CURRENT", "ESCAPE", "SELECT"]
 
-const aliasWords = (item: ReadonlyArray<Token>): number => {
+/** How many words at the end of an item are its name. */
+export const aliasOf = (item: ReadonlyArray<Token>): number => {
   const last = item.at(-1)
   const before = item.at(-2)
   if (before === undefined || !isName(last) || isWord(last, ...noAlias)) {

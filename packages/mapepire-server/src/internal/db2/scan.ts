@@ -12,7 +12,7 @@ export interface Token {
 
 export const token = (kind: TokenKind, text: string, depth = 0): Token => ({ kind, text, depth })
 
-/** A text that does not even consist of words: an open quote, an open comment. */
+/** A text that does not even consist of words: an open quote, an open comment, a number with letters. */
 export class Unterminated extends Error {
   constructor(readonly near: string) {
     super("unterminated")
@@ -95,6 +95,10 @@ export const scan = (text: string): Array<Token> => {
     }
     const digits = match(number, text, at)
     if (digits !== undefined) {
+      const letters = match(word, text, at + digits.length)
+      if (letters !== undefined && !/^[KMG]$/i.test(letters)) {
+        throw new Unterminated(digits + letters)
+      }
       tokens.push(token("number", digits, depth))
       at += digits.length
       continue

@@ -426,14 +426,15 @@ class Rewriter {
           : false
       case "WITH":
         if (at > 0 && isWord(tokens[at + 1], ...isolations)) {
-          this.at += wordsAt(tokens, at + 2, "KEEP", "LOCKS") ? 4 : 2
+          const kept = wordsAt(tokens, at + 2, "USE", "AND", "KEEP", "EXCLUSIVE", "LOCKS")
+          this.at += kept ? 7 : wordsAt(tokens, at + 2, "KEEP", "LOCKS") ? 4 : 2
           return true
         }
         return false
       case "FOR":
         return this.forClause()
       case "OPTIMIZE":
-        return wordsAt(tokens, at + 1, "FOR") ? this.skip(5) : false
+        return wordsAt(tokens, at + 1, "FOR") ? this.skip(4) : false
       case "SKIP":
         return wordsAt(tokens, at, "SKIP", "LOCKED", "DATA") ? this.skip(3) : false
       case "USE":

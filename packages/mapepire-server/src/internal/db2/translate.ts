@@ -4,9 +4,10 @@ import { lock, setting, transactionControl } from "./control.js"
 import { addColumn, createTable } from "./createTable.js"
 import { readArithmetic } from "./dateArithmetic.js"
 import type { Environment } from "./environment.js"
-import { nameAt, refuseAfter, skipWords } from "./expected.js"
+import { expectWords, nameAt, refuseAfter, skipWords } from "./expected.js"
 import * as failures from "./failures.js"
 import { finalTable } from "./finalTable.js"
+import { readAliases, refuseUngrouped } from "./grouping.js"
 import { withCommas } from "./keywordForms.js"
 import { readMarkers, refuseUntyped, tableOf } from "./markers.js"
 import { resultColumns, selectList } from "./results.js"
@@ -78,7 +79,7 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "VALUES":
       return values(tokens, environment)
     case "INSERT":
-      return change("INSERT", withoutDefaults(tokens), environment)
+      return change("INSERT", withoutDefaults(ofQuery(tokens)), environment)
     case "UPDATE":
     case "DELETE":
       return change(tokens[0]!.text, tokens, environment)
@@ -102,6 +103,23 @@ export const translate = (text: string, environment: Environment): Statement => 
       return { _tag: "Nothing" }
     case "SET":
       return setting(tokens)
+    case "RENAME":
+      return renaming(tokens)
+    case "PREPARE":
+    case "EXECUTE":
+    case "OPEN":
+    case "FETCH":
+    case "CLOSE":
+    case "CONNECT":
+    case "DISCONNECT":
+    case "DESCRIBE":
+    case "GET":
+    case "SIGNAL":
+    case "REFRESH":
+    case "TRANSFER":
+    case "ALLOCATE":
+    case "ASSOCIATE":
+      throw new failures.Refused(failures.unsupported(tokens[0]!.text))
     case "BEGIN":
       throw new failures.Refused(failures.unsupported("compound statements"))
     default:
@@ -128,12 +146,13 @@ const columnQuery = (tokens: ReadonlyArray<Token>): Pick<Run, "markers" | "colum
 const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
   const final = finalTable(tokens)
   if (final !== undefined) {
-    const tokens = final.verb === "INSERT" ? withoutDefaults(final.change) : final.change
+    const tokens = final.verb === "INSERT" ? withoutDefaults(ofQuery(final.change)) : final.change
     return { ...change(final.verb, tokens, environment, final.returning), query: true }
   }
   const inner = isSymbol(tokens[0], "(") ? tokens.map((item) => ({ ...item, depth: item.depth - 1 })) : tokens
   const items = selectList(inner)
   refuseUntyped(tokens, items)
+  refuseUngrouped(tokens)
   return {
     _tag: "Run",
     text: render(rewrite(tokens, environment)),
@@ -146,7 +165,7 @@ const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
     ...columnQuery(tokens),
     table: tableOf(tokens),
     arithmetic: readArithmetic(tokens),
-    rowNumbers: readRowNumbers(tokens),
+    rowNumbers: readRowNumbers(tokens) ?? readAliases(tokens),
     typeQuery: undefined
   }
 }
@@ -231,6 +250,9 @@ const change = (
   returning?: { readonly items: ReadonlyArray<Token>; readonly table: Token }
 ): Run => {
   refuseUntyped(tokens, undefined)
+  if (verb === "INSERT") {
+    refuseDuplicates(tokens)
+  }
   const clean = correlated(tokens).filter(
     (item, i) =>
       !(isWord(item, "OVERRIDING") || (isWord(item, "SYSTEM", "USER") && isWord(tokens[i - 1], "OVERRIDING"))) &&
@@ -271,6 +293,36 @@ const afterTarget = [
   ...["AS", "SET", "WHERE", "WITH", "ORDER", "FETCH", "LIMIT", "OFFSET", "FOR"],
   ...["SKIP", "USE", "WAIT", "OVERRIDING", "INCLUDE"]
 ]
+
+/** `INSERT INTO t (a) (SELECT …)`: SQLite wants the query without its parentheses. */
+const ofQuery = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
+  const open = tokens.findIndex(
+    (item, i) => item.depth === 0 && isSymbol(item, "(") && isWord(tokens[i + 1], "SELECT", "WITH")
+  )
+  const end = open < 0 ? -1 : closing(tokens, open)
+  const before = tokens.findIndex((item) => item.depth === 0 && isWord(item, "SELECT", "VALUES", "WITH"))
+  return open < 0 || (before >= 0 && before < open) || isWord(tokens[end + 1], "UNION", "EXCEPT", "INTERSECT")
+    ? tokens
+    : [
+        ...tokens.slice(0, open),
+        ...tokens.slice(open + 1, end).map((item) => ({ ...item, depth: item.depth - 1 })),
+        ...tokens.slice(end + 1)
+      ]
+}
+
+/** The columns of an INSERT are other ones each. */
+const refuseDuplicates = (tokens: ReadonlyArray<Token>): void => {
+  const open = nameAfterSchema(tokens, 2) + 1
+  if (isSymbol(tokens[open], "(") && !isWord(tokens[open + 1], "SELECT", "WITH")) {
+    const names = split(tokens.slice(open + 1, closing(tokens, open)), 1).flatMap(([name]) =>
+      isName(name) ? [nameOf(name)] : []
+    )
+    const twice = names.find((name, i) => names.indexOf(name) < i)
+    if (twice !== undefined) {
+      throw new failures.Refused(failures.duplicateName(twice))
+    }
+  }
+}
 
 /** A column that is to have its default is left out of the INSERT. Several rows must agree on it. */
 const withoutDefaults = (tokens: ReadonlyArray<Token>): ReadonlyArray<Token> => {
@@ -358,6 +410,19 @@ const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environme
     return [...plain.slice(0, on + 1), ...unqualified(plain, on + 1)]
   }
   return rewrite(plain, environment)
+}
+
+/** `RENAME TABLE t TO u`. */
+const renaming = (tokens: ReadonlyArray<Token>): Run => {
+  if (!isWord(tokens[1], "TABLE")) {
+    throw new failures.Refused(failures.unsupported(`RENAME ${tokens[1]?.text ?? ""}`.trim()))
+  }
+  const named = unqualified(tokens, 2)
+  nameAt(named, 0)
+  const at = expectWords(named, 1, "TO")
+  nameAt(named, at)
+  refuseAfter(named, at + 1)
+  return ddl(render([...snippet("ALTER TABLE"), named[0]!, ...snippet("RENAME TO"), named[at]!]), undefined)
 }
 
 const ddl = (text: string, library: string | undefined): Run => ({
