@@ -329,7 +329,8 @@ describe("levels that forked fibers hold, at random", () => {
 describe("a savepoint that cannot be undone", () => {
   for (const [reason, warnings] of [
     ["Unknown", 1],
-    ["SessionLost", 0]
+    ["SessionLost", 0],
+    ["Closed", 0]
   ] as const) {
     it.live(`is ${warnings === 0 ? "not told of" : "a warning"} where that is for reason ${reason}`, () => {
       const seen: Array<unknown> = []
