@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { availableParallelism } from "node:os"
 import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Cause from "effect/Cause"
@@ -152,6 +153,12 @@ const mustStay = (exit: Exit.Exit<unknown, SqlError>): boolean =>
 /** Streams that may have a read session of their own at once; more of them wait for one. */
 const streamSessions = 16
 
+/**
+ * Sessions that may be opening at once. More would share the same cores, and all of those threads would have to be ended where
+ * the client is not wanted any more.
+ */
+const openingAtOnce = Math.max(streamSessions, availableParallelism())
+
 /** Sessions given up whose statements still run, of a client for strangers: each may keep a core busy. */
 const mostGivenUp = 4
 
@@ -220,6 +227,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
   const extensions = [...(config.extensions ?? [])]
   const registry = new Registry()
   const givenUp = new Map<string, string>()
+  const gate = Effect.unsafeMakeSemaphore(openingAtOnce)
   const sessions: Array<Opened> = []
   let readersPossible = false
   let opened = false
@@ -284,7 +292,10 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
         }
         return join(made, known, loaded)
       })
-    }).pipe(Effect.map((made) => made.session))
+    }).pipe(
+      Effect.map((made) => made.session),
+      gate.withPermits(1)
+    )
 
   const tell = (registration: Registration) =>
     Effect.forEach(sessions, ({ session }) => session.command({ _tag: "Register", registration }), { discard: true })

@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
@@ -8,6 +9,7 @@ import { SqlFailure } from "@sluice/sql"
 import { SqliteClient } from "@sluice/sqlite"
 import { Context, Effect, Fiber, Layer, Stream } from "effect"
 import {
+  eventually,
   layerOf,
   layerOnFile,
   leftovers,
@@ -149,6 +151,33 @@ onEngines("opening", (engine) => {
       yield* Effect.sleep(200)
       yield* Fiber.interrupt(fiber).pipe(Effect.timeoutFail({ duration: 5_000, onTimeout: () => "hangs" }))
       yield* leftovers
+    })
+  )
+
+  it.scopedLive("row 4: a hundred that open are not started all at once, and end at once", () =>
+    Effect.gen(function* () {
+      const directory = yield* tempDirectory
+      // All readers but the first come to nothing.
+      const workerUrl = entry(directory, [
+        `import { mkdirSync } from "node:fs"`,
+        `import { workerData } from "node:worker_threads"`,
+        `const isFirst = () => mkdirSync(${JSON.stringify(join(directory, "first"))}, { recursive: true }) !== undefined`,
+        `if (workerData.opening.queryOnly && !isFirst()) setInterval(() => {}, 1_000); else ${realEntry}`
+      ])
+      let started = 0
+      const count = () => void started++
+      process.on("worker", count)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.off("worker", count)))
+      const config = { filename: join(directory, "test.db"), readers: 100, grace: "5 minutes", workerUrl } as const
+      const fiber = yield* Effect.fork(Effect.scoped(Layer.build(layerOf(engine, config))))
+      const most = 2 + Math.max(16, availableParallelism())
+      yield* eventually("as many as may open at once", () => started >= most)
+      yield* Effect.sleep(50)
+      assert.strictEqual(started, most)
+      // By far less than the grace period.
+      yield* Fiber.interrupt(fiber).pipe(Effect.timeoutFail({ duration: "25 seconds", onTimeout: () => "hangs" }))
+      assert.strictEqual(workersAlive(), 0)
+      assert.strictEqual(started, most, "none is started after the interrupt")
     })
   )
 
