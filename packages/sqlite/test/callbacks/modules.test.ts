@@ -171,6 +171,72 @@ onEngines("worker modules", (engine) => {
     })
   )
 
+  it.scopedLive("all that the database of a program has: run, all, iterate, exec, inTransaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* open(engine)
+      const module = yield* sql.workerModule(
+        `data:text/javascript,${encodeURIComponent(`
+          const thrown = (f) => { try { f() } catch (error) { return error.message } }
+          export const program = (db) => {
+            const told = { inTransaction: [db.inTransaction] }
+            db.exec("create table t (n integer primary key, text); begin; insert into t values (7, 'seven')")
+            told.inTransaction.push(db.inTransaction)
+            db.exec("commit")
+            told.run = [
+              db.run("insert into t values (?, ?), (9, 'nine')", [8, "eight"]),
+              // No number holds what it returns: it is dropped before anybody looks at it.
+              db.run("update t set text = upper(text) where n > ? returning 9007199254740993 as big", [7]),
+              db.run("delete from t where n = ? returning n, text", [8]),
+              db.run("select 9007199254740993").changes
+            ]
+            told.exact = thrown(() => db.all("select 9007199254740993 as big"))
+            told.all = db.all("select n, text from t order by n")
+            told.returned = db.all("insert into t values (?, ?) returning n", [10, null])
+            db.exec("create table numbers as with recursive up(n) as (select 1 union all select n + 1 from up limit 1000) select n from up")
+            const text = "select n from numbers order by n"
+            const seen = []
+            for (const { n } of db.iterate(text)) {
+              // The same text again, while it is being read.
+              if (n === 2) seen.push(db.all(text).length)
+              if (n === 200) break
+              if (n % 50 === 0) seen.push(n)
+            }
+            db.exec("drop table numbers")
+            told.iterate = seen
+            told.wrong = [
+              thrown(() => db.run("select 1; select 2")),
+              thrown(() => db.all("select ?", [])),
+              thrown(() => db.exec("nonsense"))
+            ]
+            return told
+          }`)}`
+      )
+      const told = (yield* module.runInWorker("program")) as Record<string, unknown>
+      const { exact, wrong, ...rest } = told
+      assert.deepStrictEqual(rest, {
+        inTransaction: [false, true],
+        run: [
+          { changes: 2, lastInsertRowid: 9n },
+          { changes: 2, lastInsertRowid: 9n },
+          { changes: 1, lastInsertRowid: 9n },
+          0
+        ],
+        all: [
+          { n: 7, text: "seven" },
+          { n: 9, text: "NINE" }
+        ],
+        returned: [{ n: 10 }],
+        iterate: [1000, 50, 100, 150]
+      })
+      assert.include(String(exact), "beyond")
+      const [scripts, parameters, syntax] = wrong as ReadonlyArray<string>
+      assert.include(scripts, "exactly one statement")
+      assert.include(parameters, "1 parameters, but 0 were given")
+      assert.include(syntax, "syntax error")
+      yield* assertIdle(sql)
+    })
+  )
+
   it.scopedLive("row 37: arguments and results are cloned; what cannot be is a typed failure", () =>
     Effect.gen(function* () {
       const sql = yield* open(engine)
