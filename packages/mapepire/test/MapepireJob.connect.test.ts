@@ -395,6 +395,42 @@ describe("MapepireJob: signing on", () => {
     })
   )
 
+  it.scopedLive("connecting anew that is given up learns whether its password is wrong, though its job is closed", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override(({ sql }) => sql === "call never()")
+      const endpoint = MapepireJob.webSocket(daemon.config)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const job = yield* MapepireJob.makeAt(endpoint, { cancel: false })
+          daemon.password = "changed"
+          daemon.override((request, connection) => {
+            if (request.type === "connect") {
+              daemon.later(1_000, () => connection.handle(request))
+            }
+            return request.type === "connect"
+          })
+          const other = yield* Effect.fork(Effect.flip(job.queryAndRun("call never()")))
+          yield* until(() => daemon.sent("sql").length === 1)
+          const left = yield* Effect.fork(job.reconnect())
+          yield* until(() => daemon.sent("connect").length === 2)
+          yield* Fiber.interrupt(left)
+          // Nobody waits for the answer, but those who try the same password.
+          assert.strictEqual(SqlFailure.from(yield* Fiber.join(other)).outcome, "unknown")
+          for (const failing of [job.reconnect(), job.queryAndRun("values 1")]) {
+            const { outcome, reason } = SqlFailure.from(yield* Effect.flip<unknown, SqlError, never>(failing))
+            assert.deepStrictEqual([reason, outcome], ["SessionLost", "notExecuted"])
+          }
+        })
+      )
+      assert.isUndefined(daemon.connections[0]!.closed)
+      const next = SqlFailure.from(yield* Effect.flip(Effect.scoped(MapepireJob.makeAt(endpoint, {}))))
+      assert.strictEqual(next.reason, "Authentication")
+      assert.strictEqual(daemon.sent("connect").length, 2)
+      yield* until(() => daemon.connections[0]!.closed !== undefined)
+    })
+  )
+
   it.scopedLive("a rule of the daemon is Authorization, and may be tried again (section 1.4)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

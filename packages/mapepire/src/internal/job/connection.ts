@@ -8,6 +8,7 @@ import type { MessageTransport } from "../link.js"
 import { ask } from "./ask.js"
 import { Call } from "./call.js"
 import { keepAlive, type KeepAliveOptions } from "./keepAlive.js"
+import { Reconnect } from "./reconnect.js"
 import { Wire } from "./wire.js"
 
 /** Whom to connect to, and as whom. */
@@ -30,8 +31,14 @@ export interface SignOn {
   readonly properties: ReadonlyArray<readonly [name: string, value: string]>
   /** Takes the secrets out of what a failure would repeat of the daemon's words. */
   readonly scrub: (text: string) => string
-  /** Finds out anew what changes with every sign-on, and signs on with it over the link that is there. */
-  readonly again: (connect: (way: SignOn) => Effect.Effect<void, SqlError>) => Effect.Effect<void, SqlError>
+  /**
+   * Finds out anew what changes with every sign-on, and signs on with it over the link that is there. Who leaves meanwhile
+   * leaves an attempt behind, as with `signOn`.
+   */
+  readonly again: (
+    connect: (way: SignOn) => Effect.Effect<void, SqlError, Scope.Scope>,
+    patience: number
+  ) => Effect.Effect<void, SqlError, Scope.Scope>
 }
 
 export interface ConnectionOptions {
@@ -76,6 +83,8 @@ export interface Connection {
   readonly wire: Wire
   /** Replaces the job by a new one, with these properties. `begun` is told when the one before is given up for it. */
   readonly reconnect: (properties: string, begun: () => void) => Effect.Effect<void, SqlError>
+  /** Closes it, when an attempt at connecting anew that was left behind is over. */
+  readonly close: (close: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 export const open = (
@@ -98,21 +107,26 @@ export const open = (
           )
           const stop = keepAlive(wire, link, options.keepAlive, (why) => wire.ended(why))
           yield* Effect.addFinalizer(() => Effect.sync(stop))
+          const attempt = new Reconnect(wire)
           return {
             wire,
+            close: attempt.close,
             reconnect: (properties: string, begun: () => void) =>
               withinConnectTimeout(
                 endpoint,
                 options
               )(
-                way.again((fresh) =>
-                  Effect.suspend(() => {
-                    begun()
-                    wire.scrub = (text) => fresh.scrub(way.scrub(text))
-                    return connect(wire, endpoint.address, { ...options, properties }, fresh)
-                  }).pipe(
-                    // It cannot be taken back, and which job answers from now on nobody knows.
-                    Effect.onInterrupt(() => Effect.sync(() => wire.ended("connecting anew was given up")))
+                attempt.run(
+                  way.again(
+                    (fresh) =>
+                      attempt.under(
+                        Effect.suspend(() => {
+                          begun()
+                          wire.scrub = (text) => fresh.scrub(way.scrub(text))
+                          return connect(wire, endpoint.address, { ...options, properties }, fresh)
+                        })
+                      ),
+                    options.connectTimeout
                   )
                 )
               )

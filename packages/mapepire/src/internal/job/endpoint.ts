@@ -52,7 +52,7 @@ export const webSocketEndpoint = (config: MapepireJob.Config): Endpoint => {
             const wayOf = (given: MapepireJob.Credentials): SignOn => ({
               properties: factorOf(given),
               scrub: scrubber(secretsOf(given)),
-              again: (connect) => login.again((fresh) => connect(wayOf(fresh)), credentials)
+              again: (connect, patience) => login.again((fresh) => connect(wayOf(fresh)), patience, credentials)
             })
             return connect(transport, wayOf(credentials))
           }, patience)

@@ -99,7 +99,7 @@ const openJob = (
           }
           return stuck && options.control !== undefined && !wire.dead
             ? options.control.quarantine(wire, connection, options.session.transactional)
-            : Scope.close(connection, Exit.void)
+            : opened.close(Scope.close(connection, Exit.void))
         })
       )
       return { session, reconnect: opened.reconnect }

@@ -68,18 +68,16 @@ export class Login {
     connect: (credentials: Credentials) => Effect.Effect<A, SqlError, Scope.Scope>,
     patience: number
   ): Effect.Effect<A, SqlError, Scope.Scope> {
-    return this.sign(connect, undefined, (key, attempt) => this.attempts.run(key, patience, attempt))
+    return this.sign(connect, patience, undefined)
   }
 
-  /**
-   * The same over a link that is there: its user and its password stay what they are, only a one-time code is another one.
-   * When its caller leaves, the link is of no more use.
-   */
-  again<A, R>(
-    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>,
+  /** The same over a link that is there: its user and its password stay what they are, only a one-time code is another one. */
+  again<A>(
+    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, Scope.Scope>,
+    patience: number,
     link: Credentials
-  ): Effect.Effect<A, SqlError, R> {
-    return this.sign(connect, link, (_key, attempt) => attempt)
+  ): Effect.Effect<A, SqlError, Scope.Scope> {
+    return this.sign(connect, patience, link)
   }
 
   /** Ends the attempts whose callers have left. */
@@ -87,11 +85,11 @@ export class Login {
     return this.attempts.end
   }
 
-  private sign<A, R>(
-    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, R>,
-    link: Credentials | undefined,
-    run: (key: string, attempt: Effect.Effect<A, SqlError, R>) => Effect.Effect<A, SqlError, R>
-  ): Effect.Effect<A, SqlError, R> {
+  private sign<A>(
+    connect: (credentials: Credentials) => Effect.Effect<A, SqlError, Scope.Scope>,
+    patience: number,
+    link: Credentials | undefined
+  ): Effect.Effect<A, SqlError, Scope.Scope> {
     return Effect.flatMap(this.credentials, (given) => {
       const credentials = link === undefined ? given : { ...link, factor: given.factor }
       const wrong = unfit(credentials)
@@ -118,12 +116,14 @@ export class Login {
         })
       )
       const attempt = Effect.suspend(() =>
-        this.refused.has(key) ? Effect.fail(failure.rejectedBefore(credentials.user, this.address)) : run(key, learning)
+        this.refused.has(key)
+          ? Effect.fail(failure.rejectedBefore(credentials.user, this.address))
+          : this.attempts.run(key, patience, learning)
       )
       return Effect.suspend(() => {
         const before = this.proofs
         // Waiting for what nobody answers keeps only those from their turn who would try the same.
-        const inTurn: Effect.Effect<A, SqlError, R> = Effect.suspend(() =>
+        const inTurn: Effect.Effect<A, SqlError, Scope.Scope> = Effect.suspend(() =>
           Effect.flatten(
             this.turn.withPermits(1)(
               Effect.suspend(() => {

@@ -481,13 +481,13 @@ export class Wire implements LinkEvents {
     this.retire(failure.withOutcome(error, "notExecuted"))
   }
 
-  /** Fails everything that is under way, although the link is open. */
-  abort(error: SqlError): void {
+  /** Fails everything that is under way, or some of it, although the link is open. */
+  abort(error: SqlError, which: (call: Call) => boolean = () => true): void {
     this.failed ??= error
     for (const call of this.held.splice(0)) {
       this.settle(call, this.fate(error, "notExecuted", call), undefined)
     }
-    for (const call of [...this.calls.values()]) {
+    for (const call of [...this.calls.values()].filter(which)) {
       this.settle(call, this.fate(error, "unknown", call), undefined)
     }
   }
