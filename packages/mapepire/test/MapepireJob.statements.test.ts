@@ -252,6 +252,43 @@ describe("MapepireJob: changes, batches, prepared statements", () => {
       })
   )
 
+  it.scopedLive("nor what was in use, or was being prepared, while such a statement ran", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.on(/./, { updateCount: 1 })
+      const job = yield* MapepireJob.make(daemon.config)
+      const insert = job.queryAndRun("insert into t values(?)", [1])
+      const change = job.queryAndRun("set schema other")
+      /** Runs the one while the other is under way. */
+      const around = (outer: Effect.Effect<unknown, unknown>, inner: Effect.Effect<unknown, unknown>) =>
+        Effect.gen(function* () {
+          let answer: (() => void) | undefined
+          daemon.once(
+            ({ type }) => type !== "sqlclose",
+            (request, connection) => {
+              answer = () => connection.handle(request)
+            }
+          )
+          const fiber = yield* Effect.fork(outer)
+          yield* until(() => answer !== undefined)
+          yield* inner
+          answer!()
+          yield* Fiber.join(fiber)
+        })
+      yield* around(insert, change)
+      yield* insert
+      assert.strictEqual(daemon.sent("execute").length, 0)
+      yield* around(insert, change)
+      yield* insert
+      assert.strictEqual(daemon.sent("execute").length, 1)
+      yield* around(change, insert)
+      yield* insert
+      assert.strictEqual(daemon.sent("execute").length, 1)
+      yield* insert
+      assert.strictEqual(daemon.sent("execute").length, 2)
+    })
+  )
+
   it.scopedLive("a prepared statement is prepared once, and closed with its scope", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -11,15 +11,13 @@ export class Handles {
   /** Oldest first. Those in use are not in here: two executions at once would mix up their parameters. */
   private readonly free = new Map<string, Array<Handle>>()
   private count = 0
+  /** Counts `clear`s: one that was in use meanwhile, or was being prepared, is not taken back. */
+  era = 0
 
   constructor(
     private readonly wire: Wire,
     private readonly limit: number
   ) {}
-
-  get empty(): boolean {
-    return this.count === 0
-  }
 
   take(text: string): Handle | undefined {
     const list = this.free.get(text)
@@ -35,9 +33,9 @@ export class Handles {
     return undefined
   }
 
-  /** Gives back one that did its work. Never one that failed: it may have kept rows that would be run the next time. */
-  give(text: string, handle: Handle): void {
-    if (this.limit === 0) {
+  /** Gives back one that did its work, and the era in which it was begun. Never one that failed: it may have kept rows that would be run the next time. */
+  give(text: string, handle: Handle, era: number): void {
+    if (this.limit === 0 || era !== this.era) {
       return this.wire.close(handle.id, handle.epoch)
     }
     const list = this.free.get(text) ?? []
@@ -51,6 +49,7 @@ export class Handles {
 
   /** What they refer to was decided when they were prepared: after a SET SCHEMA, say, that is not what is meant. */
   clear(): void {
+    this.era++
     for (const list of this.free.values()) {
       for (const { epoch, id } of list) {
         this.wire.close(id, epoch)

@@ -292,12 +292,19 @@ export class JobSession implements SqlTransport.Session {
 
   /** The first answer to a statement, in the cheapest way that fits it. Tells the cursor what there is to go on with. */
   private first(task: Task, cursor: JobCursor, rows: number): Effect.Effect<JobAnswer, SqlError> {
-    const { request } = task
-    const text = fromVerb(request.text)
-    const { params } = request
-    if (!this.handles.empty && changesMeaning(text)) {
-      this.handles.clear()
+    const text = fromVerb(task.request.text)
+    if (!changesMeaning(text)) {
+      return this.send(task, text, cursor, rows)
     }
+    this.handles.clear()
+    // Nobody knows what was run before it and what after it, of all that was sent until its end.
+    const after = Effect.sync(() => this.handles.clear())
+    return Effect.ensuring(this.send(task, text, cursor, rows), after)
+  }
+
+  private send(task: Task, text: string, cursor: JobCursor, rows: number): Effect.Effect<JobAnswer, SqlError> {
+    const { request } = task
+    const { params } = request
     task.closesCursors = this.closesCursors(text)
     if (params === undefined || params.length === 0) {
       return task.ask(
@@ -308,7 +315,7 @@ export class JobSession implements SqlTransport.Session {
     }
     const parameters = this.parameters(params)
     if (failure.isSqlError(parameters)) {
-      return this.unencoded(parameters, request, () => this.first(task, cursor, rows))
+      return this.unencoded(parameters, request, () => this.send(task, text, cursor, rows))
     }
     return mayHaveRows(text)
       ? task.ask(
@@ -332,9 +339,10 @@ export class JobSession implements SqlTransport.Session {
     outcome: SqlFailure.Outcome | undefined
   ): Effect.Effect<JobAnswer, SqlError> {
     const kept = this.handles.take(text)
+    const { era } = this.handles
     const answered = (frame: Frame, handle: Handle): JobAnswer | SqlError => {
       if (frame.success && task.request.prepared !== false) {
-        this.handles.give(text, handle)
+        this.handles.give(text, handle, era)
       } else {
         this.wire.close(handle.id, handle.epoch)
       }
