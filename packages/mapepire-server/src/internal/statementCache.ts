@@ -1,17 +1,23 @@
 /** What is known of the statements of a connection, by their texts. */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { SqlTransport } from "@sluice/sql"
+import { SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type { Db2Type } from "./db2/types.js"
 import { parseType } from "./db2/types.js"
 import { isDated, refused as dateArithmetic } from "./db2/dateArithmetic.js"
-import { columnNotFound, type Db2Failure } from "./db2/failures.js"
+import { alwaysIn } from "./db2/constraints.js"
+import { columnNotFound, type Db2Failure, generatedAlways } from "./db2/failures.js"
 import { backquoted } from "./db2/scan.js"
 import type { Run, Statement } from "./db2/statement.js"
 import { orRefused } from "./refused.js"
 
 /** What such a statement says is put into its text, and is true only now. */
 const ofTheMoment = /\bdb_transaction_info\b/i
+
+/** A temporary table hides another one. */
+const definition =
+  "SELECT sql FROM (SELECT sql, 1 AS n, name FROM sqlite_temp_schema WHERE name = ? COLLATE NOCASE " +
+  "UNION ALL SELECT sql, 2, name FROM sqlite_schema WHERE name = ? COLLATE NOCASE) ORDER BY n LIMIT 1"
 
 /** Least recently used out first. */
 const maxEntries = 500
@@ -31,6 +37,8 @@ export type TableColumns = ReadonlyMap<string, SqlTransport.Column>
 export class StatementCache {
   private readonly known = new Map<string, Known>()
   private readonly tables = new Map<string, TableColumns>()
+  /** By table: its column that is GENERATED ALWAYS. */
+  private readonly always = new Map<string, string | undefined>()
 
   constructor(
     private readonly session: SqlTransport.Session,
@@ -40,6 +48,7 @@ export class StatementCache {
   clear(): void {
     this.known.clear()
     this.tables.clear()
+    this.always.clear()
   }
 
   get(text: string): Effect.Effect<Known, Db2Failure> {
@@ -53,8 +62,10 @@ export class StatementCache {
       return Effect.flatMap(
         orRefused(() => this.read(text)),
         (statement) =>
-          Effect.map(Effect.zipRight(this.refuseDates(statement), this.refuseRowNumbers(statement)), () =>
-            this.keep(text, { statement })
+          this.refuseDates(statement).pipe(
+            Effect.zipRight(this.refuseRowNumbers(statement)),
+            Effect.zipRight(this.refuseGenerated(statement)),
+            Effect.map(() => this.keep(text, { statement }))
           )
       )
     })
@@ -94,6 +105,37 @@ export class StatementCache {
             return missing === undefined ? Effect.void : Effect.fail(columnNotFound(missing))
           }
         )
+  }
+
+  /** SQLite's own generated numbers give way to any that is given. */
+  private refuseGenerated(statement: Statement): Effect.Effect<void, Db2Failure> {
+    const assigned = statement._tag === "Run" ? statement.assigned : undefined
+    return assigned === undefined
+      ? Effect.void
+      : Effect.flatMap(this.generated(assigned.table), (column) =>
+          column === undefined
+            ? Effect.void
+            : Effect.flatMap(this.table(assigned.table), (columns) => {
+                const place = [...columns.keys()].indexOf(column)
+                const given = assigned.columns?.some((of) => of === column || of === place) ?? true
+                return given ? Effect.fail(generatedAlways(column)) : Effect.void
+              })
+        )
+  }
+
+  private generated(table: string): Effect.Effect<string | undefined> {
+    if (this.always.has(table)) {
+      return Effect.succeed(this.always.get(table))
+    }
+    const request = SqlTransport.request(definition, { params: [table, table], shape: "arrays", transaction: "free" })
+    return Effect.match(this.session.run(request), {
+      onFailure: () => undefined,
+      onSuccess: (answer) => {
+        const column = alwaysIn(String(answer.arrays()[0]?.[0] ?? ""))
+        this.always.set(table, column)
+        return column
+      }
+    })
   }
 
   /** A table's columns by their names in upper case; asks the database once. */

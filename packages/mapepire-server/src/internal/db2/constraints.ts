@@ -17,6 +17,17 @@ const kinds: Readonly<Record<string, (column: string) => failures.Db2Failure>> =
   DATE: () => failures.noDate
 }
 
+/** A constraint that says no more than that its column is GENERATED ALWAYS. */
+export const always = (name: Token): ReadonlyArray<Token> => [
+  token("word", "CONSTRAINT"),
+  token("quoted", `"${prefix}ALWAYS_OF_${nameOf(name).replaceAll('"', '""')}"`),
+  ...snippet("CHECK ( 1 )")
+]
+
+/** The column of the table with that definition that is GENERATED ALWAYS. */
+export const alwaysIn = (definition: string): string | undefined =>
+  /`SLUICE_ALWAYS_OF_((?:[^`]|``)+)`/.exec(definition)?.[1]?.replaceAll("``", "`").toUpperCase()
+
 /** The failure that a constraint of that name stands for; undefined if it is none of ours. */
 export const failureOf = (constraint: string): failures.Db2Failure | undefined => {
   const [, kind, column] = new RegExp(`^${prefix}([A-Z]+)_OF_([^]*)$`).exec(constraint) ?? []

@@ -1,5 +1,5 @@
 /** CREATE TABLE and ALTER TABLE: Db2's types, identity columns and clauses that SQLite does not know. */
-import { constraints } from "./constraints.js"
+import { always, constraints } from "./constraints.js"
 import type { Environment } from "./environment.js"
 import { refuseAt } from "./expected.js"
 import * as failures from "./failures.js"
@@ -71,18 +71,22 @@ const sqliteType = (declared: string): string => {
 interface Rest {
   readonly tokens: ReadonlyArray<Token>
   readonly identity: boolean
+  /** It takes no values. */
+  readonly always: boolean
   readonly primary: boolean
 }
 
 const rest = (tokens: ReadonlyArray<Token>, environment: Environment, zero: string): Rest => {
   const kept: Array<Token> = []
   let identity = false
+  let always = false
   let primary = false
   for (let at = 0; at < tokens.length; at++) {
     if (isWord(tokens[at], "GENERATED")) {
       const as = tokens.findIndex((item, i) => i > at && isWord(item, "AS"))
       if (isWord(tokens[as + 1], "IDENTITY")) {
         identity = true
+        always = isWord(tokens[at + 1], "ALWAYS")
         at = isSymbol(tokens[as + 2], "(") ? closing(tokens, as + 2) : as + 1
       } else if (wordsAt(tokens, as + 1, "ROW", "CHANGE", "TIMESTAMP")) {
         kept.push(...snippet("DEFAULT CURRENT TIMESTAMP"))
@@ -101,7 +105,7 @@ const rest = (tokens: ReadonlyArray<Token>, environment: Environment, zero: stri
       kept.push(tokens[at]!)
     }
   }
-  return { tokens: rewrite(withDefaults(kept, zero), environment), identity, primary }
+  return { tokens: rewrite(withDefaults(kept, zero), environment), identity, always, primary }
 }
 
 type Defaults = Readonly<Partial<Record<Kind, string>>>
@@ -179,7 +183,7 @@ export const createTable = (
       return [name, ...snippet(sqliteType(declared)), ...own, ...notNull, ...constraints(name, type)]
     }
     // SQLite counts up only in a column of exactly this type.
-    return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT")]
+    return [name, ...snippet("INTEGER PRIMARY KEY AUTOINCREMENT"), ...(rest.always ? always(name) : [])]
   })
   for (const { item, key } of tableConstraints) {
     const ofIdentity = identity !== undefined && key?.length === 1 && key[0] === columnName(identity.name)

@@ -58,6 +58,8 @@ export const notGrouped = (name: string) =>
   db2("SQL0122", `Column ${name} or expression in SELECT list not valid.`, "42803", -122)
 export const duplicateName = (name: string) =>
   db2("SQL0121", `Duplicate column name ${name} in INSERT or UPDATE.`, "42701", -121)
+export const generatedAlways = (name: string) =>
+  db2("SQL0798", `Value cannot be specified for GENERATED ALWAYS column ${name}.`, "428C9", -798)
 export const ambiguousColumn = (name: string) => db2("SQL0203", `Name ${name} is ambiguous.`, "42702", -203)
 export const routineNotFound = (name: string) =>
   db2("SQL0440", `Routine ${name} in *N not found with specified parameters.`, "42884", -440)

@@ -1,4 +1,5 @@
 /** What a text turns out to be, and how it is run. */
+import type { Assigned } from "./assigned.js"
 import type { Marker } from "./markers.js"
 import type { ResultColumn } from "./results.js"
 import type { RowNumbers } from "./rowNumbers.js"
@@ -30,6 +31,8 @@ export interface Run {
   readonly table?: string | undefined
   /** Columns that are calculated with, and so must not be dates. In upper case. */
   readonly arithmetic?: ReadonlyArray<string> | undefined
+  /** What it gives values to, where these must not be generated. */
+  readonly assigned?: Assigned | undefined
   /** Names that must be columns of some table, for SQLite would give a row's number for them. */
   readonly rowNumbers?: RowNumbers | undefined
   /** A query with the columns of the result, for statements whose own description lacks their types. */

@@ -1,4 +1,5 @@
 /** From a text in Db2's dialect to what SQLite runs. */
+import { assignedBy } from "./assigned.js"
 import { call } from "./call.js"
 import { lock, setting, transactionControl } from "./control.js"
 import { addColumn, createTable } from "./createTable.js"
@@ -79,10 +80,10 @@ export const translate = (text: string, environment: Environment): Statement => 
     case "VALUES":
       return values(tokens, environment)
     case "INSERT":
-      return change("INSERT", withoutDefaults(ofQuery(tokens)), environment)
+      return { ...change("INSERT", withoutDefaults(ofQuery(tokens)), environment), assigned: assignedBy(tokens) }
     case "UPDATE":
     case "DELETE":
-      return change(tokens[0]!.text, tokens, environment)
+      return { ...change(tokens[0]!.text, tokens, environment), assigned: assignedBy(tokens) }
     case "TRUNCATE":
       return change("DELETE", truncation(tokens), environment)
     case "MERGE":
@@ -147,7 +148,8 @@ const query = (tokens: ReadonlyArray<Token>, environment: Environment): Run => {
   const final = finalTable(tokens)
   if (final !== undefined) {
     const tokens = final.verb === "INSERT" ? withoutDefaults(ofQuery(final.change)) : final.change
-    return { ...change(final.verb, tokens, environment, final.returning), query: true }
+    const assigned = assignedBy(final.change)
+    return { ...change(final.verb, tokens, environment, final.returning), query: true, assigned }
   }
   const inner = isSymbol(tokens[0], "(") ? tokens.map((item) => ({ ...item, depth: item.depth - 1 })) : tokens
   const items = selectList(inner)
@@ -252,6 +254,9 @@ const change = (
   refuseUntyped(tokens, undefined)
   if (verb === "INSERT") {
     refuseDuplicates(tokens)
+  }
+  if (tokens.some((item, i) => wordsAt(tokens, i, "OVERRIDING", "USER", "VALUE") && item.depth === 0)) {
+    throw new failures.Refused(failures.unsupported("OVERRIDING USER VALUE"))
   }
   const clean = correlated(tokens).filter(
     (item, i) =>
