@@ -86,6 +86,30 @@ describe("the server survives", () => {
     })
   )
 
+  it.scopedLive("statements that are too deep or too long: they are answered, and soon", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      const nested = (open: string, count: number, inside = "1") => open.repeat(count) + inside + ")".repeat(count)
+      for (const [sql, code] of [
+        [`values ${nested("(", 50_000)}`, -101],
+        [`values ${nested("strip(", 3_000, "'a'")}`, -101],
+        [`values ${"1 + ".repeat(40_000)}1`, -101],
+        [`values ${"(1) + ".repeat(20_000)}1`, -101],
+        [`select 1 from department where ${"1 = 1 and ".repeat(5_000)} 1 = 1`, -101],
+        [`select 1${" / edlevel".repeat(2_000)} from employee`, -101],
+        [`values (${"1, ".repeat(20_000)}1)`, -101],
+        [`values ${"case when 1 = 1 then ".repeat(2_000)} 1 ${"end ".repeat(2_000)}`, -101],
+        ["values repeat('a', 2000000000)", -171],
+        ["values length(space(2147483647))", -171]
+      ] as const) {
+        const answer = yield* client.sql(sql)
+        expect([sql.slice(0, 40), answer.sql_rc]).toEqual([sql.slice(0, 40), code])
+      }
+      expect((yield* client.sql(`values ${nested("(", 40)}`)).data).toEqual([[1]])
+      expect((yield* client.ask({ type: "ping" })).success).toBe(true)
+    })
+  )
+
   it.scopedLive("a message that is too large: the socket is closed with 1009, the others stay", () =>
     Effect.gen(function* () {
       const server = yield* serve({ limits: { messageBytes: 10_000 } })

@@ -37,6 +37,11 @@ const messages: ReadonlyArray<
   ],
   [/no such savepoint: (\S+)/, ([, name]) => failures.savepointUnknown(name!)],
   [/JSON path/i, (match) => raised(match.input) ?? failures.system(match.input)],
+  [/string or blob too big/, () => failures.resultTooLong],
+  [
+    /Expression tree is too large|parser stack overflow|Recursion limit|at most \d+ tables|too many (?:terms|columns|arguments|SQL)/i,
+    () => failures.tooComplex
+  ],
   [/datatype mismatch/, () => failures.conversion]
 ]
 

@@ -35,6 +35,11 @@ const timestamp =
   "AND time(replace(substr($1, 12, 8), '.', ':')) IS NOT NULL " +
   "THEN substr($1, 1, 10) || ' ' || time(replace(substr($1, 12, 8), '.', ':')) || '.' || substr(substr($1, 21) || '000000', 1, 6) " +
   `ELSE ${noDate("$1")} END`
+/** How long a text may be made. */
+const size = (value: string): string =>
+  `CASE WHEN ${value} NOT BETWEEN 0 AND 2000000 THEN ${raise("ARGUMENT")} ELSE ${value} END`
+const blanks = (value: string): string => `printf('%*s', ${size(value)}, '')`
+const repeated = (text: string, count: string): string => `replace(hex(zeroblob(${size(count)})), '00', ${text})`
 const lastDay = "date(substr($1, 1, 10), 'start of month', '+1 month', '-1 day')"
 const addMonths = "date(substr($1, 1, 10), 'start of month', ($2) || ' months', '+1 month', '-1 day')"
 
@@ -53,15 +58,15 @@ const templates: Readonly<Record<string, Templates>> = {
   LCASE: { 1: "lower($1)" },
   CHAR_LENGTH: { 1: "length($1)" },
   CHARACTER_LENGTH: { 1: "length($1)" },
-  REPEAT: { 2: "replace(hex(zeroblob($2)), '00', $1)" },
-  SPACE: { 1: "printf('%*s', $1, '')" },
+  REPEAT: { 2: repeated("$1", "$2") },
+  SPACE: { 1: blanks("$1") },
   LPAD: {
-    2: "substr(printf('%*s', $2, ''), 1, max($2 - length($1), 0)) || substr($1, 1, $2)",
-    3: "substr(replace(hex(zeroblob($2)), '00', $3), 1, max($2 - length($1), 0)) || substr($1, 1, $2)"
+    2: `substr(${blanks("$2")}, 1, max($2 - length($1), 0)) || substr($1, 1, $2)`,
+    3: `substr(${repeated("$3", "$2")}, 1, max($2 - length($1), 0)) || substr($1, 1, $2)`
   },
   RPAD: {
-    2: "substr($1 || printf('%*s', $2, ''), 1, $2)",
-    3: "substr($1 || replace(hex(zeroblob($2)), '00', $3), 1, $2)"
+    2: `substr($1 || ${blanks("$2")}, 1, $2)`,
+    3: `substr($1 || ${repeated("$3", "$2")}, 1, $2)`
   },
   LOCATE: { 2: "instr($2, $1)", 3: "instr(substr($2, $3), $1) + ($3 - 1) * (instr(substr($2, $3), $1) > 0)" },
   LOCATE_IN_STRING: { 2: "instr($1, $2)" },

@@ -29,7 +29,8 @@ export const readArithmetic = (tokens: ReadonlyArray<Token>): ReadonlyArray<stri
     }
     const left = operandBefore(tokens, i)
     const right = operandAfter(tokens, i + 1)
-    const end = i + 1 + tokens.slice(i + 1).indexOf(right.at(-1)!)
+    const last = right.at(-1)
+    const end = last === undefined ? i : tokens.indexOf(last, i + 1)
     if (isDated(expressionType(left)) || isDated(expressionType(right)) || isWord(tokens[end + 1], ...durations)) {
       throw new failures.Refused(refused)
     }

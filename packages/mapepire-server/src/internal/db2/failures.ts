@@ -47,6 +47,9 @@ export const refuse = (token: string): never => {
   throw new Refused(invalidToken(token))
 }
 
+export const tooComplex = db2("SQL0101", "SQL statement too long or complex.", "54001", -101)
+export const resultTooLong = db2("SQL0904", "Resource limit exceeded: a value is too long.", "57011", -904)
+export const invalidArgument = db2("SQL0171", "Argument of function not valid.", "42815", -171)
 export const untypedMarker = db2("SQL0418", "Use of parameter marker is not valid.", "42610", -418)
 export const unsupported = (what: string) =>
   db2("SQL0084", `SQL statement not allowed: this development server does not know ${what}.`, "42612", -84)

@@ -12,10 +12,15 @@ const afterJoin = ["WHERE", "GROUP", "HAVING", "ORDER", "FETCH", "LIMIT", "OFFSE
 /** SQLite joins without a condition. */
 const refuseJoin = (tokens: ReadonlyArray<Token>, at: number): void => {
   const { depth } = tokens[at]!
-  const end = tokens.findIndex(
-    (item, i) => i > at && (item.depth < depth || (item.depth === depth && isWord(item, "ON", "USING", ...afterJoin)))
-  )
-  if (end < 0 || !isWord(tokens[end], "ON", "USING")) {
+  let end = at + 1
+  while (
+    end < tokens.length &&
+    tokens[end]!.depth >= depth &&
+    !(tokens[end]!.depth === depth && isWord(tokens[end], "ON", "USING", ...afterJoin))
+  ) {
+    end++
+  }
+  if (!isWord(tokens[end], "ON", "USING")) {
     failures.refuse(tokens[end]?.text ?? "<END-OF-STATEMENT>")
   }
 }

@@ -26,7 +26,9 @@ export const operandBefore = (tokens: ReadonlyArray<Token>, end: number): Readon
   const last = tokens[end - 1]
   let start = end - 1
   if (isSymbol(last, ")")) {
-    start = tokens.findLastIndex((item, i) => i < end - 1 && item.depth === last!.depth && isSymbol(item, "("))
+    do {
+      start--
+    } while (start >= 0 && !(tokens[start]!.depth === last!.depth && isSymbol(tokens[start], "(")))
     start -= isName(tokens[start - 1]) && !isWord(tokens[start - 1], ...beforeOperand) ? 1 : 0
   } else if (
     isTypedLiteral(tokens[end - 2], last) ||

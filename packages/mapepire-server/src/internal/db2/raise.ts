@@ -7,7 +7,8 @@ const failuresOf = {
   ZERO: failures.divisionByZero,
   SYNTAX: failures.dateSyntax,
   DATE: failures.noDate,
-  FORMAT: failures.formatMismatch
+  FORMAT: failures.formatMismatch,
+  ARGUMENT: failures.invalidArgument
 }
 
 export type Raised = keyof typeof failuresOf

@@ -35,6 +35,9 @@ import { readRowNumbers } from "./rowNumbers.js"
 import { rewrite } from "./spellings.js"
 import type { Run, Statement } from "./statement.js"
 
+/** SQLite itself follows a thousand levels of an expression, and most calls are more than one of these. */
+const deepest = 250
+
 /** The tokens of a statement. Throws `Refused` for a text without any. */
 export const tokensOf = (text: string): ReadonlyArray<Token> => {
   let tokens: Array<Token>
@@ -48,6 +51,10 @@ export const tokensOf = (text: string): ReadonlyArray<Token> => {
   }
   if (tokens.length === 0) {
     throw new failures.Refused(failures.emptyText)
+  }
+  // What is within parentheses is read by functions that call themselves.
+  if (tokens.some(({ depth }) => depth > deepest)) {
+    throw new failures.Refused(failures.tooComplex)
   }
   return tokens
 }
