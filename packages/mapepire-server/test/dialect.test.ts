@@ -212,3 +212,70 @@ describe("an identity column", () => {
     })
   )
 })
+
+describe("definitions", () => {
+  it.scopedLive("that SQLite has not, or takes otherwise, are refused by name", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql("create table t (a integer not null, b varchar(10))")
+      yield* client.sql("create view v as select a from t")
+      for (const [sql, code, state] of [
+        ["create table u as (select a, b from t) with data", -84, "42612"],
+        ["create table u as (select a, b from t) with no data", -84, "42612"],
+        ["create table u like t", -84, "42612"],
+        ["create table u (like t)", -84, "42612"],
+        ["declare global temporary table u as (select * from t) with data", -84, "42612"],
+        ["declare global temporary table u like t", -84, "42612"],
+        ["create table u (a int, a int)", -612, "42711"],
+        ["create table u (a int primary key autoincrement)", -104, "42601"],
+        ["alter table t alter column b set data type varchar(20)", -84, "42612"],
+        ["alter table t alter a restart with 100", -84, "42612"],
+        ["alter table t add unique (b)", -84, "42612"],
+        ["alter table t add constraint k primary key (a)", -84, "42612"],
+        ["alter table t drop primary key", -84, "42612"],
+        ["drop schema sample", -84, "42612"],
+        ["drop view t", -159, "42809"],
+        ["drop table v", -159, "42809"],
+        ["select a from t order by 2", -125, "42805"],
+        ["select * from qsys2.syscst", -84, "42612"],
+        ["select * from sysibm.sqltables t", -84, "42612"],
+        ["select * from sysibmadm.env_sys_info", -84, "42612"],
+        ["select * from syscat.tables", -204, "42704"]
+      ] as const) {
+        const answer = yield* client.sql(sql)
+        expect([sql, answer.sql_rc, answer.sql_state]).toEqual([sql, code, state])
+      }
+      for (const sql of ["drop view v restrict", "drop table sample.t cascade"]) {
+        expect([sql, (yield* client.sql(sql)).error]).toEqual([sql, undefined])
+      }
+    })
+  )
+
+  it.scopedLive("are told by the catalog", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(
+        "create table t (id bigint generated always as identity primary key, c char(3) not null, v varchar(20), " +
+          "d decimal(9, 2) not null default 1, x decimal(31, 5), n int, ts timestamp, r real, f double, b varbinary(9))"
+      )
+      for (const view of ["syscolumns", "syscolumns2"]) {
+        const { data } = yield* client.sql(
+          "select column_name, data_type, length, numeric_scale, is_nullable, has_default, column_default, is_identity " +
+            `from qsys2.${view} where table_name = 'T' order by ordinal_position`
+        )
+        expect(data).toEqual([
+          ["ID", "INTEGER", 4, 0, "N", "I", null, "YES"],
+          ["C", "CHAR", 3, null, "N", "N", null, "NO"],
+          ["V", "VARCHAR", 20, null, "Y", "Y", null, "NO"],
+          ["D", "DECIMAL", 9, 2, "N", "Y", "1", "NO"],
+          ["X", "DECIMAL", 31, 5, "Y", "Y", null, "NO"],
+          ["N", "INTEGER", 4, 0, "Y", "Y", null, "NO"],
+          ["TS", "TIMESTMP", 10, null, "Y", "Y", null, "NO"],
+          ["R", "FLOAT", 4, null, "Y", "Y", null, "NO"],
+          ["F", "FLOAT", 8, null, "Y", "Y", null, "NO"],
+          ["B", "VARBIN", 9, null, "Y", "Y", null, "NO"]
+        ])
+      }
+    })
+  )
+})

@@ -71,9 +71,7 @@ describe("failures", () => {
         expect([data.length, metadata.columns[0].nullable]).toEqual([1, 0])
         const type =
           "select data_type, is_nullable from qsys2.syscolumns where table_name = 'KEYED' and ordinal_position = 1"
-        expect((yield* client.sql(type)).data).toEqual([
-          [expect.stringMatching(/^(?:INTEGER|BIGINT|CHAR ?\(.*\))$/), "N"]
-        ])
+        expect((yield* client.sql(type)).data).toEqual([[expect.stringMatching(/^(?:INTEGER|BIGINT|CHAR)$/), "N"]])
         yield* client.sql("drop table keyed")
       }
       for (const sql of ["create table keyed (id int, primary key)", "create table keyed (id int, primary key ())"]) {

@@ -42,6 +42,12 @@ const messages: ReadonlyArray<
     /Expression tree is too large|parser stack overflow|Recursion limit|at most \d+ tables|too many (?:terms|columns|arguments|SQL)/i,
     () => failures.tooComplex
   ],
+  [/duplicate column name: (.+)/, ([, name]) => failures.duplicateColumn(name!)],
+  [/ORDER BY term out of range/, () => failures.orderRange],
+  [
+    /use DROP (TABLE|VIEW) to delete \w+ (\S+)/,
+    ([, is, name], schema) => failures.wrongType(name!, schema, is === "TABLE" ? "VIEW" : "TABLE")
+  ],
   [/datatype mismatch/, () => failures.conversion]
 ]
 

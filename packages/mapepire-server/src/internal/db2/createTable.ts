@@ -101,6 +101,8 @@ const rest = (tokens: ReadonlyArray<Token>, environment: Environment, zero: stri
       kept.push(tokens[at]!, tokens[++at]!)
     } else if (wordsAt(tokens, at, "IMPLICITLY", "HIDDEN")) {
       at++
+    } else if (isWord(tokens[at], "AUTOINCREMENT")) {
+      return refuseAt(tokens, at)
     } else {
       kept.push(tokens[at]!)
     }
@@ -163,6 +165,10 @@ export const createTable = (
 ): ReadonlyArray<Token> => {
   const name = tokens[at]!
   const open = tokens.findIndex((item, i) => i > at && isSymbol(item, "("))
+  if (isWord(tokens[at + 1], "AS", "LIKE") || isWord(tokens[open + 1], "LIKE")) {
+    // SQLite would know no more of the columns than how they are stored.
+    throw new failures.Refused(failures.unsupported("CREATE TABLE with the columns of another one"))
+  }
   if (open < 0 || isWord(tokens[open - 1], "AS")) {
     return rewrite(tokens, environment)
   }

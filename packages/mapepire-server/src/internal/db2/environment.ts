@@ -64,6 +64,29 @@ export const registerAt = (word: string, next: string | undefined): readonly [Re
 
 export const jobName: Register = { sql: ({ job }) => `(${literal(job)})`, type: "VARCHAR(28)" }
 
+/** In SQLite's words a type is `DECIMAL ( 9 , 2 )`, or has a name of ours (createTable.ts). */
+const declared =
+  "CASE replace(upper(c.type), ' ', '') WHEN 'FLOAT(24)' THEN 'REAL' WHEN 'INT' THEN 'INTEGER' ELSE upper(replace(c.type, 'TEXT_', '')) END"
+
+const columns = ({ schema }: Environment): string =>
+  `(SELECT ${literal(schema)} AS TABLE_SCHEMA, t AS TABLE_NAME, n AS COLUMN_NAME, upper(substr(n, 1, 10)) AS SYSTEM_COLUMN_NAME, ` +
+  "cid + 1 AS ORDINAL_POSITION, CASE k WHEN 'TIMESTAMP' THEN 'TIMESTMP' WHEN 'DOUBLE' THEN 'FLOAT' WHEN 'REAL' THEN 'FLOAT' " +
+  "WHEN 'VARBINARY' THEN 'VARBIN' WHEN 'VARGRAPHIC' THEN 'VARG' WHEN 'INT' THEN 'INTEGER' WHEN 'DEC' THEN 'DECIMAL' " +
+  "WHEN 'CHARACTER' THEN 'CHAR' ELSE k END AS DATA_TYPE, " +
+  "CASE k WHEN 'SMALLINT' THEN 2 WHEN 'INTEGER' THEN 4 WHEN 'BIGINT' THEN 8 WHEN 'REAL' THEN 4 WHEN 'DOUBLE' THEN 8 WHEN 'FLOAT' THEN 8 " +
+  "WHEN 'DATE' THEN 4 WHEN 'TIME' THEN 3 WHEN 'TIMESTAMP' THEN 10 WHEN 'BOOLEAN' THEN 1 " +
+  "ELSE CASE WHEN d LIKE '%(%' THEN CAST(substr(d, instr(d, '(') + 1) AS INTEGER) END END AS LENGTH, " +
+  "CASE WHEN k IN ('DECIMAL', 'NUMERIC', 'DEC') THEN CASE WHEN d LIKE '%,%' THEN CAST(substr(d, instr(d, ',') + 1) AS INTEGER) ELSE 0 END " +
+  "WHEN k IN ('SMALLINT', 'INTEGER', 'BIGINT') THEN 0 END AS NUMERIC_SCALE, " +
+  "CASE \"notnull\" OR identity WHEN 1 THEN 'N' ELSE 'Y' END AS IS_NULLABLE, " +
+  "CASE WHEN identity THEN CASE WHEN sql LIKE '%SLUICE_ALWAYS_OF_%' THEN 'I' ELSE 'J' END " +
+  "WHEN dflt_value IS NULL AND \"notnull\" THEN 'N' ELSE 'Y' END AS HAS_DEFAULT, dflt_value AS COLUMN_DEFAULT, " +
+  "CASE WHEN identity THEN 'YES' ELSE 'NO' END AS IS_IDENTITY, NULL AS COLUMN_TEXT FROM (" +
+  'SELECT upper(s.name) AS t, upper(c.name) AS n, c.cid, c."notnull", c.dflt_value, s.sql, ' +
+  `${declared} AS d, trim(substr(${declared}, 1, instr(${declared} || '(', '(') - 1)) AS k, ` +
+  "(c.pk = 1 AND s.sql LIKE '%AUTOINCREMENT%') AS identity FROM sqlite_schema s, pragma_table_info(s.name) c " +
+  "WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'))"
+
 /** The tables of the catalog that programs look at, as queries over SQLite's. */
 export const catalog: Readonly<Record<string, (environment: Environment) => string>> = {
   SYSDUMMY1: () => "(SELECT 'Y' AS IBMREQD)",
@@ -74,13 +97,9 @@ export const catalog: Readonly<Record<string, (environment: Environment) => stri
     `(SELECT ${literal(schema)} AS TABLE_SCHEMA, upper(name) AS TABLE_NAME, ` +
     "CASE type WHEN 'view' THEN 'V' ELSE 'T' END AS TABLE_TYPE, upper(substr(name, 1, 10)) AS SYSTEM_TABLE_NAME, " +
     "NULL AS TABLE_TEXT FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\')",
-  SYSCOLUMNS: ({ schema }) =>
-    `(SELECT ${literal(schema)} AS TABLE_SCHEMA, upper(s.name) AS TABLE_NAME, upper(c.name) AS COLUMN_NAME, ` +
-    "c.cid + 1 AS ORDINAL_POSITION, CASE upper(c.type) WHEN 'FLOAT(24)' THEN 'REAL' WHEN 'INT' THEN 'INTEGER' " +
-    "ELSE upper(replace(c.type, 'TEXT_', '')) END AS DATA_TYPE, " +
-    "CASE c.\"notnull\" WHEN 1 THEN 'N' ELSE 'Y' END AS IS_NULLABLE, c.dflt_value AS COLUMN_DEFAULT " +
-    "FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type IN ('table', 'view') " +
-    "AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\')"
+  SYSCOLUMNS: columns,
+  SYSCOLUMNS2: columns
 }
 
-export const catalogSchemas: ReadonlySet<string> = new Set(["SYSIBM", "QSYS2", "SYSCAT"])
+/** Libraries of Db2's own tables. */
+export const catalogSchemas: ReadonlySet<string> = new Set(["SYSIBM", "QSYS2", "SYSIBMADM", "SYSTOOLS"])

@@ -63,6 +63,10 @@ export const duplicateName = (name: string) =>
   db2("SQL0121", `Duplicate column name ${name} in INSERT or UPDATE.`, "42701", -121)
 export const generatedAlways = (name: string) =>
   db2("SQL0798", `Value cannot be specified for GENERATED ALWAYS column ${name}.`, "428C9", -798)
+export const duplicateColumn = (name: string) => db2("SQL0612", `${name} is a duplicate column name.`, "42711", -612)
+export const orderRange = db2("SQL0125", "ORDER BY column number not valid.", "42805", -125)
+export const wrongType = (name: string, schema: string, type: string) =>
+  db2("SQL0159", `${name} in ${schema} not type ${type}.`, "42809", -159)
 export const ambiguousColumn = (name: string) => db2("SQL0203", `Name ${name} is ambiguous.`, "42702", -203)
 export const routineNotFound = (name: string) =>
   db2("SQL0440", `Routine ${name} in *N not found with specified parameters.`, "42884", -440)

@@ -294,8 +294,11 @@ class Rewriter {
     }
     const name = this.tokens[this.at]
     if (schema !== undefined && isName(name)) {
-      const query =
-        catalogSchemas.has(schema) && !isSymbol(this.tokens[this.at + 1], "(") ? catalog[nameOf(name)] : undefined
+      const own = catalogSchemas.has(schema) && !isSymbol(this.tokens[this.at + 1], "(")
+      const query = own && Object.hasOwn(catalog, nameOf(name)) ? catalog[nameOf(name)] : undefined
+      if (own && query === undefined) {
+        throw new failures.Refused(failures.unsupported(`${schema}.${nameOf(name)}`))
+      }
       this.at++
       this.out.push(...(query === undefined ? [name] : snippet(query(this.environment), name.depth)))
     }

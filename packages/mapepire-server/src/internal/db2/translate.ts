@@ -377,12 +377,15 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
   if (isWord(tokens[kind], "SCHEMA", "COLLECTION")) {
     const name = tokens[kind + 1]
     // There is one schema, whatever it is called.
-    return verb === "CREATE" && isName(name)
-      ? { _tag: "CreateSchema", name: nameOf(name) }
-      : failures.refuse(tokens[kind]!.text)
+    if (verb !== "CREATE") {
+      throw new failures.Refused(failures.unsupported(`${verb} SCHEMA`))
+    }
+    return isName(name) ? { _tag: "CreateSchema", name: nameOf(name) } : failures.refuse(tokens[kind]!.text)
   }
   const exists = wordsAt(tokens, kind + 1, "IF", "EXISTS") ? 2 : 0
-  const named = unqualified(tokens, kind + 1 + exists)
+  // Nothing depends on what is dropped but views, which fail then.
+  const last = verb === "DROP" && isWord(tokens.at(-1), "CASCADE", "RESTRICT") ? tokens.length - 1 : tokens.length
+  const named = unqualified(tokens.slice(0, last), kind + 1 + exists)
   const plain = [...tokens.slice(0, kind + 1 + exists), ...named]
   const at = kind + 1 + exists
   const qualifier = named.length < tokens.length - at ? tokens[at] : undefined
@@ -401,9 +404,24 @@ const definition = (tokens: ReadonlyArray<Token>, environment: Environment): Sta
   return { ...ddl(render(defined(plain, at, environment)), library), rowNumbers }
 }
 
+/** What SQLite can alter of a table: it adds and drops columns, and what is NOT NULL. */
+const refuseAlteration = (plain: ReadonlyArray<Token>, at: number): void => {
+  const constraint = isWord(plain[at + 2], "CONSTRAINT") ? plain[at + 4] : plain[at + 2]
+  const alters =
+    isWord(plain[at + 1], "ALTER") && !plain.slice(at + 2).some((_, i, rest) => wordsAt(rest, i, "NOT", "NULL"))
+  const keyed = isWord(plain[at + 1], "ADD", "DROP") && isWord(constraint, "PRIMARY", "FOREIGN", "UNIQUE")
+  if (alters || keyed || isWord(plain[at + 1], "ACTIVATE", "DEACTIVATE", "VOLATILE", "ORGANIZE", "PARTITION")) {
+    const what = alters ? "ALTER COLUMN" : keyed ? `${plain[at + 1]!.text} ${constraint!.text}` : plain[at + 1]!.text
+    throw new failures.Refused(failures.unsupported(`ALTER TABLE … ${what}`))
+  }
+}
+
 const defined = (plain: ReadonlyArray<Token>, at: number, environment: Environment): ReadonlyArray<Token> => {
   const kind = plain[at - 1]!
   if (!isWord(plain[0], "CREATE", "DECLARE")) {
+    if (isWord(plain[0], "ALTER") && isWord(kind, "TABLE")) {
+      refuseAlteration(plain, at)
+    }
     const add = plain.findIndex((item) => isWord(item, "ADD"))
     if (
       isWord(plain[0], "ALTER") &&
