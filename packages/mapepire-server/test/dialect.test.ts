@@ -144,6 +144,24 @@ describe("an INSERT", () => {
   )
 })
 
+describe("DEFAULT in an INSERT without a list of columns", () => {
+  it.scopedLive("is NULL or the next number, and refused where it would be anything else", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql(
+        "create table t (id integer generated always as identity, a integer, b varchar(9) not null with default 'x')"
+      )
+      expect((yield* client.sql("insert into t values (default, default, 'y')")).error).toBeUndefined()
+      expect((yield* client.sql("insert into t values (default, 1, 'y'), (default, 1, default)")).sql_rc).toBe(-84)
+      expect((yield* client.sql("insert into t (a, b) values (2, default)")).error).toBeUndefined()
+      expect((yield* client.sql("select a, b from t order by id")).data).toEqual([
+        [null, "y"],
+        [2, "x"]
+      ])
+    })
+  )
+})
+
 describe("RENAME TABLE", () => {
   it.scopedLive("gives a table another name", () =>
     Effect.gen(function* () {

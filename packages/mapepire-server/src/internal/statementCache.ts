@@ -6,7 +6,7 @@ import type { Db2Type } from "./db2/types.js"
 import { parseType } from "./db2/types.js"
 import { isDated, refused as dateArithmetic } from "./db2/dateArithmetic.js"
 import { alwaysIn } from "./db2/constraints.js"
-import { columnNotFound, type Db2Failure, generatedAlways } from "./db2/failures.js"
+import { columnNotFound, type Db2Failure, generatedAlways, unsupported } from "./db2/failures.js"
 import { backquoted } from "./db2/scan.js"
 import type { Run, Statement } from "./db2/statement.js"
 import { orRefused } from "./refused.js"
@@ -18,6 +18,8 @@ const ofTheMoment = /\bdb_transaction_info\b/i
 const definition =
   "SELECT sql FROM (SELECT sql, 1 AS n, name FROM sqlite_temp_schema WHERE name = ? COLLATE NOCASE " +
   "UNION ALL SELECT sql, 2, name FROM sqlite_schema WHERE name = ? COLLATE NOCASE) ORDER BY n LIMIT 1"
+
+const withDefault = "SELECT cid FROM pragma_table_info(?) WHERE dflt_value IS NOT NULL"
 
 /** Least recently used out first. */
 const maxEntries = 500
@@ -65,6 +67,7 @@ export class StatementCache {
           this.refuseDates(statement).pipe(
             Effect.zipRight(this.refuseRowNumbers(statement)),
             Effect.zipRight(this.refuseGenerated(statement)),
+            Effect.zipRight(this.refuseDefaults(statement)),
             Effect.map(() => this.keep(text, { statement }))
           )
       )
@@ -121,6 +124,27 @@ export class StatementCache {
                 return given ? Effect.fail(generatedAlways(column)) : Effect.void
               })
         )
+  }
+
+  /** NULL is what DEFAULT means of a column that has no other. */
+  private refuseDefaults(statement: Statement): Effect.Effect<void, Db2Failure> {
+    const { defaults = [], table = "" } = (statement._tag === "Run" ? statement.assigned : undefined) ?? {}
+    if (defaults.length === 0) {
+      return Effect.void
+    }
+    const request = SqlTransport.request(withDefault, {
+      params: [table],
+      shape: "arrays",
+      prefetch: 10_000,
+      transaction: "free"
+    })
+    return Effect.matchEffect(this.session.run(request), {
+      onFailure: () => Effect.void,
+      onSuccess: (answer) =>
+        answer.arrays().some(([place]) => defaults.includes(Number(place)))
+          ? Effect.fail(unsupported("DEFAULT of such a column in an INSERT without a list of columns"))
+          : Effect.void
+    })
   }
 
   private generated(table: string): Effect.Effect<string | undefined> {

@@ -5,6 +5,8 @@ export interface Assigned {
   readonly table: string
   /** By name, in upper case; or by place, of an INSERT without a list of columns: undefined are all of them. */
   readonly columns: ReadonlyArray<string | number> | undefined
+  /** Places of DEFAULT in an INSERT without a list of columns, which is written as NULL. */
+  readonly defaults?: ReadonlyArray<number> | undefined
 }
 
 const columnName = (item: ReadonlyArray<Token>): ReadonlyArray<string> =>
@@ -31,7 +33,9 @@ const ofInsert = (tokens: ReadonlyArray<Token>): Assigned | undefined => {
   const given = Array.from({ length: width }, (_, i) => i).filter((i) =>
     rows.some((row) => !isWord(row[i]?.[0], "DEFAULT"))
   )
-  return { table, columns: given.map((i) => names?.[i] ?? i) }
+  const isDefault = (i: number) => rows.some((row) => isWord(row[i]?.[0], "DEFAULT"))
+  const defaults = names === undefined ? Array.from({ length: width }, (_, i) => i).filter(isDefault) : []
+  return { table, columns: given.map((i) => names?.[i] ?? i), defaults }
 }
 
 const ofUpdate = (tokens: ReadonlyArray<Token>): Assigned | undefined => {
