@@ -30,7 +30,6 @@ describe("what SQLite takes otherwise", () => {
           "select deptno as 'b' from department",
           "select 0x10 from department",
           "select 1_000 from department",
-          "with recursive x(n) as (values 1) select n from x",
           "insert into t default values",
           "insert into t as x values (1, 'x')",
           "update t set b = 'x' from department where a = 1",

@@ -393,9 +393,9 @@ describe("CALL", () => {
         const answer = yield* client.run(`call ${call}`, call.includes("?") ? [1] : [])
         expect([call, answer.sql_rc, answer.sql_state, answer.error]).toEqual([
           call,
-          -204,
-          "42704",
-          expect.stringContaining("NOPE in *LIBL type *N not found")
+          -440,
+          "42884",
+          expect.stringContaining("NOPE in *N not found with specified parameters")
         ])
       }
       expect((yield* client.run("call qsys2.qcmdexc(?)", ["DSPJOB"])).success).toBe(true)

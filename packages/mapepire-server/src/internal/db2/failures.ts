@@ -70,8 +70,8 @@ export const wrongType = (name: string, schema: string, type: string) =>
 export const ambiguousColumn = (name: string) => db2("SQL0203", `Name ${name} is ambiguous.`, "42702", -203)
 export const routineNotFound = (name: string) =>
   db2("SQL0440", `Routine ${name} in *N not found with specified parameters.`, "42884", -440)
-/** No routine has the name; with other parameters there may be one where it is -440. */
-export const procedureNotFound = (name: string) => db2("SQL0204", `${name} in *LIBL type *N not found.`, "42704", -204)
+/** No sequence has the name. */
+export const sequenceNotFound = (name: string) => db2("SQL0204", `${name} in *LIBL type *N not found.`, "42704", -204)
 export const alreadyExists = (name: string, schema: string) =>
   db2("SQL0601", `${name} in ${schema} type *FILE already exists.`, "42710", -601)
 export const valuesMismatch = db2("SQL0117", "Statement contains wrong number of values.", "42802", -117)

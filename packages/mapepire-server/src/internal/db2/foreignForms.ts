@@ -100,7 +100,7 @@ const refuseForm = (tokens: ReadonlyArray<Token>, at: number): void => {
 /** There are none, for none can be created. */
 const sequence = (tokens: ReadonlyArray<Token>, at: number): never => {
   const name = tokens[nameAfterSchema(tokens, at)]
-  throw new failures.Refused(failures.procedureNotFound(isName(name) ? nameOf(name) : ""))
+  throw new failures.Refused(failures.sequenceNotFound(isName(name) ? nameOf(name) : ""))
 }
 
 const refuseInsert = (tokens: ReadonlyArray<Token>): void => {
@@ -121,11 +121,6 @@ export const refuseForeign = (tokens: ReadonlyArray<Token>): void => {
   }
   tokens.forEach((_, i) => refuseForm(tokens, i))
   switch (verb!.text) {
-    case "WITH":
-      if (isWord(tokens[1], "RECURSIVE") && isName(tokens[2]) && !isWord(tokens[2], "AS")) {
-        failures.refuse("RECURSIVE")
-      }
-      return
     case "SELECT":
     case "VALUES":
       if (outside(tokens, "INTO") > 0) {

@@ -25,11 +25,12 @@ export const procedureOf = (
   orRefused(() => {
     const procedure = find(client.server, connection, call.name)
     const name = call.name.slice(call.name.lastIndexOf(".") + 1)
-    if (procedure === undefined) {
-      throw new failures.Refused(failures.procedureNotFound(name))
-    }
-    const places = placesOf(procedure, call)
-    if (places.some((at) => procedure.parameters[at] === undefined) || new Set(places).size < places.length) {
+    const places = procedure === undefined ? [] : placesOf(procedure, call)
+    if (
+      procedure === undefined ||
+      places.some((at) => procedure.parameters[at] === undefined) ||
+      new Set(places).size < places.length
+    ) {
       throw new failures.Refused(failures.routineNotFound(name))
     }
     if (call.arguments.some(({ _tag }) => _tag === "Expression")) {
