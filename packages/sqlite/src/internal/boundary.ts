@@ -74,13 +74,8 @@ export const Word = {
   /** What being woken takes, in ns, as the worker has seen it: how long either side may look for what comes. 0: not at all. */
   wakeNanos: 16,
   /** 1 once the thread ends, in the middle of a request perhaps, whose number then stays in `running`. */
-  ended: 17,
-  /** Whoever comes first sets it: the worker as it turns to SQLite, or the loop, which gives the open up: see `Begun`. */
-  begun: 18
+  ended: 17
 } as const
-
-/** Before either, the thread has nothing of SQLite, and may be ended by force without a wait. */
-export const Begun = { not: 0, begun: 1, givenUp: 2 } as const
 
 /**
  * How the worker sleeps, so that the loop knows whether and how to wake it. It changes its word first and takes the sleep

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { stopAtExit } from "./atExit.js"
-import { Begun, cancelWord, sharedBytes, Word } from "./boundary.js"
+import { cancelWord, sharedBytes } from "./boundary.js"
 import type { ToLoop } from "./messages.js"
 import type { Opening, Start } from "./opening.js"
 import { carrier } from "./carrier.js"
@@ -155,16 +155,13 @@ class Thread {
 
   /**
    * Ends a thread whose open failed or was interrupted: by its own will, else (it is no worker of ours, or hangs) by
-   * force. One that has not come to SQLite yet is ended by force at once: many of them would take seconds to come to hear of
-   * it. What runs in SQLite and cannot be stopped is left to end by itself.
+   * force. What runs in SQLite and cannot be stopped is left to end by itself.
    */
   abandon(grace: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const words = new Int32Array(this.memory)
-      Atomics.store(words, cancelWord + openSlot, openSeq)
+      Atomics.store(new Int32Array(this.memory), cancelWord + openSlot, openSeq)
       this.close()
-      const early = Atomics.compareExchange(words, Word.begun, Begun.not, Begun.givenUp) === Begun.not
-      return Effect.flatMap(early ? Effect.succeed(false) : this.goneWithin(grace), (gone) => {
+      return Effect.flatMap(this.goneWithin(grace), (gone) => {
         if (gone) {
           return Effect.void
         }

@@ -1,7 +1,7 @@
 /** From `workerData` to a served connection: choose the engine, open, configure, say so, loop. */
 import type { ErrorMessage, ToLoop } from "../messages.js"
 import type { Opening, Start } from "../opening.js"
-import { Begun, Word } from "../boundary.js"
+import { Word } from "../boundary.js"
 import { carrier } from "../carrier.js"
 import { hasOption, readName } from "../databaseName.js"
 import { folded } from "../folded.js"
@@ -96,12 +96,8 @@ const mayCreate = (filename: string): boolean => hasOption(readName(filename), "
 
 export const serve = (start: Start): void => {
   const { opening } = start
-  const words = new Int32Array(start.shared)
-  if (Atomics.compareExchange(words, Word.begun, Begun.not, Begun.begun) === Begun.givenUp) {
-    return start.port.close()
-  }
   // Whoever waits for it hears of its end no sooner than the event loop, which may be ending itself.
-  process.once("exit", () => Atomics.store(words, Word.ended, 1))
+  process.once("exit", () => Atomics.store(new Int32Array(start.shared), Word.ended, 1))
   const post = (message: ToLoop) => start.port.postMessage(message)
   let connection: Connection | undefined
   const fail = (error: unknown): void => {
