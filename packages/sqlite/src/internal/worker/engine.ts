@@ -39,6 +39,8 @@ export interface Connection {
   readonly check: () => number
   /** Prepares the first statement of the text; undefined when there is none in it. Throws `EngineError`. */
   readonly prepare: (text: string) => Prepared | undefined
+  /** How many statements have been prepared. */
+  readonly prepares: () => number
   /** The same for what the worker itself asks: no authorizer is. */
   readonly prepareOwn: (text: string) => Prepared | undefined
   /** Runs statements whose rows nobody wants. Throws `EngineError`. */

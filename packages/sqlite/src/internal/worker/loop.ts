@@ -24,6 +24,12 @@ interface Deferred {
   readonly since: number
 }
 
+/**
+ * Statements prepared until the thread's event loop turns once: only there Node frees what is left of those that V8 has
+ * collected. They are 0.4 KiB each, on the portable engine 4 to 7.
+ */
+const preparesPerTurn = 1_000
+
 /** Wakes the event loop. */
 const wakeOf = ({ asyncHandle, port }: Start, signals: Signals | undefined): (() => void) => {
   const sender = asyncHandle === undefined ? undefined : signals?.senderOf(asyncHandle)
@@ -40,6 +46,8 @@ export class Loop {
   private readonly cursors: Cursors
   private readonly deferred: Array<Deferred> = []
   private closing = false
+  /** Statements that had been prepared when the event loop last turned. */
+  private prepares = 0
   /** The request that runs has not ended yet: it waits for this. Never rejects. */
   private promised: Promise<void> | undefined
 
@@ -82,6 +90,10 @@ export class Loop {
   /** Serves requests until it is closed, then calls `ended`. It sleeps between them, but leaves where one waits for a promise. */
   run(ended: () => void): void {
     while (!this.closing) {
+      if (this.connection.prepares() - this.prepares >= preparesPerTurn) {
+        this.prepares = this.connection.prepares()
+        return void setImmediate(() => this.run(ended))
+      }
       const slot = this.take()
       if (slot !== undefined) {
         this.handle(slot)

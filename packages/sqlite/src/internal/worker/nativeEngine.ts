@@ -114,82 +114,86 @@ const prepareHead = (
   }
 }
 
-const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => ({
-  start: (seq, slot) => pump.start(handle, seq, slot),
-  end: () => pump.end(handle),
-  check: () => pump.check(handle),
-  prepare: (text) => {
-    const prepare = (text: string) => prepareLimited(text, (text) => attempt(() => pump.prepare(handle, text, false)))
-    const prepared = prepareHead(text, prepare) ?? prepare(text)
-    return prepared === undefined ? undefined : makePrepared(pump, prepared)
-  },
-  prepareOwn: (text) =>
-    makePrepared(
-      pump,
-      attempt(() => pump.prepare(handle, text, true))!
-    ),
-  restrict: () => {
-    if (!pump.restrict(handle)) {
-      throw new EngineError(
-        OwnCode.unsupported,
-        "SQL from strangers needs a SQLite with sqlite3_test_control: without, it copies expressions while it prepares"
-      )
-    }
-  },
-  exec: (text) => attempt(() => pump.exec(handle, text, false)),
-  execOwn: (text) => attempt(() => pump.exec(handle, text, true)),
-  inTransaction: () => pump.inTransaction(handle),
-  loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
-  serialize: () => attempt(() => pump.serialize(handle)),
-  deserialize: (image, before) =>
-    attempt(() => {
-      pump.assertReplaceable(handle)
-      before?.()
-      pump.deserialize(handle, new Uint8Array(image))
-    }),
-  backup: (destination) =>
-    makeBackup(
-      pump,
-      attempt(() => pump.backup(handle, destination))
-    ),
-  openBlob: ({ column, rowid, schema, table, write }) =>
-    makeBlob(
-      pump,
-      attempt(() => pump.openBlob(handle, schema, table, column, rowid, write))
-    ),
-  setFunction: (definition, run) =>
-    attempt(() =>
-      pump.setFunction(
-        handle,
-        definition.name,
-        definition.arity,
-        (definition.deterministic ? deterministic : 0) |
-          (definition.directOnly ? directOnly : 0) |
-          (definition.innocuous ? innocuous : 0),
-        functionKinds.indexOf(definition.shape),
-        run
-      )
-    ),
-  setCollation: (name, compare) => attempt(() => pump.setCollation(handle, name, compare)),
-  setTable: (definition, run) =>
-    attempt(() =>
-      pump.setTable(
-        handle,
-        definition.name,
-        tableSchema(definition),
-        definition.columns.length,
-        definition.parameters.length,
-        run
-      )
-    ),
-  setHook: (hook, run) => attempt(() => pump.setHook(handle, hookKinds.indexOf(hook), run)),
-  setChanges: (on) => attempt(() => pump.setChanges(handle, on)),
-  takeChanges: () => {
-    const taken = pump.takeChanges(handle)
-    return taken === undefined ? undefined : { names: taken[0], entries: taken[1], unknown: taken[2] }
-  },
-  close: () => pump.close(handle)
-})
+const makeConnection = (pump: Pump, handle: ConnectionHandle): Connection => {
+  let made = 0
+  const prepareOne = (text: string, own: boolean) => {
+    made++
+    return attempt(() => pump.prepare(handle, text, own))
+  }
+  return {
+    start: (seq, slot) => pump.start(handle, seq, slot),
+    end: () => pump.end(handle),
+    check: () => pump.check(handle),
+    prepare: (text) => {
+      const prepare = (text: string) => prepareLimited(text, (text) => prepareOne(text, false))
+      const prepared = prepareHead(text, prepare) ?? prepare(text)
+      return prepared === undefined ? undefined : makePrepared(pump, prepared)
+    },
+    prepares: () => made,
+    prepareOwn: (text) => makePrepared(pump, prepareOne(text, true)!),
+    restrict: () => {
+      if (!pump.restrict(handle)) {
+        throw new EngineError(
+          OwnCode.unsupported,
+          "SQL from strangers needs a SQLite with sqlite3_test_control: without, it copies expressions while it prepares"
+        )
+      }
+    },
+    exec: (text) => attempt(() => pump.exec(handle, text, false)),
+    execOwn: (text) => attempt(() => pump.exec(handle, text, true)),
+    inTransaction: () => pump.inTransaction(handle),
+    loadExtension: (path) => attempt(() => pump.loadExtension(handle, path)),
+    serialize: () => attempt(() => pump.serialize(handle)),
+    deserialize: (image, before) =>
+      attempt(() => {
+        pump.assertReplaceable(handle)
+        before?.()
+        pump.deserialize(handle, new Uint8Array(image))
+      }),
+    backup: (destination) =>
+      makeBackup(
+        pump,
+        attempt(() => pump.backup(handle, destination))
+      ),
+    openBlob: ({ column, rowid, schema, table, write }) =>
+      makeBlob(
+        pump,
+        attempt(() => pump.openBlob(handle, schema, table, column, rowid, write))
+      ),
+    setFunction: (definition, run) =>
+      attempt(() =>
+        pump.setFunction(
+          handle,
+          definition.name,
+          definition.arity,
+          (definition.deterministic ? deterministic : 0) |
+            (definition.directOnly ? directOnly : 0) |
+            (definition.innocuous ? innocuous : 0),
+          functionKinds.indexOf(definition.shape),
+          run
+        )
+      ),
+    setCollation: (name, compare) => attempt(() => pump.setCollation(handle, name, compare)),
+    setTable: (definition, run) =>
+      attempt(() =>
+        pump.setTable(
+          handle,
+          definition.name,
+          tableSchema(definition),
+          definition.columns.length,
+          definition.parameters.length,
+          run
+        )
+      ),
+    setHook: (hook, run) => attempt(() => pump.setHook(handle, hookKinds.indexOf(hook), run)),
+    setChanges: (on) => attempt(() => pump.setChanges(handle, on)),
+    takeChanges: () => {
+      const taken = pump.takeChanges(handle)
+      return taken === undefined ? undefined : { names: taken[0], entries: taken[1], unknown: taken[2] }
+    },
+    close: () => pump.close(handle)
+  }
+}
 
 /** The engine over this pump. */
 export const nativeEngine = ({ library, pump }: LoadedPump): Engine => ({

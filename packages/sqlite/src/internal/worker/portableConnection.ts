@@ -46,6 +46,8 @@ export class PortableConnection implements Connection {
   private facts: CarrierStatement | undefined
   /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
   private readonly statements = new Set<PortableStatement>()
+  /** Statements prepared so far. */
+  private made = 0
   private savepoints = 0
   /** The schema whose views are known to speak of no connection. */
   private viewsVersion: number | undefined
@@ -76,6 +78,10 @@ export class PortableConnection implements Connection {
     return prepareLimited(text, (text) => this.prepareFirst(text))
   }
 
+  prepares(): number {
+    return this.made
+  }
+
   /** There is no authorizer to leave out. */
   prepareOwn(text: string): Prepared | undefined {
     return this.prepare(text)
@@ -86,11 +92,12 @@ export class PortableConnection implements Connection {
     if (statement === undefined) return undefined
     this.refreshSchemas()
     const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
+    this.made++
     this.adoptBusyTimeout(statement)
     if (statement.routable && !this.isPrivate) this.lookAtViews()
-    const made = new PortableStatement(this, statement, prepared)
-    this.statements.add(made)
-    return made
+    const first = new PortableStatement(this, statement, prepared)
+    this.statements.add(first)
+    return first
   }
 
   forget(statement: PortableStatement): void {
