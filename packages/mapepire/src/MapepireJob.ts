@@ -84,7 +84,8 @@ export interface JobConfig {
   /**
    * Whether statements are stopped in the database, by `QSYS2.CANCEL_SQL` from a second job that is opened with the first
    * one that takes longer than a second. Default true. With false an interrupt leaves the statement behind; on a `serial` job, as
-   * those of a client are, it waits until the statement has ended, and after `grace` gives the job up.
+   * those of a client are, it waits until the statement has ended, and after `grace` gives the job up. Over `lines` the
+   * default is false: true says that its Socket gives each job a stream of its own, as one does that starts a process.
    */
   readonly cancel?: boolean | undefined
   /** A control job to share. Default: one of its own. */

@@ -553,6 +553,44 @@ describe("MapepireJob: other links", () => {
     })
   )
 
+  it.scopedLive("one stream has one job: nothing is opened on it to stop what takes long", () =>
+    Effect.gen(function* () {
+      const daemon = new ScriptedDaemon({})
+      daemon.on(/slow/, { runs: 1_500, updateCount: 0 }).on(/endless/, { runs: Infinity })
+      const [ours, theirs] = duplexPair()
+      daemon.serveLines(theirs)
+      const socket = yield* NodeSocket.fromDuplex(Effect.succeed(ours))
+      const job = yield* MapepireJob.makeOver(MapepireJob.lines(socket))
+      yield* job.queryAndRun("call slow()")
+      const waiting = yield* Effect.fork(job.queryAndRun("call endless()"))
+      yield* until(() => daemon.statements.includes("call endless()"))
+      yield* Fiber.interrupt(waiting)
+      yield* job.ping
+      assert.strictEqual(daemon.sent("connect").length, 1)
+      assert.deepStrictEqual(daemon.statements, ["call slow()", "call endless()"])
+    })
+  )
+
+  it.scopedLive("a long line is read in linear time, however many pieces it comes in", () =>
+    Effect.gen(function* () {
+      const [ours, theirs] = duplexPair()
+      let received = 0
+      yield* MapepireJob.lines(yield* NodeSocket.fromDuplex(Effect.succeed(ours))).open({
+        message: (text) => (received += text.length),
+        pong: () => {},
+        ended: () => {}
+      })
+      const piece = "x".repeat(4_096)
+      const started = performance.now()
+      for (let i = 0; i < 10_000; i++) theirs.write(piece)
+      theirs.write("\n")
+      yield* until(() => received > 0)
+      assert.strictEqual(received, 40_960_000)
+      // Looked at from its beginning with each piece it took more than half a minute.
+      assert.isBelow(performance.now() - started, 15_000)
+    })
+  )
+
   it.scopedLive("a plain stream closes, wherever it was opened", () =>
     Effect.gen(function* () {
       const [ours] = duplexPair()

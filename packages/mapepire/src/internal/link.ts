@@ -39,6 +39,8 @@ export interface MessageTransport {
   readonly address: string
   /** Opens a link for the time of the scope. */
   readonly open: (events: LinkEvents) => Effect.Effect<Link, SqlError, Scope.Scope>
+  /** Opened again while it is open it may be the same stream, which has one job: nothing is stopped through a second one. */
+  readonly single?: boolean | undefined
 }
 
 /**
@@ -89,29 +91,33 @@ const describeEnd = (error: Socket.SocketError | undefined): string => {
 
 /** Cuts a stream of bytes into lines, across chunks. */
 class Lines {
-  private rest = ""
+  /** Of the line that has not ended yet. */
+  private pieces: Array<string> = []
   private readonly decoder = new TextDecoder()
 
   constructor(private readonly line: (text: string) => void) {}
 
   push(chunk: string | Uint8Array): void {
-    const text = this.rest + (typeof chunk === "string" ? chunk : this.decoder.decode(chunk, { stream: true }))
+    const text = typeof chunk === "string" ? chunk : this.decoder.decode(chunk, { stream: true })
     let start = 0
     for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", start)) {
-      const line = text.slice(start, end).trim()
+      this.pieces.push(text.slice(start, end))
+      const line = this.pieces.join("").trim()
+      this.pieces = []
       start = end + 1
       // The daemon's own remarks begin with two slashes.
       if (line !== "" && !line.startsWith("//")) {
         this.line(line)
       }
     }
-    this.rest = text.slice(start)
+    this.pieces.push(text.slice(start))
   }
 }
 
 /** The daemon's single mode over any byte stream: one JSON document per line, both ways. */
 export const lines = (socket: Socket.Socket, address: string): MessageTransport => ({
   address,
+  single: true,
   open: (events) =>
     Effect.gen(function* () {
       const outbox = yield* Mailbox.make<string>()

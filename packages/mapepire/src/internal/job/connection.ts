@@ -14,6 +14,8 @@ import { Wire } from "./wire.js"
 /** Whom to connect to, and as whom. */
 export interface Endpoint {
   readonly address: string
+  /** It may have one job and no more: see `MessageTransport`. */
+  readonly single?: boolean | undefined
   /**
    * Finds out the credentials, and connects with them. Who leaves meanwhile leaves an attempt behind, which goes on for about
    * as many milliseconds as `patience` says, until it is known whether the password is wrong.

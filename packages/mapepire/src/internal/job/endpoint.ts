@@ -16,6 +16,7 @@ const anonymous: SignOn = { properties: [], scrub: (text) => text, again: (conne
 
 export const plainEndpoint = (transport: MessageTransport): Endpoint => ({
   address: transport.address,
+  single: transport.single,
   signOn: (connect) => connect(transport, anonymous),
   end: Effect.void
 })

@@ -41,7 +41,7 @@ export const make = (
     if (failure.isSqlError(connection)) {
       return yield* Effect.fail(connection)
     }
-    const cancels = config.cancel ?? true
+    const cancels = config.cancel ?? (config.control !== undefined || endpoint.single !== true)
     const session = sessionOptions(config)
     const job = yield* makeJob(endpoint, {
       connection,
