@@ -238,7 +238,7 @@ describe("MapepireJob: queries", () => {
   )
 
   it.scopedLive(
-    "binary values that do not come: the deadline, an interrupt and the end of the job stop fetching them",
+    "binary values that do not come: the deadline, an interrupt and the end of the socket or the job stop fetching them",
     () =>
       Effect.gen(function* () {
         const daemon = yield* scriptedDaemon()
@@ -261,6 +261,15 @@ describe("MapepireJob: queries", () => {
         yield* quiet
         yield* job.ping
         assert.strictEqual(daemon.connections[0]!.open.size, 0)
+        const cut = yield* Effect.fork(Effect.flip(select(job)))
+        yield* fetching
+        daemon.connections[0]!.drop()
+        const lost = SqlFailure.from(yield* Effect.timeout(Fiber.join(cut), "10 seconds"))
+        assert.deepStrictEqual(
+          [lost.reason, lost.outcome, lost.statement],
+          ["SessionLost", "executed", "select * from files"]
+        )
+        yield* quiet
         const scope = yield* Scope.make()
         const closing = yield* Scope.extend(MapepireJob.make(daemon.config), scope)
         const left = yield* Effect.fork(Effect.flip(select(closing)))

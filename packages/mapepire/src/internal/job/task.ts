@@ -1,6 +1,6 @@
 /** One caller's way through one or more requests: where it can be stopped, and what must be tidied up then. */
 import type { SqlError } from "@effect/sql/SqlError"
-import { SqlTransport } from "@sluice/sql"
+import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { addressesIn, fetchAll } from "../blob.js"
@@ -107,7 +107,7 @@ export class Task {
       }
     }
     const stop = (why: SqlError) => {
-      end(undefined, why)
+      end(undefined, SqlFailure.annotate(why, { statement: text }))
       cancel()
     }
     // The statement itself has come to its end.

@@ -523,6 +523,10 @@ export class Wire implements LinkEvents {
     for (const call of held) {
       this.refuse(call, this.failed)
     }
+    for (const stop of [...this.fetches]) {
+      // Their statements have come to their end.
+      stop(failure.withOutcome(this.failed, "executed"))
+    }
     this.events.lost(this.failed)
   }
 
