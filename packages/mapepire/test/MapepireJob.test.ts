@@ -280,6 +280,25 @@ describe("MapepireJob: queries", () => {
       })
   )
 
+  it.scopedLive(
+    "a binary value of another size than its reference says is a failure, as is one that does not come",
+    () =>
+      Effect.gen(function* () {
+        const daemon = yield* scriptedDaemon()
+        const job = yield* MapepireJob.make(daemon.config)
+        for (const reference of [
+          { blob_url: "/blob/1", size: 5 },
+          { size: 5, blob_url: "/blob/1" }
+        ]) {
+          daemon.blobs.set("/blob/1", Buffer.from([1, 2, 3]))
+          daemon.on(/from files/, { columns: [{ name: "B", type: "BLOB" }], rows: [[reference]] })
+          const failed = SqlFailure.from(yield* Effect.flip(job.queryAndRun("select * from files")))
+          assert.include(failed.message, "could not be fetched: 3 bytes came instead of 5")
+        }
+        yield* job.check
+      })
+  )
+
   it.scopedLive("an address elsewhere is not followed: it would get the password; nor one that is none", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -24,24 +24,45 @@ interface BlobSource {
 /** Values that are fetched at the same time. */
 const concurrency = 8
 
+/** How many bytes there are behind an address; undefined if the rows do not say. */
+export type Sizes = ReadonlyMap<string, number | undefined>
+
+const reference =
+  /(?:"size"\s*:\s*(\d+)\s*,\s*)?"blob_url"\s*:\s*("(?:[^"\\]|\\.)*")(?:\s*,\s*"size"\s*:\s*(\d+)(?=\s*[,}]))?/g
+
 /** The addresses in some rows. */
-export const addressesIn = (rows: RawRows): ReadonlyArray<string> => {
+export const addressesIn = (rows: RawRows): Sizes => {
   const text = rows.text.slice(rows.start, rows.end)
-  const found = new Set<string>()
-  for (const match of text.matchAll(/"blob_url"\s*:\s*("(?:[^"\\]|\\.)*")/g)) {
-    found.add(JSON.parse(match[1]!) as string)
+  const found = new Map<string, number | undefined>()
+  for (const [, before, address, size = before] of text.matchAll(reference)) {
+    found.set(JSON.parse(address!) as string, size === undefined ? undefined : Number(size))
   }
-  return [...found]
+  return found
 }
 
+/** What has come, if it is all of the value. */
+const whole = (bytes: Uint8Array, size: number | undefined): Effect.Effect<Uint8Array, SqlError> =>
+  size === undefined || bytes.length === size
+    ? Effect.succeed(bytes)
+    : Effect.fail(notFetched(`${bytes.length} bytes came instead of ${size}`))
+
+const notFetched = (why: string): SqlError =>
+  failure.protocol(`A binary value could not be fetched: ${why}`, { job: undefined })
+
 export const fetchAll = (
-  addresses: ReadonlyArray<string>,
+  addresses: Sizes,
   fetch: (address: string) => Effect.Effect<Uint8Array, SqlError>
 ): Effect.Effect<ReadonlyMap<string, Uint8Array>, SqlError> =>
   Effect.map(
-    Effect.forEach(addresses, (address) => Effect.map(fetch(address), (bytes) => [address, bytes] as const), {
-      concurrency
-    }),
+    Effect.forEach(
+      addresses,
+      ([address, size]) =>
+        Effect.map(
+          Effect.flatMap(fetch(address), (bytes) => whole(bytes, size)),
+          (bytes) => [address, bytes] as const
+        ),
+      { concurrency }
+    ),
     (entries) => new Map(entries)
   )
 
@@ -49,8 +70,7 @@ export const fetcher =
   (source: BlobSource) =>
   (address: string): Effect.Effect<Uint8Array, SqlError> =>
     Effect.async<Uint8Array, SqlError>((resume) => {
-      const fail = (why: string) =>
-        resume(Effect.fail(failure.protocol(`A binary value could not be fetched: ${why}`, { job: undefined })))
+      const fail = (why: string) => resume(Effect.fail(notFetched(why)))
       // An address elsewhere would get the password; and with a blank in it there is no request.
       if (!/^\/(?!\/)[!-~]*$/.test(address)) {
         return fail("its address is not one of the daemon's")

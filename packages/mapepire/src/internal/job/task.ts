@@ -3,7 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { SqlFailure, SqlTransport } from "@sluice/sql"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { addressesIn, fetchAll } from "../blob.js"
+import { addressesIn, fetchAll, type Sizes } from "../blob.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import { longestTimer } from "../longestTimer.js"
@@ -68,14 +68,15 @@ export class Task {
                 : Effect.succeed(result)
           )
         }
-        let addresses: ReadonlyArray<string>
+        let addresses: Sizes | undefined
         try {
-          addresses = frame!.data !== undefined && mayHaveBlobs?.(frame!) === true ? addressesIn(frame!.data) : []
+          addresses =
+            frame!.data !== undefined && mayHaveBlobs?.(frame!) === true ? addressesIn(frame!.data) : undefined
         } catch (defect) {
           return resume(Effect.die(defect))
         }
         const fetch = this.wire.link?.blob
-        if (addresses.length === 0 || fetch === undefined) {
+        if (addresses === undefined || addresses.size === 0 || fetch === undefined) {
           return conclude(undefined)
         }
         this.fetch(fetchAll(addresses, fetch), conclude)
