@@ -567,6 +567,25 @@ describe("MapepireJob: commands", () => {
     })
   )
 
+  it.scopedLive("the job log of a CL command that failed is read without columns, too: its rows name them", () =>
+    Effect.gen(function* () {
+      const daemon = yield* scriptedDaemon()
+      daemon.override((request, connection) => {
+        if (request.type !== "cl") {
+          return false
+        }
+        const data = [{ SUMMARY: "CPF2110" }, { SUMMARY: "CPF0006", SEVERITY: 40 }]
+        const error = "[CPF0006] Errors occurred in command."
+        connection.reply(request, { success: false, error, metadata: { columns: [] }, data, is_done: true })
+        return true
+      })
+      const job = yield* MapepireJob.make(daemon.config)
+      const [first, second] = MapepireJob.jobLog(yield* Effect.flip(job.cl("ADDLIBLE LIB(NOPE)")))
+      assert.strictEqual(first!.summary, "CPF2110")
+      assert.deepStrictEqual(second, { summary: "CPF0006", severity: 40 })
+    })
+  )
+
   it.scopedLive("explain passes the plan on, and the first page if the statement was run (section 2.13)", () =>
     Effect.gen(function* () {
       const daemon = yield* scriptedDaemon()

@@ -1,5 +1,7 @@
 /** The columns of a result as a daemon tells them, made whole: every one has a name and a type. */
 import type { ColumnMetadata } from "../Protocol.js"
+import type { RawRows } from "./frame.js"
+import { parseLossless } from "./lossless.js"
 
 /** Of a column that comes without one: its values are given as they are. */
 const unknownType = "UNKNOWN"
@@ -27,6 +29,15 @@ const mended = (column: unknown, i: number): ColumnMetadata => {
     name: typeof name === "string" ? name : String(i + 1).padStart(5, "0"),
     type: typeof type === "string" ? type : unknownType
   }
+}
+
+/** The columns of rows that are objects, by their own keys; of other rows none. */
+export const columnsIn = (data: RawRows): ReadonlyArray<ColumnMetadata> => {
+  const rows: unknown = parseLossless(data.text.slice(data.start, data.end))
+  const names = new Set(
+    Array.isArray(rows) ? rows.flatMap((row) => (isRecord(row) && !Array.isArray(row) ? Object.keys(row) : [])) : []
+  )
+  return Array.from(names, (name) => mended({ name }, 0))
 }
 
 /** An item of a list of descriptions; one that is none describes nothing. */

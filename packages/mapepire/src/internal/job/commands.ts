@@ -4,7 +4,7 @@ import { SqlFailure, type SqlTransport } from "@sluice/sql"
 import * as Effect from "effect/Effect"
 import type * as MapepireJob from "../../MapepireJob.js"
 import type { ColumnMetadata } from "../../Protocol.js"
-import { columnsOf, textIn } from "../columns.js"
+import { columnsIn, columnsOf, textIn } from "../columns.js"
 import * as failure from "../failure.js"
 import type { Frame } from "../frame.js"
 import type { Call } from "./call.js"
@@ -91,7 +91,7 @@ export const cl = (
   single(session, request, { type: "cl", cmd: request.text, terse: true }, (frame) => {
     // It may have changed the library list.
     session.forget()
-    const { error, rows: log } = rowsOf(session, request, columnsOf(frame), frame.data)
+    const { error, rows: log } = rowsOf(session, request, logColumns(frame), frame.data)
     if (frame.success) {
       return error === undefined ? { log } : SqlFailure.annotate(error, { statement: request.text })
     }
@@ -99,6 +99,12 @@ export const cl = (
     const { job, scrub } = session.wire
     return failure.refused(frame, { job, statement: request.text }, "unknown", scrubRows(log, scrub))
   })
+
+/** Where a command fails the daemon may name no columns, and give rows that do. */
+const logColumns = (frame: Frame): ReadonlyArray<ColumnMetadata> | undefined => {
+  const columns = columnsOf(frame)
+  return columns?.length === 0 && frame.data !== undefined ? columnsIn(frame.data) : columns
+}
 
 /** Those up to the first one that cannot be given as it is, and what is wrong with that one. */
 const rowsOf = (
