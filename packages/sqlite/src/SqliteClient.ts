@@ -224,8 +224,6 @@ export interface SqliteClientConfig
   readonly prepareCacheSize?: number | undefined
   /** Accepted and not used: statements are kept by use, not by age. */
   readonly prepareCacheTTL?: Duration.DurationInput | undefined
-  /** Rows per page of a stream, where nothing else is said. Default 64. */
-  readonly prefetch?: number | undefined
   /** How the stream of changes works. */
   readonly changes?: ChangesOptions | undefined
   /** Applied to the column names of results, except by `.values`, `.raw` and `.withoutTransform`. */
@@ -278,7 +276,6 @@ const makeWith = (
       telemetry: config.telemetry,
       statementTimeout: config.statementTimeout,
       pool: config.pool,
-      prefetch: config.prefetch,
       transformRows
     }).pipe(Effect.provideService(SqlTransport.SqlTransport, transport))
     const reactivity = yield* Reactivity.Reactivity

@@ -87,6 +87,11 @@ export interface Config {
   readonly onOpen?: ReadonlyArray<string> | undefined
   /** Extensions loaded into every session. */
   readonly extensions?: ReadonlyArray<string> | undefined
+  /**
+   * Rows per page of a stream, where neither a statement nor the client says otherwise: a whole number, which is kept within
+   * 1 and 65,536. Default 64. A page of wide rows may have fewer.
+   */
+  readonly prefetch?: number | undefined
   /** Prepared statements kept per session, least recently used out first. Default 200. */
   readonly statementCacheSize?: number | undefined
   /** Steps of SQLite's virtual machine between two looks at cancel and deadline. Default 1,000. */
@@ -330,6 +335,7 @@ export const make = (config: Config, /** @internal */ untrusted?: UntrustedRules
     },
     sharing: "fifo",
     atomicBatches: true,
+    prefetch: config.prefetch,
     connect: open,
     config,
     sessions: () => sessions,

@@ -56,6 +56,10 @@ const why = (config: Config): string | undefined => {
       return `${name} must be a whole number from ${counts[name]} to ${highest}, not ${String(value)}`
     }
   }
+  const { prefetch } = config
+  if (prefetch !== undefined && !Number.isInteger(prefetch)) {
+    return `prefetch must be a whole number, which is kept within 1 and 65,536, not ${String(prefetch)}`
+  }
   const wrong =
     wrongDuration("busyTimeout", config.busyTimeout) ??
     wrongDuration("grace", config.grace) ??

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { SqlClient } from "@sluice/sql"
-import { SqliteClient } from "@sluice/sqlite"
-import { Cause, Chunk, Effect, Exit, Option, Scope, Stream } from "effect"
+import type { SqlError } from "@effect/sql/SqlError"
+import { SqlClient, type SqlTransport } from "@sluice/sql"
+import { SqliteClient, SqliteTransport } from "@sluice/sqlite"
+import { Cause, Chunk, Effect, Exit, type Layer, Option, Scope, Stream } from "effect"
 import { countTo, layerOf, layerOnFile, leftovers, onEngines, reasonOf, spin, tempFile } from "../support.js"
 
 const prefetches = [1, 2, 3, 5, 7, 13, 102, 103, 104, 2048]
@@ -230,6 +231,37 @@ onEngines("streams", (engine) => {
         [9, 1]
       )
     }).pipe(Effect.provide(layerOf(engine, { prefetch: 4 })))
+  )
+
+  it.scopedLive("row 16: of the transport, for any client of it that says nothing else", () =>
+    Effect.gen(function* () {
+      const sizes = (
+        client: Layer.Layer<SqlClient.SqlClient, SqlError, SqlTransport.SqlTransport>,
+        prefetch: unknown
+      ) =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const statement = sql.unsafe(countTo(10))
+          return [yield* chunkSizes(statement.stream), yield* SqlClient.withPrefetch(5)(chunkSizes(statement.stream))]
+        }).pipe(
+          Effect.provide(client),
+          Effect.provide(SqliteTransport.layer({ filename: ":memory:", engine, prefetch: prefetch as number }))
+        )
+      assert.deepStrictEqual(yield* sizes(SqlClient.layer, 4), [
+        [4, 4, 2],
+        [5, 5]
+      ])
+      assert.deepStrictEqual(yield* sizes(SqlClient.layerWith({ prefetch: 7 }), 4), [
+        [7, 3],
+        [5, 5]
+      ])
+      assert.deepStrictEqual(yield* sizes(SqlClient.layer, undefined), [[10], [5, 5]])
+      for (const bad of ["7", NaN, 1.5, Infinity, null]) {
+        const failure = yield* reasonOf(sizes(SqlClient.layer, bad))
+        assert.strictEqual(failure.reason, "InvalidParameter")
+        assert.include(failure.message, "prefetch must be a whole number")
+      }
+    })
   )
 
   it.scopedLive("row 17: a prefetch set after the start has no effect on that run", () =>
