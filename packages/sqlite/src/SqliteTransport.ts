@@ -83,7 +83,10 @@ export interface Config {
    * is left out.
    */
   readonly attach?: Readonly<Record<string, string | undefined>> | undefined
-  /** Statements run on every session when it opens; the open fails with the first that fails, or if they leave a transaction open. */
+  /**
+   * Statements run on every session when it opens; the open fails with the first that fails (`SqlSyntax` for a slip in it, and
+   * its text as `statement`), or if they leave a transaction open.
+   */
   readonly onOpen?: ReadonlyArray<string> | undefined
   /** Extensions loaded into every session. */
   readonly extensions?: ReadonlyArray<string> | undefined

@@ -89,7 +89,7 @@ class Thread {
         this.abortsWithin = message[1] === "portable" && carrier().name === "@photostructure/sqlite"
         once(Exit.succeed({ engine: { kind: message[1], version: message[2] }, journalMode: message[3] }))
       } else if (message?.[0] === "failed") {
-        once(Exit.fail(failure.openFailure(message[1], options.opening.filename)))
+        once(Exit.fail(failure.openFailure(message[1], options.opening.filename, message[2])))
       }
     }
     port1.on("message", hear)

@@ -199,11 +199,14 @@ const passing: ReadonlySet<number> = new Set([
   ResultCode.protocol
 ])
 
-/** A failure to open the file; whatever SQLite's code, it is about the connection. */
-export const openFailure = (error: ErrorMessage, filename: string): SqlError => {
+/**
+ * A failure to open the file; whatever SQLite's code, it is about the connection. What is wrong in a `statement` that the
+ * configuration asks for is about that.
+ */
+export const openFailure = (error: ErrorMessage, filename: string, statement?: string): SqlError => {
   const thrown = unpack(error.message)
   if (thrown !== undefined) {
-    return threw(thrown, undefined, "notExecuted")
+    return threw(thrown, statement, "notExecuted")
   }
   const reason =
     error.code === OwnCode.unsupported
@@ -213,10 +216,13 @@ export const openFailure = (error: ErrorMessage, filename: string): SqlError => 
         : error.code < 0
           ? "Connection"
           : reasonOf(error.code, error.message)
+  const ofStatement = statement !== undefined && primaryCode(error.code) === ResultCode.error
   return SqlFailure.make({
-    reason: reason === "Unknown" || reason === "SqlSyntax" ? "Connection" : reason,
+    reason: !ofStatement && (reason === "Unknown" || reason === "SqlSyntax") ? "Connection" : reason,
     message: `Cannot open SQLite database "${filename}": ${error.message}`,
     code: error.code < 0 ? undefined : error.code,
+    statement,
+    ...constraintOf(error.message),
     permanent: error.code < 0 || error.code === ExtendedCode.isDirectory || !passing.has(primaryCode(error.code))
   })
 }

@@ -200,7 +200,8 @@ export type ToWorker =
 export type ToLoop =
   | null
   | readonly [kind: "ready", engine: "native" | "portable", version: string, journalMode: string]
-  | readonly [kind: "failed", error: ErrorMessage]
+  /** `statement`: of those that the configuration asks for, the one that failed. */
+  | readonly [kind: "failed", error: ErrorMessage, statement: string | undefined]
   | readonly [kind: "closed"]
   | readonly [kind: "buffer", seq: number, page: ArrayBuffer]
   | readonly [kind: "value", seq: number, value: unknown, inTransaction: boolean]

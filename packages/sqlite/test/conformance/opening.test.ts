@@ -107,6 +107,43 @@ onEngines("opening", (engine) => {
       )
       assert.strictEqual(failure.reason, "UniqueViolation")
       assert.strictEqual(failure.code, 2067)
+      assert.strictEqual(failure.constraint, "t.a")
+      assert.strictEqual(failure.statement, "insert into t values (1), (1)")
+    })
+  )
+
+  it.scopedLive("row 3: what is wrong in a hook's statement is told as when it is run", () =>
+    Effect.gen(function* () {
+      const sql = yield* Effect.map(Layer.build(layerOf(engine)), Context.get(SqliteClient.SqliteClient))
+      const others = workersAlive()
+      for (const text of [
+        "create tabel x(a)",
+        "select * from nowhere",
+        "select 1; insert into nowhere values (1)",
+        "pragma user_version = ",
+        "savepoint a; release b"
+      ]) {
+        const run = yield* reasonOf(sql.unsafe(text))
+        const failure = yield* reasonOf(Effect.scoped(Layer.build(layerOf(engine, { onOpen: ["select 1", text] }))))
+        assert.deepStrictEqual([failure.reason, failure.code, failure.statement], [run.reason, run.code, text])
+        assert.strictEqual(failure.reason, "SqlSyntax")
+        assert.isFalse(failure.isRetryable)
+        assert.match(failure.message, /^Cannot open SQLite database ":memory:": /)
+        assert.strictEqual(workersAlive(), others)
+      }
+    })
+  )
+
+  it.scopedLive("row 3: of what pragmas and attach ask for the statement is told, of the file none", () =>
+    Effect.gen(function* () {
+      const directory = yield* tempDirectory
+      const missing = join(directory, "missing", "x.db")
+      const attached = yield* failsToOpen(layerOf(engine, { attach: { other: missing } }))
+      assert.strictEqual(attached.reason, "Connection")
+      assert.strictEqual(attached.statement, `ATTACH '${missing}' AS "other"`)
+      const twice = yield* failsToOpen(layerOf(engine, { attach: { main: ":memory:" } }))
+      assert.strictEqual(twice.statement, `ATTACH ':memory:' AS "main"`)
+      assert.strictEqual((yield* failsToOpen(layerOf(engine, { filename: missing }))).statement, undefined)
     })
   )
 

@@ -49,6 +49,16 @@ const refuseUnknown = (pragmas: ReadonlyArray<string>, connection: Connection): 
   }
 }
 
+/** The file is open, and a statement that the configuration asks for has failed. */
+class StatementFailed extends Error {
+  constructor(
+    readonly statement: string,
+    override readonly cause: unknown
+  ) {
+    super()
+  }
+}
+
 /** Everything that must be so before the first statement. Answers the journal mode. */
 const configure = (connection: Connection, opening: Opening): string => {
   for (const path of opening.extensions) {
@@ -64,10 +74,14 @@ const configure = (connection: Connection, opening: Opening): string => {
   for (const text of opening.onOpen) {
     // Every session runs these, so that one which answers otherwise answers as all others do.
     const statement = firstStatement(text)
-    if (statement?.words[0] === "PRAGMA" && statement.tail === "") {
-      connection.execOwn(text)
-    } else {
-      connection.exec(text)
+    try {
+      if (statement?.words[0] === "PRAGMA" && statement.tail === "") {
+        connection.execOwn(text)
+      } else {
+        connection.exec(text)
+      }
+    } catch (error) {
+      throw new StatementFailed(text, error)
     }
   }
   if (connection.inTransaction()) {
@@ -102,7 +116,8 @@ export const serve = (start: Start): void => {
   let connection: Connection | undefined
   const fail = (error: unknown): void => {
     connection?.close()
-    post(["failed", openError(error, opening.filename)])
+    const [cause, statement] = error instanceof StatementFailed ? [error.cause, error.statement] : [error, undefined]
+    post(["failed", openError(cause, opening.filename), statement])
     start.port.close()
   }
   let ready: () => void
