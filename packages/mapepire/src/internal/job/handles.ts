@@ -33,7 +33,10 @@ export class Handles {
     return undefined
   }
 
-  /** Gives back one that did its work, and the era in which it was begun. Never one that failed: it may have kept rows that would be run the next time. */
+  /**
+   * Gives back one that did its work, and the era in which it was begun. Never one that failed: it may have kept rows that
+   * would be run the next time.
+   */
   give(text: string, handle: Handle, era: number): void {
     if (this.limit === 0 || era !== this.era) {
       return this.wire.close(handle.id, handle.epoch)

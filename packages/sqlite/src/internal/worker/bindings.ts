@@ -1,5 +1,6 @@
 /** From tagged bytes (see `ParameterTag`) to what a carrier binds. */
 import type { Statement } from "../split.js"
+import type { PortableConnection } from "./portableConnection.js"
 import { ParameterTag } from "../parameters.js"
 import type { Carrier, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
 
@@ -116,11 +117,11 @@ export interface Bound {
  * undefined when there is no such value.
  */
 export const bindAround = (
-  faults: CarrierFaults,
-  database: CarrierDatabase,
+  connection: PortableConnection,
   statement: Statement,
   values: ReadonlyArray<CarrierValue>
 ): Bound | undefined => {
+  const { database, faults } = connection
   if (!faults.floats && !faults.texts) return undefined
   if (!values.some((value) => isFaulty(faults, value))) return undefined
   const exact = registered.get(database) ?? new Exact(database)
@@ -138,7 +139,7 @@ export const bindAround = (
   }
   const bound = values.map((value) => (isFaulty(faults, value) ? exact.put(value) : value))
   return {
-    statement: database.prepare(text + statement.text.slice(at)),
+    statement: connection.prepareCarrier(text + statement.text.slice(at)),
     arguments: carrierArguments(statement, bound)
   }
 }

@@ -46,8 +46,7 @@ export class PortableConnection implements Connection {
   private facts: CarrierStatement | undefined
   /** Strong references: a carrier's statement must not be collected before its iterator, nor its database before it. */
   private readonly statements = new Set<PortableStatement>()
-  /** Statements prepared so far. */
-  private made = 0
+  private prepareCount = 0
   private savepoints = 0
   /** The schema whose views are known to speak of no connection. */
   private viewsVersion: number | undefined
@@ -79,7 +78,13 @@ export class PortableConnection implements Connection {
   }
 
   prepares(): number {
-    return this.made
+    return this.prepareCount
+  }
+
+  /** One of the carrier's, for whatever it is: all of them count. */
+  prepareCarrier(text: string): CarrierStatement {
+    this.prepareCount++
+    return this.database.prepare(text)
   }
 
   /** There is no authorizer to leave out. */
@@ -91,13 +96,12 @@ export class PortableConnection implements Connection {
     const statement = firstStatement(text)
     if (statement === undefined) return undefined
     this.refreshSchemas()
-    const prepared = this.whileBusy(() => this.guard(() => this.database.prepare(statement.text)))
-    this.made++
+    const prepared = this.whileBusy(() => this.guard(() => this.prepareCarrier(statement.text)))
     this.adoptBusyTimeout(statement)
     if (statement.routable && !this.isPrivate) this.lookAtViews()
-    const first = new PortableStatement(this, statement, prepared)
-    this.statements.add(first)
-    return first
+    const made = new PortableStatement(this, statement, prepared)
+    this.statements.add(made)
+    return made
   }
 
   forget(statement: PortableStatement): void {
@@ -299,7 +303,7 @@ export class PortableConnection implements Connection {
 
   /** Not at once, as to prepare the first statement is to read the file. */
   private prepareFacts(): CarrierStatement {
-    const facts = this.database.prepare("SELECT changes(), total_changes(), last_insert_rowid()")
+    const facts = this.prepareCarrier("SELECT changes(), total_changes(), last_insert_rowid()")
     facts.setReadBigInts(true)
     facts.setReturnArrays(true)
     return facts
@@ -314,9 +318,9 @@ export class PortableConnection implements Connection {
       this.guard(() => {
         const version = this.pragma("schema_version")
         if (version === this.viewsVersion) return false
-        const { views } = this.database
-          .prepare("SELECT json_group_array(sql) AS views FROM main.sqlite_schema WHERE type = 'view'")
-          .get() as { readonly views: string }
+        const { views } = this.prepareCarrier(
+          "SELECT json_group_array(sql) AS views FROM main.sqlite_schema WHERE type = 'view'"
+        ).get() as { readonly views: string }
         // A rollback takes the number back, and the next schema may have it again.
         this.viewsVersion = this.inTransaction() ? undefined : version
         return (JSON.parse(views) as ReadonlyArray<string>).some((sql) => firstStatement(sql)?.private === true)
@@ -332,8 +336,8 @@ export class PortableConnection implements Connection {
     if (inTransaction) database.exec("SAVEPOINT sluice; RELEASE sluice")
     const writable = this.pragma("writable_schema") === 1
     // Takes effect as it is prepared. Run, it would stop statements that are open.
-    database.prepare("PRAGMA writable_schema=RESET")
-    if (writable) database.prepare("PRAGMA writable_schema=ON")
+    this.prepareCarrier("PRAGMA writable_schema=RESET")
+    if (writable) this.prepareCarrier("PRAGMA writable_schema=ON")
     this.forgotten = inTransaction
   }
 
@@ -347,12 +351,12 @@ export class PortableConnection implements Connection {
   }
 
   private pragma(name: string): number | undefined {
-    const row = this.database.prepare(`PRAGMA ${name}`).get() as Readonly<Record<string, number>> | undefined
+    const row = this.prepareCarrier(`PRAGMA ${name}`).get() as Readonly<Record<string, number>> | undefined
     return row === undefined ? undefined : Object.values(row)[0]
   }
 
   private vacuumInto(file: string): void {
-    const statement = this.guard(() => this.database.prepare("VACUUM INTO ?"))
+    const statement = this.guard(() => this.prepareCarrier("VACUUM INTO ?"))
     try {
       this.whileBusy(() => this.guard(() => statement.run(file)))
     } catch (error) {

@@ -2,7 +2,7 @@
 import { Flag, Why } from "../page.js"
 import type { Statement } from "../split.js"
 import { bindAround, type Bound, carrierArguments, readParameters } from "./bindings.js"
-import type { CarrierColumn, CarrierDatabase, CarrierStatement, CarrierValue } from "../carrier.js"
+import type { CarrierColumn, CarrierStatement, CarrierValue } from "../carrier.js"
 import type { PageColumn } from "../pageSource.js"
 import { PageWriter, type Value } from "./encodePage.js"
 import { type DescribedColumn, EngineError, type Prepared } from "./engine.js"
@@ -81,11 +81,11 @@ export class PortableStatement implements Prepared {
   }
 
   columns(): ReadonlyArray<DescribedColumn> {
-    const { database } = this.connection
+    const { connection } = this
     return this.prepared.columns().map((column) => ({
       name: column.name,
       type: column.type ?? undefined,
-      nullable: isNullable(database, column) ? true : undefined
+      nullable: isNullable(connection, column) ? true : undefined
     }))
   }
 
@@ -344,7 +344,7 @@ export class PortableStatement implements Prepared {
 
   private bound(): Bound {
     const { connection, statement, values } = this
-    const around = bindAround(connection.faults, connection.database, statement, values)
+    const around = bindAround(connection, statement, values)
     if (around === undefined) return { statement: this.prepared, arguments: carrierArguments(statement, values) }
     setUp(around.statement)
     return around
@@ -353,7 +353,7 @@ export class PortableStatement implements Prepared {
   /** SQLite prepares a statement anew when the schema has changed, at its first step. */
   private refreshColumns(statement: CarrierStatement): void {
     // A statement made for one run has the columns, but not all of their names.
-    const named = statement === this.prepared ? statement : this.connection.database.prepare(this.statement.text)
+    const named = statement === this.prepared ? statement : this.connection.prepareCarrier(this.statement.text)
     this.current = readColumns(named)
     this.signature = signature(this.current)
   }
@@ -370,12 +370,12 @@ const readColumns = (statement: CarrierStatement): ReadonlyArray<PageColumn> =>
   statement.columns().map(({ name, type }) => ({ name, type: type ?? undefined }))
 
 /** As the pump's: an INTEGER PRIMARY KEY is the rowid, and NOT NULL says nothing behind an outer join. */
-const isNullable = (database: CarrierDatabase, { column, database: schema, table }: CarrierColumn): boolean => {
+const isNullable = (connection: PortableConnection, { column, database: schema, table }: CarrierColumn): boolean => {
   if (column === null || schema === null || table === null) {
     return false
   }
-  const found = database
-    .prepare(`SELECT "notnull", pk, type FROM pragma_table_xinfo(?, ?) WHERE name = ?`)
+  const found = connection
+    .prepareCarrier(`SELECT "notnull", pk, type FROM pragma_table_xinfo(?, ?) WHERE name = ?`)
     .get(table, schema, column) as { readonly notnull: number; readonly pk: number; readonly type: string } | undefined
   return found !== undefined && found.notnull === 0 && !(found.pk !== 0 && found.type.toUpperCase() === "INTEGER")
 }
