@@ -8,14 +8,14 @@ import type { ServerContext } from "./context.js"
 import { dispatch, type Dispatched } from "./dispatch.js"
 import type { Fault } from "./faults.js"
 import type { Run } from "./fibers.js"
-import { gatherer } from "./gather.js"
+import { Gather } from "./gather.js"
 import { Outbound } from "./outbound.js"
 import { defect, frame, type Reply } from "./reply.js"
 import type { Credentials } from "./upgrade.js"
 
 export class Socket {
   private readonly client: Client
-  private readonly gather: () => void
+  private readonly gather: Gather
   private readonly inbox: Array<string> = []
   /** A request that blocks the reading of others runs. */
   private blocked = false
@@ -36,7 +36,7 @@ export class Socket {
   ) {
     this.outbound = new Outbound(ws, stream, server.limits)
     this.client = new Client(server, credentials, address, run, this.outbound)
-    this.gather = gatherer(stream)
+    this.gather = new Gather(stream, () => this.inFlight > 0)
     // The data's kind is not looked at: whatever its listeners do, a socket's failure is its own.
     ws.on("message", (data: Buffer, isBinary) => {
       if (!isBinary && !this.silent) {
@@ -71,6 +71,7 @@ export class Socket {
       this.client.end()
       this.inbox.length = 0
       this.outbound.end()
+      this.gather.end()
       this.onEnd(this)
     }
   }
@@ -102,7 +103,9 @@ export class Socket {
     const fault = this.server.faults.request?.({ id, type, user, number: ++this.server.counters.requests })
     const ready = fault === undefined && !this.outbound.full ? dispatched.now?.() : undefined
     if (ready !== undefined) {
-      return this.write(frame(id, ready, Math.round(performance.now() - started)))
+      // That of `sqlclose` is waited for by few, and there is one for each statement.
+      const hurries = type !== "sqlclose"
+      return this.write(frame(id, ready, Math.round(performance.now() - started)), hurries)
     }
     this.inFlight++
     this.blocked ||= dispatched.blocks
@@ -155,7 +158,7 @@ export class Socket {
         case "NoSuccess":
           return this.write(text.replace(/"success":(?:true|false),/, ""))
         case "Binary":
-          return this.write(text, true)
+          return this.write(text, true, true)
         case "UnknownId":
           this.write(frame(`${id}_of_nobody`, { fields: "" }, 0))
           return this.write(text)
@@ -169,11 +172,11 @@ export class Socket {
     return fault?._tag === "Delay" ? Effect.delay(write, fault.by) : write
   }
 
-  private write(text: string, binary = this.server.behaviour.binaryResponses): void {
+  private write(text: string, hurries = true, binary = this.server.behaviour.binaryResponses): void {
     if (this.ended || this.silent || this.ws.readyState !== this.ws.OPEN) {
       return
     }
-    this.gather()
+    this.gather.before(hurries)
     this.outbound.send(text, binary)
   }
 }
