@@ -70,12 +70,13 @@ export const guard = (
       reentrant: (context, statement) => session.reentrant?.(context, statement),
       altered: () => session.altered?.() === true,
       irreplaceable: () => session.irreplaceable?.() === true,
-      run: (request) => bounded(session.run(request)),
-      batch: (request, rows) => bounded(session.batch(request, rows)),
-      describe: (text) => bounded(session.describe(text)),
+      // Suspended: one that throws instead of answering an Effect must not keep the lease it runs on.
+      run: (request) => bounded(Effect.suspend(() => session.run(request))),
+      batch: (request, rows) => bounded(Effect.suspend(() => session.batch(request, rows))),
+      describe: (text) => bounded(Effect.suspend(() => session.describe(text))),
       check: bounded(session.check),
       open: (request) =>
-        Effect.map(bounded(session.open(request)), (cursor) => ({
+        Effect.map(bounded(Effect.suspend(() => session.open(request))), (cursor) => ({
           first: cursor.first,
           columns: cursor.columns,
           next: pulls(cursor.next, request.text)
