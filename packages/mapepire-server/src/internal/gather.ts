@@ -29,6 +29,7 @@ export class Gather {
     this.turning ??= setImmediate(this.turn)
   }
 
+  /** The stream is gone, and what is gathered with it. */
   end(): void {
     clearImmediate(this.turning)
     clearTimeout(this.timer)
