@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { prefetchOf, ResultCursor } from "./cursor.js"
 import * as failures from "./db2/failures.js"
+import { verbOf } from "./db2/scan.js"
 import type { Run, SchemaName, Statement } from "./db2/statement.js"
 import type { Dialect } from "./dialect.js"
 import { describe } from "./failure.js"
@@ -44,6 +45,18 @@ export interface Login {
   readonly properties: Properties
 }
 
+/** Exchanges that share a connection: enough that the database has its next before it has answered. */
+const mostSharing = 16
+
+const widthOf = (sharing: SqlTransport.Sharing): number =>
+  sharing === "fifo" ? mostSharing : sharing === "exclusive" ? 1 : Math.min(mostSharing, sharing.multiplex)
+
+/** What runs in an exchange. */
+interface Running {
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  stopped: boolean
+}
+
 /** As the database shall read it: quoted where it is no plain word there. */
 const savepointName = (name: string): string => (/^[A-Za-z]\w*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
 
@@ -66,8 +79,10 @@ export class Connection {
   /** What this connection has of the host's count, and what the others had when the oldest open result began. */
   private commits = 0
   private before = 0
-  private running: Fiber.RuntimeFiber<unknown, unknown> | undefined
-  private stopped = false
+  /** The others' count when the first of those began that share the connection. */
+  private shared = 0
+  /** The oldest first: it is the one that the database is busy with. */
+  private readonly running = new Set<Running>()
   /** Nothing begins any more. */
   private stopping = false
   /** A unit of work has begun; and the database has ended it by itself. */
@@ -92,7 +107,7 @@ export class Connection {
     readonly job: string,
     private readonly outbound: Outbound | undefined
   ) {
-    this.lock = new Lock(host.order)
+    this.lock = new Lock(host.order, widthOf(host.transport.sharing))
     this.spool = new Spool(host.spooledBytes)
     this.definitions = host.definitions.count
     this.schema = this.firstSchema
@@ -182,12 +197,51 @@ export class Connection {
     verb: string,
     work: Effect.Effect<A, SqlError | failures.Db2Failure>
   ): Effect.Effect<A, failures.Db2Failure> {
+    return this.lock.locked(this.turn(verb, work))
+  }
+
+  /**
+   * The same for a statement. Short queries have the exchange together: the database finds the next one when it is done with
+   * one, and neither thread has to be woken for each.
+   */
+  statement<A>(
+    text: string,
+    work: (known: Known) => Effect.Effect<A, SqlError | failures.Db2Failure>
+  ): Effect.Effect<A, failures.Db2Failure> {
+    const verb = verbOf(text)
+    return this.lock.shared(
+      () => this.besides(text),
+      (known) => this.turn(verb, known === undefined ? Effect.flatMap(this.known(text), work) : work(known))
+    )
+  }
+
+  private turn<A>(
+    verb: string,
+    work: Effect.Effect<A, SqlError | failures.Db2Failure>
+  ): Effect.Effect<A, failures.Db2Failure> {
     const turn = Effect.suspend(() =>
       this.closed || this.stopping
         ? Effect.fail(failures.connectionGone)
         : this.stoppable(Effect.mapError(work, (error) => this.failure(error, verb)))
     )
-    return this.lock.locked(this.outbound === undefined ? turn : this.outbound.after(turn))
+    return this.outbound === undefined ? turn : this.outbound.after(turn)
+  }
+
+  /**
+   * A query that may run beside those that have the exchange now. Not in a unit of work, nor while a result is open; and not
+   * once others have committed since the first of them began: it might have a result open that shows the state before that.
+   */
+  private besides(text: string): Known | undefined {
+    const known =
+      this.manual || this.begun || this.cursors.size > 0 || this.definitions !== this.host.definitions.count
+        ? undefined
+        : this.statements.find(text)
+    const { others } = this
+    if (known?.brief !== true || (this.lock.sharing > 0 && others !== this.shared)) {
+      return undefined
+    }
+    this.shared = others
+    return known
   }
 
   /** What is known of a statement. A unit of work goes on with the definitions that it has begun with. */
@@ -213,14 +267,14 @@ export class Connection {
   private stoppable<A>(work: Effect.Effect<A, failures.Db2Failure>): Effect.Effect<A, failures.Db2Failure> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.fork(Effect.interruptible(work)), (fiber) => {
-        this.running = fiber
-        this.stopped = false
+        const running: Running = { fiber, stopped: false }
+        this.running.add(running)
         return restore(Fiber.await(fiber)).pipe(
           Effect.onInterrupt(() => Fiber.interrupt(fiber)),
-          Effect.ensuring(Effect.sync(() => (this.running = undefined))),
+          Effect.ensuring(Effect.sync(() => this.running.delete(running))),
           Effect.flatMap((exit) => {
             this.noticeTransaction()
-            return Exit.isFailure(exit) && this.stopped && Cause.isInterrupted(exit.cause)
+            return Exit.isFailure(exit) && running.stopped && Cause.isInterrupted(exit.cause)
               ? Effect.fail(failures.cancelled)
               : exit
           })
@@ -230,12 +284,16 @@ export class Connection {
   }
 
   private cancel(): boolean {
-    const fiber = this.running
-    if (fiber === undefined || this.stopped) {
+    const [oldest] = this.running
+    return oldest !== undefined && this.stopOne(oldest)
+  }
+
+  private stopOne(running: Running): boolean {
+    if (running.stopped) {
       return false
     }
-    this.stopped = true
-    fiber.unsafeInterruptAsFork(fiber.id())
+    running.stopped = true
+    running.fiber.unsafeInterruptAsFork(running.fiber.id())
     return true
   }
 
@@ -531,6 +589,6 @@ export class Connection {
   /** Stops what runs, and begins none of what waits, so that `close` need not wait for it. */
   readonly stop: Effect.Effect<void> = Effect.sync(() => {
     this.stopping = true
-    this.cancel()
+    this.running.forEach((running) => this.stopOne(running))
   })
 }

@@ -1,63 +1,116 @@
-/** The driver's lock: one exchange with the database at a time per connection, in no promised order. */
+/**
+ * The driver's lock: one exchange with the database at a time per connection, in no promised order. Those that may be
+ * beside others like them share it.
+ */
 import * as Effect from "effect/Effect"
 
 interface Ticket {
-  given: boolean
+  /** Asked when its turn may have come. */
+  readonly shares: () => boolean
+  state: "waiting" | "alone" | "sharing"
   call: (() => void) | undefined
 }
 
 export class Lock {
-  private held = false
+  /** How many share it at this moment. */
+  sharing = 0
+  private alone = false
   private readonly waiting: Array<Ticket> = []
+  /** Drawn of those that wait: nobody overtakes it any more. */
+  private next: Ticket | undefined
 
-  /** `random`: whoever waits may be next, as with the daemon's threads. */
-  constructor(private readonly order: "fifo" | "random") {}
+  /** `random`: whoever waits may be next, as with the daemon's threads. `width`: how many may share it. */
+  constructor(
+    private readonly order: "fifo" | "random",
+    private readonly width: number
+  ) {}
 
-  readonly locked = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.uninterruptibleMask((restore) =>
+  /** With the lock for itself. */
+  locked<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.shared(
+      () => undefined,
+      () => work
+    )
+  }
+
+  /** Beside others, if `look` finds something when the turn has come; otherwise with the lock for itself. */
+  shared<Found, A, E, R>(
+    look: () => Found | undefined,
+    work: (found: Found | undefined) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
-        const ticket: Ticket = { given: false, call: undefined }
-        return restore(this.wait(ticket)).pipe(
-          // It may have been given in the very moment of the interrupt.
-          Effect.onInterrupt(() => Effect.sync(() => this.leave(ticket))),
-          Effect.zipRight(
-            Effect.ensuring(
-              restore(work),
-              Effect.sync(() => this.release())
-            )
+        let found: Found | undefined
+        const ticket: Ticket = {
+          shares: () => (found = look()) !== undefined,
+          state: "waiting",
+          call: undefined
+        }
+        this.waiting.push(ticket)
+        this.give()
+        const turn = Effect.suspend(() =>
+          Effect.ensuring(
+            restore(Effect.suspend(() => work(found))),
+            Effect.sync(() => this.release(ticket))
           )
         )
+        return ticket.state === "waiting" ? Effect.zipRight(restore(this.wait(ticket)), turn) : turn
       })
     )
+  }
 
   private wait(ticket: Ticket): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
-      if (!this.held) {
-        this.held = true
-        ticket.given = true
-        return resume(Effect.void)
-      }
       ticket.call = () => resume(Effect.void)
-      this.waiting.push(ticket)
-    })
+    }).pipe(
+      // It may have been given in the very moment of the interrupt.
+      Effect.onInterrupt(() => Effect.sync(() => this.leave(ticket)))
+    )
   }
 
   private leave(ticket: Ticket): void {
-    if (ticket.given) {
-      this.release()
-    } else if (ticket.call !== undefined) {
+    if (ticket.state !== "waiting") {
+      return this.release(ticket)
+    }
+    if (this.next === ticket) {
+      this.next = undefined
+    } else {
       this.waiting.splice(this.waiting.indexOf(ticket), 1)
+    }
+    this.give()
+  }
+
+  private release({ state }: Ticket): void {
+    if (state === "sharing") {
+      this.sharing--
+    } else {
+      this.alone = false
+    }
+    this.give()
+  }
+
+  private give(): void {
+    while (!this.alone && this.sharing < this.width) {
+      const ticket = (this.next ??= this.draw())
+      if (ticket === undefined) {
+        return
+      }
+      if (ticket.shares()) {
+        ticket.state = "sharing"
+        this.sharing++
+      } else if (this.sharing > 0) {
+        return
+      } else {
+        ticket.state = "alone"
+        this.alone = true
+      }
+      this.next = undefined
+      ticket.call?.()
     }
   }
 
-  private release(): void {
+  private draw(): Ticket | undefined {
     const at = this.order === "fifo" ? 0 : Math.floor(Math.random() * this.waiting.length)
-    const [next] = this.waiting.splice(at, 1)
-    if (next === undefined) {
-      this.held = false
-    } else {
-      next.given = true
-      next.call!()
-    }
+    return this.waiting.splice(at, 1)[0]
   }
 }

@@ -30,6 +30,8 @@ export interface Known {
   types?: ReadonlyArray<Db2Type | undefined> | undefined
   /** The statement as the database describes it. */
   description?: SqlTransport.Description | undefined
+  /** A query whose last answer was the whole result, and a short one. */
+  brief?: boolean | undefined
   /** Columns with types, where the statement's own have none. */
   typed?: ReadonlyArray<SqlTransport.Column> | undefined
 }
@@ -53,12 +55,20 @@ export class StatementCache {
     this.always.clear()
   }
 
+  /** Asks the database nothing. */
+  find(text: string): Known | undefined {
+    const known = this.known.get(text)
+    if (known !== undefined) {
+      this.known.delete(text)
+      this.known.set(text, known)
+    }
+    return known
+  }
+
   get(text: string): Effect.Effect<Known, Db2Failure> {
     return Effect.suspend(() => {
-      const known = this.known.get(text)
+      const known = this.find(text)
       if (known !== undefined) {
-        this.known.delete(text)
-        this.known.set(text, known)
         return Effect.succeed(known)
       }
       return Effect.flatMap(

@@ -36,12 +36,10 @@ class Malformed {
   constructor(readonly message: string) {}
 }
 
-const prepare = (connection: Connection, entry: Entry, text: string): Effect.Effect<Known, failures.Db2Failure> =>
-  Effect.tap(connection.known(text), () =>
-    Effect.map(takeHandle(connection, entry), () => {
-      entry.prepared = text
-    })
-  )
+const prepare = (connection: Connection, entry: Entry, text: string): Effect.Effect<void, failures.Db2Failure> =>
+  Effect.map(takeHandle(connection, entry), () => {
+    entry.prepared = text
+  })
 
 export const prepareSql = (client: Client, id: string, request: Fields): Effect.Effect<Reply> => {
   const text = textField(request, "sql")
@@ -53,8 +51,10 @@ export const prepareSql = (client: Client, id: string, request: Fields): Effect.
   if (connection === undefined) {
     return Effect.succeed(failed(failures.notConnected))
   }
-  const work = Effect.flatMap(prepare(connection, entry, text), (known) => description(client, connection, known))
-  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: success })
+  const work = connection.statement(text, (known) =>
+    Effect.zipRight(prepare(connection, entry, text), description(client, connection, known))
+  )
+  return Effect.match(work, { onFailure: failed, onSuccess: success })
 }
 
 /** `parameter_count` and `metadata`, as far as they are known before anything runs. */
@@ -113,10 +113,11 @@ export const prepareSqlExecute = (client: Client, id: string, request: Fields): 
     return Effect.succeed(failed(failures.notConnected))
   }
   const rows = integerField(request, "rows", defaultRows)
-  const work = Effect.flatMap(prepare(connection, entry, text), (known) =>
-    carryOut({ client, connection, entry, known, rows }, request.parameters, true).pipe(
-      // Prepared it was: the failure is told along with what the preparation has found.
-      Effect.catchAll((failure) =>
+  const work = connection.statement(text, (known) =>
+    Effect.zipRight(
+      prepare(connection, entry, text),
+      // Prepared it was: a failure is told along with what the preparation has found.
+      Effect.catchAll(carryOut({ client, connection, entry, known, rows }, request.parameters, true), (failure) =>
         Effect.match(description(client, connection, known), {
           onFailure: () => failureReply(connection, failure, verbOf(text), ""),
           onSuccess: (partial) => failureReply(connection, failure, verbOf(text), partial)
@@ -124,7 +125,7 @@ export const prepareSqlExecute = (client: Client, id: string, request: Fields): 
       )
     )
   )
-  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: (reply) => reply })
+  return Effect.match(work, { onFailure: failed, onSuccess: (reply) => reply })
 }
 
 const failureReply = (connection: Connection, failure: Failure | Malformed, verb: string, partial: Json): Reply =>

@@ -15,13 +15,16 @@ export interface Result {
   readonly done: boolean
 }
 
+/** Characters of a result that others like it may be made beside: what a client has not taken yet is bounded. */
+const briefLength = 16_384
+
 /** Opens a query's result and takes the first page. The entry gets the cursor. */
 export const openResult = (
   execution: Execution,
   run: Run,
   params: ReadonlyArray<unknown>
 ): Effect.Effect<Result, SqlError | Db2Failure> => {
-  const { client, connection, entry, rows } = execution
+  const { client, connection, entry, known, rows } = execution
   return Effect.flatMap(connection.open(run, params, rows), (cursor) =>
     Effect.flatMap(hintsOf(execution, run, cursor.columns), (hints) => {
       const columns = describeColumns(cursor.columns, hints, cursor.fetched, cursor.complete)
@@ -31,11 +34,11 @@ export const openResult = (
       entry.cursor = cursor
       entry.writer = writer
       entry.closings = connection.closings
-      return Effect.map(page(cursor, rows), (taken) => ({
-        metadata,
-        data: rawField("data", writer.rows(taken.rows)),
-        done: taken.done
-      }))
+      return Effect.map(page(cursor, rows), ({ done, rows }) => {
+        const data = writer.rows(rows)
+        known.brief = done && !run.writes && data.length <= briefLength
+        return { metadata, data: rawField("data", data), done }
+      })
     })
   )
 }

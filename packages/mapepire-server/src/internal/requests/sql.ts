@@ -3,7 +3,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import { type Client, defaultRows, type Fields, integerField, textField } from "../client.js"
 import * as failures from "../db2/failures.js"
-import { verbOf } from "../db2/scan.js"
 import { field } from "../json.js"
 import { failed, missing, type Reply, success } from "../reply.js"
 import { callProcedure } from "./call.js"
@@ -22,10 +21,10 @@ export const sql = (client: Client, id: string, request: Fields): Effect.Effect<
     return Effect.succeed(failed(failures.notConnected))
   }
   const rows = integerField(request, "rows", defaultRows)
-  const work = Effect.flatMap(connection.known(text), (known) =>
+  const work = connection.statement(text, (known) =>
     Effect.zipRight(takeHandle(connection, entry), run({ client, connection, entry, known, rows }))
   )
-  return Effect.match(connection.exchange(verbOf(text), work), { onFailure: failed, onSuccess: (reply) => reply })
+  return Effect.match(work, { onFailure: failed, onSuccess: (reply) => reply })
 }
 
 const run = (execution: Execution): Effect.Effect<Reply, SqlError | failures.Db2Failure> => {
