@@ -96,6 +96,85 @@ describe("a result that is closed while it is read to its end for another statem
   )
 })
 
+/** Costs nothing with 0; with 1 it takes its time, or is stopped. */
+const slowIfOne = `select count(*) from ${Array.from({ length: 8 }, (_, i) => `employee e${i}`).join(", ")} where cast(? as integer) = 1`
+
+describe("short queries of one connection, which run beside each other", () => {
+  it.scopedLive("get the answers that are theirs, failures too, whatever changes between them", () =>
+    Effect.gen(function* () {
+      const client = yield* connected(yield* serve())
+      yield* client.sql("create table log (id integer)")
+      const text = "select cast(? as integer) as given, count(*) from log"
+      yield* client.run(text, [0])
+      const request = { type: "prepare_sql_execute", sql: text, terse: true }
+      for (let i = 0; i < 300; i++) {
+        if (i % 10 === 0) {
+          client.send({ id: `change${i}`, type: "sql", sql: "insert into log values (1)" })
+        }
+        client.send({ id: `q${i}`, ...request, parameters: i % 7 === 0 ? [] : [i] })
+      }
+      for (let i = 0; i < 300; i++) {
+        const answer = yield* client.answerTo(`q${i}`)
+        expect([i, answer.data]).toEqual([i, i % 7 === 0 ? undefined : [[i, Math.floor(i / 10) + 1]]])
+        expect(answer.success).toBe(i % 7 !== 0)
+      }
+    })
+  )
+
+  it.scopedLive("see what others have committed, though one before them has left its result open", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      yield* client.sql("create table log (id integer)")
+      const count = "select count(*) from log"
+      // Its first row comes late, and its result stays open.
+      const large = `with c(n) as (values 1 union all select n + 1 from c where n < 3000000)
+        select n, (select count(*) from log) from c where cast(? as integer) = 1 and n > 2000000`
+      expect((yield* client.run(large, [0])).is_done).toBe(true)
+      expect((yield* client.sql(count)).data).toEqual([[0]])
+      client.send({ id: "large", type: "prepare_sql_execute", sql: large, parameters: [1], rows: 2, terse: true })
+      yield* Effect.sleep("50 millis")
+      yield* other.sql("insert into log values (1)")
+      expect(client.hasAnswered("large")).toBeUndefined()
+      expect((yield* client.sql(count)).data).toEqual([[1]])
+      expect(yield* client.answerTo("large")).toMatchObject({ success: true, is_done: false })
+    })
+  )
+
+  it.scopedLive("CANCEL_SQL stops the one that the database is busy with, and no other", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      const request = { type: "prepare_sql_execute", sql: slowIfOne, terse: true }
+      expect((yield* client.run(slowIfOne, [0])).data).toEqual([[0]])
+      client.send({ id: "slow", ...request, parameters: [1] })
+      client.send({ id: "a", ...request, parameters: [0] })
+      client.send({ id: "b", ...request, parameters: [0] })
+      yield* Effect.sleep("50 millis")
+      expect((yield* other.run("call qsys2.cancel_sql(?)", [client.job])).success).toBe(true)
+      expect(yield* client.answerTo("slow")).toMatchObject({ success: false, sql_state: "57014" })
+      expect((yield* client.answerTo("a")).data).toEqual([[0]])
+      expect((yield* client.answerTo("b")).data).toEqual([[0]])
+    })
+  )
+
+  it.scopedLive("end with their socket, all of them", () =>
+    Effect.gen(function* () {
+      const server = yield* serve({ onDisconnect: "stop" })
+      const client = yield* connected(server)
+      yield* client.run(slowIfOne, [0])
+      for (let i = 0; i < 5; i++) {
+        client.send({ id: `slow${i}`, type: "prepare_sql_execute", sql: slowIfOne, parameters: [1] })
+      }
+      yield* Effect.sleep("50 millis")
+      client.ws.terminate()
+      yield* gone(server)
+    })
+  )
+})
+
 describe("what a request waits for", () => {
   it.scopedLive("may be stopped by others: the request is answered", () =>
     Effect.gen(function* () {
