@@ -142,6 +142,60 @@ describe("short queries of one connection, which run beside each other", () => {
     })
   )
 
+  it.scopedLive("begin a unit of work once, whichever of them is its first", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server, "auto commit=false;transaction isolation=read committed")
+      const other = yield* connected(server)
+      yield* other.sql("create table log (id integer)")
+      const text = "select cast(? as integer) as given, count(*) from log"
+      const request = { type: "prepare_sql_execute", sql: text, terse: true }
+      yield* client.run(text, [0])
+      for (let work = 0; work < 20; work++) {
+        expect((yield* client.sql("commit")).success).toBe(true)
+        yield* other.sql("insert into log values (1)")
+        for (let i = 0; i < 10; i++) {
+          client.send({ id: `w${work}q${i}`, ...request, parameters: [i] })
+        }
+        for (let i = 0; i < 10; i++) {
+          expect((yield* client.answerTo(`w${work}q${i}`)).data).toEqual([[i, work + 1]])
+        }
+      }
+    })
+  )
+
+  it.scopedLive("see what others have committed while a result is open, which loses nothing by it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const client = yield* connected(server)
+      const other = yield* connected(server)
+      yield* client.sql("create table log (id integer)")
+      const text = "select cast(? as integer) as given, count(*) from log"
+      const request = { type: "prepare_sql_execute", sql: text, terse: true }
+      yield* client.run(text, [0])
+      for (let round = 0; round < 20; round++) {
+        const opened = `o${round}`
+        const numbers =
+          "with c(n) as (values 1 union all select n + 1 from c where n < 900) select n, (select count(*) from log) from c"
+        client.send({ id: opened, type: "sql", sql: numbers, rows: 2, terse: true })
+        const seen = [...(yield* client.answerTo(opened)).data]
+        yield* other.sql("insert into log values (1)")
+        for (let i = 0; i < 10; i++) {
+          client.send({ id: `r${round}q${i}`, ...request, parameters: [i] })
+        }
+        for (let i = 0; i < 10; i++) {
+          expect((yield* client.answerTo(`r${round}q${i}`)).data).toEqual([[i, round + 1]])
+        }
+        for (let done = false; !done;) {
+          const page = yield* client.ask({ type: "sqlmore", cont_id: opened, rows: 500 })
+          seen.push(...page.data)
+          done = page.is_done
+        }
+        expect(seen).toEqual(Array.from({ length: 900 }, (_, i) => [i + 1, round]))
+      }
+    })
+  )
+
   it.scopedLive("CANCEL_SQL stops the one that the database is busy with, and no other", () =>
     Effect.gen(function* () {
       const server = yield* serve()
